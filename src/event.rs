@@ -1,0 +1,387 @@
+//! Bytes in, a [`Batch`] of [`Change`]s out: the only room that knows what an
+//! event looks like.
+//!
+//! An event is told by what it says it is (`eventSource`, `source`, `Event`,
+//! `Type`), never by which structure happens to parse, and is read through small
+//! borrowed views of the fields that are used. Envelopes nest: an S3 notification
+//! in an SNS message in an SQS message is read by the same code as one that came
+//! straight. Reading never fails as a whole: what cannot be read is a [`Message`]
+//! that says so, and the messages beside it are not touched.
+//!
+//! | envelope | told by | read in |
+//! |---|---|---|
+//! | S3 notification | `Records[].eventSource` is `aws:s3` | `s3` |
+//! | SQS batch | `Records[].eventSource` is `aws:sqs` | `sqs` |
+//! | SNS notification | `Records[].EventSource` is `aws:sns`, or `Type` | `sns` |
+//! | EventBridge event | `source` is `aws.s3` | `eventbridge` |
+//! | S3 test event | `Event` is `s3:TestEvent` | here |
+//! | manual event | `paths` | `manual` |
+
+mod eventbridge;
+mod manual;
+mod s3;
+mod sns;
+mod sqs;
+
+use std::{borrow::Cow, fmt};
+
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+/// How deep envelopes may nest. AWS makes three levels (SQS, SNS, EventBridge);
+/// more than this is an attack or a loop.
+pub const MAX_DEPTH: usize = 8;
+
+/// What one invocation brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// What is answered for as a whole: each SQS message, or else the one event.
+    pub messages: Vec<Message>,
+    /// Every S3 event in them, in order of appearance, duplicates included.
+    pub changes: Vec<Change>,
+    /// Invalidations that a person asked for.
+    pub requests: Vec<Request>,
+}
+
+/// The unit that is done or handed back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    /// The SQS message id by which it can be handed back. None where only the
+    /// invocation as a whole can fail.
+    pub id: Option<Box<str>>,
+    /// Why some or all of it could not be read. What could be read of it is in the
+    /// batch all the same.
+    pub unreadable: Option<Unreadable>,
+}
+
+/// One S3 event about one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Index of the message that brought it.
+    pub message: usize,
+    /// The bucket's name.
+    pub bucket: Box<str>,
+    /// The object's key.
+    pub key: Key,
+    /// What happened: `ObjectCreated:Put` from a notification, `Object Created`
+    /// from EventBridge.
+    pub event: Box<str>,
+    /// Whether that changes what CloudFront serves.
+    pub effect: Effect,
+    /// Tells this change from a later one of the same object, and is the same when
+    /// it is delivered again: the sequencer, else the EventBridge id, else the id
+    /// of the message, else of the invocation.
+    pub identity: Box<str>,
+}
+
+/// Whether an S3 event changes what CloudFront serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Content was created, replaced or removed.
+    Content,
+    /// A known event that leaves the content as it was, such as a tag.
+    None,
+    /// An event that this version does not know.
+    Unknown,
+}
+
+/// An invalidation that a person asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Index of the message that brought it.
+    pub message: usize,
+    /// The paths, wildcards and tags as typed.
+    pub paths: Vec<String>,
+    /// The distribution, where the person named one.
+    pub distribution: Option<String>,
+    /// Tells this request from a later one for the same paths: the id of the
+    /// message, else of the invocation.
+    pub identity: Box<str>,
+}
+
+/// An object's key: bytes, mostly UTF-8.
+///
+/// Displays with control characters and bytes that are no UTF-8 escaped, so that
+/// no key can forge a log line or move a terminal's cursor.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(Box<[u8]>);
+
+impl Key {
+    /// The bytes, as S3 stores them.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<B: Into<Box<[u8]>>> From<B> for Key {
+    fn from(bytes: B) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                if c.is_control() {
+                    write!(f, "{}", c.escape_default())?;
+                } else {
+                    write!(f, "{c}")?;
+                }
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Key {
+    /// As text, with the replacement character for what is no UTF-8.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+/// Why a message cannot be read. Each text quotes what was found.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Unreadable {
+    /// It is not the JSON that it should be.
+    #[error("{what} cannot be read: {error}: {found}")]
+    Json {
+        /// What it said it was.
+        what: &'static str,
+        /// What the parser says.
+        error: String,
+        /// The beginning of it.
+        found: String,
+    },
+    /// It says to be something else.
+    #[error(
+        "{what} {name:?} is not for this function, which reads S3, SQS, SNS and EventBridge's aws.s3 events"
+    )]
+    Foreign {
+        /// What kind of thing names itself so.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// It does not say what it is.
+    #[error("no event that is known here (S3, SQS, SNS, EventBridge, or {{\"paths\": [\"/…\"]}}): {found}")]
+    Shape {
+        /// The beginning of it.
+        found: String,
+    },
+    /// A record of a version whose meaning is not known.
+    #[error("an S3 record of eventVersion {0:?}: only 2.x is known")]
+    Version(String),
+    /// A record that lacks what it is about.
+    #[error("{what} has no {field}")]
+    Missing {
+        /// What kind of record.
+        what: &'static str,
+        /// The field that is absent or empty.
+        field: &'static str,
+    },
+    /// SNS asks whether the queue or function wants its messages.
+    #[error("an SNS {0}, not a notification: confirm or remove the subscription at the topic")]
+    Subscription(String),
+    /// Envelopes in envelopes in envelopes.
+    #[error("envelopes nest more than {MAX_DEPTH} deep")]
+    TooDeep,
+    /// A request by hand that asks for nothing that can be done.
+    #[error("manual event: {0}")]
+    Request(String),
+}
+
+impl Unreadable {
+    fn json(what: &'static str, error: &serde_json::Error, found: &[u8]) -> Self {
+        Self::Json { what, error: error.to_string(), found: beginning(found) }
+    }
+}
+
+/// As much of `bytes` as an error message should quote, quoted.
+fn beginning(bytes: &[u8]) -> String {
+    const MOST: usize = 160;
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MOST)]);
+    let more = if bytes.len() > MOST { "…" } else { "" };
+    format!("{text:?}{more}")
+}
+
+/// Reads an event, whatever envelope it comes in.
+///
+/// `invocation` is the id that stays the same when the invocation is retried: what
+/// identifies a change that carries no sequencer and came in nothing with an id.
+#[must_use]
+pub fn read(event: &[u8], invocation: &str) -> Batch {
+    let mut batch = Batch::default();
+    if let Err(unreadable) = whole(&mut batch, event, invocation) {
+        batch.messages.push(Message { id: None, unreadable: Some(unreadable) });
+    }
+    batch
+}
+
+/// Reads the outermost envelope, whose SQS records are messages of their own.
+fn whole(batch: &mut Batch, event: &[u8], invocation: &str) -> Result<(), Unreadable> {
+    let envelope = Envelope::read(event)?;
+    let records = envelope.records.as_deref().unwrap_or_default();
+    if records.iter().any(|record| source(record).as_deref() == Ok("aws:sqs")) {
+        for record in records {
+            let (id, read) = match sqs::read(record) {
+                Ok(message) => (message.id(), message.body()),
+                Err(unreadable) => (sqs::id(record), Err(unreadable)),
+            };
+            let message = batch.messages.len();
+            batch.messages.push(Message { id: id.clone(), unreadable: None });
+            let origin = Origin { message, id: id.as_deref().unwrap_or(invocation), depth: 1 };
+            let outcome = read.and_then(|body| origin.read(batch, body.as_bytes()));
+            batch.messages[message].unreadable = outcome.err();
+        }
+    } else {
+        batch.messages.push(Message::default());
+        let origin = Origin { message: 0, id: invocation, depth: 0 };
+        batch.messages[0].unreadable = origin.envelope(batch, event, &envelope).err();
+    }
+    Ok(())
+}
+
+/// Where what is being read came from.
+#[derive(Clone, Copy)]
+struct Origin<'a> {
+    /// Index of the message that answers for it.
+    message: usize,
+    /// The innermost id around it.
+    id: &'a str,
+    /// How many envelopes are around it.
+    depth: usize,
+}
+
+impl Origin<'_> {
+    /// Reads one envelope into `batch`.
+    fn read(self, batch: &mut Batch, json: &[u8]) -> Result<(), Unreadable> {
+        self.envelope(batch, json, &Envelope::read(json)?)
+    }
+
+    /// Reads the envelope that is inside this one, which has an id of its own.
+    fn inside(self, batch: &mut Batch, json: &str, id: Option<&str>) -> Result<(), Unreadable> {
+        if self.depth >= MAX_DEPTH {
+            return Err(Unreadable::TooDeep);
+        }
+        Origin { id: id.unwrap_or(self.id), depth: self.depth + 1, ..self }.read(batch, json.as_bytes())
+    }
+
+    fn envelope(self, batch: &mut Batch, json: &[u8], envelope: &Envelope<'_>) -> Result<(), Unreadable> {
+        let text = |field: &Option<Text<'_>>| field.as_ref().map(|text| text.0.to_string());
+        if let Some(records) = &envelope.records {
+            // One bad record does not keep the others from being read.
+            let mut first_bad = None;
+            for record in records {
+                let read = self.record(batch, record);
+                first_bad = first_bad.or(read.err());
+            }
+            return first_bad.map_or(Ok(()), Err);
+        }
+        if envelope.event.as_ref().is_some_and(|event| event.0 == "s3:TestEvent") {
+            return Ok(());
+        }
+        match (text(&envelope.source), text(&envelope.kind)) {
+            (Some(source), _) if source == "aws.s3" => {
+                batch.changes.push(eventbridge::read(json, self)?);
+                Ok(())
+            }
+            (Some(name), _) => Err(Unreadable::Foreign { what: "an EventBridge event from", name }),
+            (None, Some(kind)) if kind == "Notification" => {
+                sns::read(json)?.message(|message, id| self.inside(batch, message, id))
+            }
+            (None, Some(kind)) if kind.ends_with("Confirmation") => Err(Unreadable::Subscription(kind)),
+            _ if envelope.paths.is_some() || envelope.distribution.is_some() => {
+                batch.requests.push(manual::read(json, self)?);
+                Ok(())
+            }
+            _ => Err(Unreadable::Shape { found: beginning(json) }),
+        }
+    }
+
+    fn record(self, batch: &mut Batch, record: &RawValue) -> Result<(), Unreadable> {
+        match &*source(record)? {
+            "aws:s3" => {
+                batch.changes.push(s3::read(record, self)?);
+                Ok(())
+            }
+            "aws:sns" => sns::record(record)?.message(|message, id| self.inside(batch, message, id)),
+            "aws:sqs" => self.inside(batch, &sqs::read(record)?.body()?, None),
+            name => Err(Unreadable::Foreign { what: "a record from", name: name.to_owned() }),
+        }
+    }
+}
+
+/// What an envelope says it is. Fields that only one kind has are not read here,
+/// only looked for.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, rename = "Records")]
+    records: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    source: Option<Text<'a>>,
+    #[serde(borrow, rename = "Event")]
+    event: Option<Text<'a>>,
+    #[serde(borrow, rename = "Type")]
+    kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    paths: Option<&'a RawValue>,
+    #[serde(borrow)]
+    distribution: Option<&'a RawValue>,
+}
+
+impl<'a> Envelope<'a> {
+    fn read(json: &'a [u8]) -> Result<Self, Unreadable> {
+        // Serde would take an array for a structure, field by field.
+        if json.trim_ascii_start().first() == Some(&b'[') {
+            return Err(Unreadable::Shape { found: beginning(json) });
+        }
+        serde_json::from_slice(json).map_err(|error| Unreadable::json("the event", &error, json))
+    }
+}
+
+/// The service that a record says it is from.
+fn source(record: &RawValue) -> Result<Cow<'_, str>, Unreadable> {
+    #[derive(Deserialize)]
+    struct Said<'a> {
+        #[serde(borrow, rename = "eventSource", alias = "EventSource")]
+        source: Option<Text<'a>>,
+    }
+    let said: Said<'_> = view("a record", record)?;
+    said.source.map(|text| text.0).ok_or(Unreadable::Missing { what: "a record", field: "eventSource" })
+}
+
+/// A string that is borrowed from the JSON where no escape stands in it.
+///
+/// Serde borrows a bare `Cow` and an `Option` of this, but never an
+/// `Option<Cow<str>>`.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Text<'_> {
+    fn into_boxed(self) -> Box<str> {
+        self.0.into_owned().into_boxed_str()
+    }
+}
+
+/// The text, unless it is absent or empty.
+fn full(text: Option<Text<'_>>) -> Option<Text<'_>> {
+    text.filter(|text| !text.0.is_empty())
+}
+
+/// Reads a view of a record.
+fn view<'a, T: Deserialize<'a>>(what: &'static str, record: &'a RawValue) -> Result<T, Unreadable> {
+    let json = record.get();
+    if json.starts_with('[') {
+        return Err(Unreadable::Shape { found: beginning(json.as_bytes()) });
+    }
+    serde_json::from_str(json).map_err(|error| Unreadable::json(what, &error, json.as_bytes()))
+}

@@ -1,0 +1,50 @@
+//! S3's events on EventBridge.
+//!
+//! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>
+
+use serde::Deserialize;
+
+use super::{Change, Effect, Key, Origin, Text, Unreadable, full, s3::Entity};
+
+const WHAT: &str = "an EventBridge event";
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(borrow)]
+    id: Option<Text<'a>>,
+    #[serde(borrow, rename = "detail-type")]
+    kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    detail: Option<Entity<'a>>,
+}
+
+/// Reads one event. The key is taken as it is: EventBridge, unlike a notification,
+/// carries it raw.
+pub(super) fn read(json: &[u8], origin: Origin<'_>) -> Result<Change, Unreadable> {
+    let event: Event<'_> =
+        serde_json::from_slice(json).map_err(|error| Unreadable::json(WHAT, &error, json))?;
+    let kind = full(event.kind).ok_or(Unreadable::Missing { what: WHAT, field: "detail-type" })?;
+    let effect = effect(&kind.0);
+    let id = full(event.id);
+    let origin = Origin { id: id.as_ref().map_or(origin.id, |id| &id.0), ..origin };
+    event.detail.unwrap_or_default().change(WHAT, kind, effect, origin, |key| Key::from(key.as_bytes()))
+}
+
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventBridge.html>
+fn effect(kind: &str) -> Effect {
+    match kind {
+        "Object Created" | "Object Deleted" => Effect::Content,
+        "Object ACL Updated"
+        | "Object Access Tier Changed"
+        | "Object Annotation Created"
+        | "Object Annotation Removed"
+        | "Object Restore Completed"
+        | "Object Restore Expired"
+        | "Object Restore Initiated"
+        | "Object Retention Updated"
+        | "Object Storage Class Changed"
+        | "Object Tags Added"
+        | "Object Tags Deleted" => Effect::None,
+        _ => Effect::Unknown,
+    }
+}

@@ -1,0 +1,124 @@
+//! S3 event notifications.
+//!
+//! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html>
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Change, Effect, Key, Origin, Text, Unreadable, full, view};
+
+const WHAT: &str = "an S3 record";
+
+#[derive(Deserialize)]
+struct Record<'a> {
+    #[serde(borrow, rename = "eventVersion")]
+    version: Option<Text<'a>>,
+    #[serde(borrow, rename = "eventName")]
+    name: Option<Text<'a>>,
+    #[serde(borrow)]
+    s3: Option<Entity<'a>>,
+}
+
+/// The object that an S3 event is about, as a notification's `s3` and
+/// EventBridge's `detail` both have it.
+#[derive(Default, Deserialize)]
+pub(super) struct Entity<'a> {
+    #[serde(borrow)]
+    bucket: Option<Bucket<'a>>,
+    #[serde(borrow)]
+    object: Option<Object<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Bucket<'a> {
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+struct Object<'a> {
+    #[serde(borrow)]
+    key: Option<Text<'a>>,
+    #[serde(borrow)]
+    sequencer: Option<Text<'a>>,
+}
+
+/// Reads one record. Only fields that are used must be there.
+pub(super) fn read(record: &RawValue, origin: Origin<'_>) -> Result<Change, Unreadable> {
+    let record: Record<'_> = view(WHAT, record)?;
+    if let Some(version) = record.version.filter(|version| major(&version.0) != "2") {
+        return Err(Unreadable::Version(version.0.into_owned()));
+    }
+    let event = full(record.name).ok_or(Unreadable::Missing { what: WHAT, field: "eventName" })?;
+    let effect = effect(&event.0);
+    record.s3.unwrap_or_default().change(WHAT, event, effect, origin, decode)
+}
+
+impl Entity<'_> {
+    /// The change of this object, whose key is spelled as `decode` reads it.
+    pub(super) fn change(
+        self,
+        what: &'static str,
+        event: Text<'_>,
+        effect: Effect,
+        origin: Origin<'_>,
+        decode: impl Fn(&str) -> Key,
+    ) -> Result<Change, Unreadable> {
+        let known = |text: Option<Text<'_>>, field| match full(text) {
+            Some(text) => Ok(text.into_boxed()),
+            // Only what changes an object has to name it.
+            None if effect != Effect::Content => Ok(Box::default()),
+            None => Err(Unreadable::Missing { what, field }),
+        };
+        let bucket = known(self.bucket.and_then(|bucket| bucket.name), "bucket name")?;
+        let Object { key, sequencer } = self.object.unwrap_or_default();
+        let key = known(key, "object key")?;
+        Ok(Change {
+            message: origin.message,
+            bucket,
+            key: decode(&key),
+            event: event.into_boxed(),
+            effect,
+            identity: full(sequencer).map_or_else(|| origin.id.into(), Text::into_boxed),
+        })
+    }
+}
+
+/// "Compare the major version for equality": minor versions only add fields.
+fn major(version: &str) -> &str {
+    version.split_once('.').map_or(version, |(major, _)| major)
+}
+
+/// The key of a notification is form-encoded: `+` is a space, and an escape that
+/// is none stays as it is. Decoded exactly once, to the bytes that S3 stores.
+fn decode(key: &str) -> Key {
+    let spaced = if key.contains('+') { Cow::Owned(key.replace('+', " ")) } else { Cow::Borrowed(key) };
+    Key::from(percent_decode_str(&spaced).collect::<Vec<u8>>())
+}
+
+/// What an event does to the content, by the family that stands before the `:`.
+///
+/// Lifecycle deletions are a family of their own: `ObjectRemoved` is not sent for
+/// them.
+///
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-event-types-and-destinations.html>
+fn effect(event: &str) -> Effect {
+    let name = event.strip_prefix("s3:").unwrap_or(event);
+    let family = name.split_once(':').map_or(name, |(family, _)| family);
+    match family {
+        "ObjectCreated" | "ObjectRemoved" | "LifecycleExpiration" => Effect::Content,
+        "IntelligentTiering"
+        | "LifecycleTransition"
+        | "ObjectAcl"
+        | "ObjectAnnotation"
+        | "ObjectRestore"
+        | "ObjectRetention"
+        | "ObjectTagging"
+        | "ReducedRedundancyLostObject"
+        | "Replication" => Effect::None,
+        _ => Effect::Unknown,
+    }
+}
