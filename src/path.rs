@@ -1,0 +1,364 @@
+//! What CloudFront calls an object: the only room that knows the syntax of an
+//! invalidation's items.
+//!
+//! The rules are CloudFront's, from [Specify the files to invalidate][spec] and
+//! [Specify cache tags][tags], with two things that the field taught: `+` must be
+//! sent as `%2B` for an S3 object, because S3 reads a plain `+` in a URL as a
+//! space and so nobody caches that form; and `~` and `'` cannot be relied on to
+//! match in any spelling.
+//!
+//! ```
+//! use cloudfront_invalidator::path::Item;
+//!
+//! // A key is data: every byte of it stands for itself.
+//! assert_eq!(Item::from_key("my photo?.jpg".as_bytes()).as_str(), "/my%20photo%3F.jpg");
+//!
+//! // What a person types is a path already: escapes and queries keep their meaning.
+//! assert_eq!("img.jpg?w=100".parse::<Item>()?.as_str(), "/img.jpg?w=100");
+//!
+//! // Where matching is doubtful, the item is widened, never narrowed.
+//! assert_eq!(Item::from_key(b"js/runtime~main.js").as_str(), "/js/runtime*");
+//! # Ok::<(), cloudfront_invalidator::path::TypedError>(())
+//! ```
+//!
+//! [spec]: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-objects.html
+//! [tags]: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-tags.html
+
+use std::{fmt, str::FromStr};
+
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode, utf8_percent_encode};
+use thiserror::Error;
+
+/// CloudFront's limit on one path, in characters.
+///
+/// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-objects.html>
+pub const MAX_LENGTH: usize = 4_000;
+
+/// CloudFront's limit on one cache tag, in characters, without its `#`.
+///
+/// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-tags.html>
+pub const MAX_TAG_LENGTH: usize = 256;
+
+/// What must be percent-encoded in a path wherever it comes from: control
+/// characters and RFC 1738's unsafe ones (section 2.2), `%` aside. Bytes outside
+/// ASCII are always encoded. Encoding anything else is a different path to
+/// CloudFront, which then purges nothing.
+const UNSAFE: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}')
+    .add(b'~');
+
+/// [`UNSAFE`], and what is syntax in a path but data in a key: `%` begins no
+/// escape there, `?` no query string, and S3 serves `+` only as `%2B`.
+const KEY: &AsciiSet = &UNSAFE.add(b'%').add(b'?').add(b'+');
+
+/// One item of an invalidation: an exact path, a wildcard or a cache tag, spelled
+/// as it goes on the wire.
+///
+/// Holds nothing that CloudFront would refuse: a path begins with `/`, is
+/// printable ASCII with what is unsafe escaped, at most [`MAX_LENGTH`] long; a
+/// tag begins with `#`. A path that ends in `*` is a wildcard, because CloudFront
+/// makes it one. [`Item::from_key`] and [`FromStr`] are the doors, and they never
+/// make a wildcard or a tag of a key by accident.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Item(Box<str>);
+
+/// What CloudFront makes of an [`Item`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Purges one URL.
+    Exact,
+    /// Purges every URL that begins with what stands before the `*`.
+    Wildcard,
+    /// Purges every object that carries the tag.
+    Tag,
+}
+
+impl Item {
+    /// The path under which CloudFront serves the object with this key, as long as
+    /// nothing between the two rewrites it.
+    ///
+    /// Keys are opaque: no cleaning, no Unicode normalisation, a leading or double
+    /// slash stays. Three kinds of key become a wildcard, since no exact path can
+    /// be relied on to match them: with a `~` or a `'` (ends before the first of
+    /// them), ending in `*` (always a wildcard to CloudFront), and those longer
+    /// than a path may be.
+    #[must_use]
+    pub fn from_key(key: &[u8]) -> Self {
+        let doubtful = key.iter().position(|byte| is_doubtful(*byte));
+        let certain = &key[..doubtful.unwrap_or(key.len())];
+        let mut path = String::with_capacity(key.len() + 8);
+        path.push('/');
+        path.extend(percent_encode(certain, KEY));
+        if doubtful.is_some() || path.len() > MAX_LENGTH {
+            let end = if path.len() < MAX_LENGTH { path.len() } else { wildcard_end(&path, MAX_LENGTH - 1) };
+            path.truncate(end);
+            path.push('*');
+        }
+        Self(path.into())
+    }
+
+    /// `/*`: every object of the distribution, tagged or not.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self("/*".into())
+    }
+
+    /// The item on the wire.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What CloudFront makes of it.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        if self.0.starts_with('#') {
+            Kind::Tag
+        } else if self.0.ends_with('*') {
+            Kind::Wildcard
+        } else {
+            Kind::Exact
+        }
+    }
+
+    /// The path without the `*` of a wildcard: what every URL that it purges
+    /// begins with. For an exact path and a tag, all of it.
+    #[must_use]
+    pub fn stem(&self) -> &str {
+        match self.kind() {
+            Kind::Wildcard => &self.0[..self.0.len() - 1],
+            Kind::Exact | Kind::Tag => &self.0,
+        }
+    }
+
+    /// Whether purging this also purges all that `other` would.
+    ///
+    /// Tags compare without regard to case, as CloudFront does. That `/*` also
+    /// purges every tagged object is not looked at here.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self.kind(), other.kind()) {
+            (Kind::Tag, Kind::Tag) => self.0.eq_ignore_ascii_case(&other.0),
+            (Kind::Tag, _) | (_, Kind::Tag) => false,
+            (Kind::Wildcard, _) => other.stem().starts_with(self.stem()),
+            (Kind::Exact, _) => self == other,
+        }
+    }
+
+    /// The wildcard for this path and whatever query string follows it: `/path*`,
+    /// the only form that CloudFront documents for that. Covers more: `/a.js*`
+    /// also purges `/a.json`. A wildcard and a tag stay as they are.
+    #[must_use]
+    pub fn with_any_query(&self) -> Self {
+        match self.kind() {
+            Kind::Exact => self.wildcard(self.0.len()),
+            Kind::Wildcard | Kind::Tag => self.clone(),
+        }
+    }
+
+    /// The narrowest wildcard at or above the first `len` bytes of this path.
+    ///
+    /// # Panics
+    ///
+    /// On a tag, which has no prefixes.
+    #[must_use]
+    pub fn wildcard(&self, len: usize) -> Self {
+        assert!(self.kind() != Kind::Tag, "a cache tag has no wildcard: {self}");
+        let stem = self.stem();
+        let end = wildcard_end(stem, len.min(stem.len()).min(MAX_LENGTH - 1));
+        Self(format!("{}*", &stem[..end]).into())
+    }
+
+    /// How many bytes of their stems two paths share, as far as a wildcard may
+    /// reach: see [`Item::wildcard`].
+    #[must_use]
+    pub fn common_stem(&self, other: &Self) -> usize {
+        let (one, two) = (self.stem(), other.stem());
+        let same = one.bytes().zip(two.bytes()).take_while(|(a, b)| a == b).count();
+        wildcard_end(one, same).min(wildcard_end(two, same))
+    }
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// Why [`Item::from_key`] makes a wildcard of this key, if it does.
+#[must_use]
+pub fn why_widened(key: &[u8]) -> Option<&'static str> {
+    match key.iter().find(|byte| is_doubtful(**byte)) {
+        Some(b'~') => Some("CloudFront cannot match \"~\""),
+        Some(_) => Some("CloudFront may not match \"'\""),
+        None if key.ends_with(b"*") => Some("a \"*\" at the end is always a wildcard"),
+        None if Item::from_key(key).kind() == Kind::Wildcard => Some("longer than a path may be"),
+        None => None,
+    }
+}
+
+/// CloudFront supports `~` "whether it's URL-encoded or not" in no invalidation,
+/// and has refused a raw `'` in the field; whether `%27` matches is unproven.
+const fn is_doubtful(byte: u8) -> bool {
+    matches!(byte, b'~' | b'\'')
+}
+
+/// The last place at or before `len` where a wildcard's stem may end: not before
+/// the first `/`, not inside a percent escape, not between the escapes of one
+/// UTF-8 character.
+fn wildcard_end(path: &str, len: usize) -> usize {
+    let bytes = path.as_bytes();
+    let mut end = len;
+    for back in 1..=2 {
+        if end >= back && escape_at(bytes, end - back).is_some() {
+            end -= back;
+            break;
+        }
+    }
+    // At most three continuation bytes follow the first of a character.
+    for _ in 0..3 {
+        let continues = escape_at(bytes, end).is_some_and(|byte| byte & 0xC0 == 0x80);
+        if !continues || end < 3 || escape_at(bytes, end - 3).is_none() {
+            break;
+        }
+        end -= 3;
+    }
+    end.max(1)
+}
+
+/// The byte that the percent escape at `at` stands for, if there is one.
+fn escape_at(path: &[u8], at: usize) -> Option<u8> {
+    let [b'%', high, low] = path.get(at..at + 3)? else {
+        return None;
+    };
+    let digit = |c: u8| char::from(c).to_digit(16);
+    u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
+}
+
+/// Why what a person typed is no item. Each message quotes it and says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TypedError {
+    /// Nothing was typed.
+    #[error("a path is empty: write \"/\" for the root, or \"/*\" for everything")]
+    Empty,
+    /// A whole URL, which would be taken for a path and purge nothing.
+    #[error("{0:?} is a URL: write only its path, from the first \"/\" after the host")]
+    Url(String),
+    /// A `*` that CloudFront would take literally.
+    #[error(
+        "{0:?} has a \"*\" before its end, where CloudFront takes it literally and purges nothing: \
+         end the path at the first \"*\""
+    )]
+    InnerWildcard(String),
+    /// Longer than CloudFront takes.
+    #[error(
+        "{path:?}… is {length} characters long once encoded and CloudFront takes {MAX_LENGTH}: \
+         end it earlier, with a \"*\""
+    )]
+    TooLong {
+        /// The beginning of what was typed.
+        path: String,
+        /// Its length on the wire.
+        length: usize,
+    },
+    /// Begins with `#`, but cannot be a cache tag.
+    #[error("{tag:?} is no cache tag: {why}; for a path that begins with \"#\", write \"/%23…\"")]
+    Tag {
+        /// The beginning of what was typed.
+        tag: String,
+        /// The rule that it breaks.
+        why: &'static str,
+    },
+}
+
+impl FromStr for Item {
+    type Err = TypedError;
+
+    /// The item that a person means by `typed`.
+    ///
+    /// Supplies the leading slash, encodes what must be, keeps valid escapes and a
+    /// query string, and takes `#tag` for a cache tag. A `~` or `'`, raw or
+    /// encoded, widens as in [`Item::from_key`].
+    fn from_str(typed: &str) -> Result<Self, TypedError> {
+        if typed.is_empty() {
+            return Err(TypedError::Empty);
+        }
+        if typed.starts_with('#') {
+            return tag(typed);
+        }
+        let lower = typed.get(..8).unwrap_or(typed).to_ascii_lowercase();
+        if lower.starts_with("http://") || lower.starts_with("https://") {
+            return Err(TypedError::Url(beginning(typed)));
+        }
+        if typed.find('*').is_some_and(|at| at + 1 < typed.len()) {
+            return Err(TypedError::InnerWildcard(beginning(typed)));
+        }
+        let mut path = encode_typed(typed);
+        if let Some(at) = first_doubtful(&path) {
+            path.truncate(at);
+            path.push('*');
+        }
+        if path.len() > MAX_LENGTH {
+            return Err(TypedError::TooLong { path: beginning(typed), length: path.len() });
+        }
+        Ok(Self(path.into()))
+    }
+}
+
+/// `typed` with its leading slash, and with everything unsafe encoded except the
+/// escapes that are there already.
+fn encode_typed(typed: &str) -> String {
+    let mut path = String::with_capacity(typed.len() + 8);
+    if !typed.starts_with('/') {
+        path.push('/');
+    }
+    let mut rest = typed;
+    while let Some(at) = rest.find('%') {
+        path.extend(utf8_percent_encode(&rest[..at], UNSAFE));
+        let escape = escape_at(rest.as_bytes(), at).is_some();
+        path.push_str(if escape { "%" } else { "%25" });
+        rest = &rest[at + 1..];
+    }
+    path.extend(utf8_percent_encode(rest, UNSAFE));
+    path
+}
+
+/// Where the first doubtful character of an encoded path begins, raw or escaped.
+fn first_doubtful(path: &str) -> Option<usize> {
+    let bytes = path.as_bytes();
+    (0..bytes.len()).find(|&at| is_doubtful(bytes[at]) || escape_at(bytes, at).is_some_and(is_doubtful))
+}
+
+fn tag(typed: &str) -> Result<Item, TypedError> {
+    let name = &typed[1..];
+    let why = if name.is_empty() {
+        "nothing follows the \"#\""
+    } else if name.len() > MAX_TAG_LENGTH {
+        "a tag has at most 256 characters"
+    } else if !name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
+        "a tag is printable ASCII without spaces and commas"
+    } else if name.ends_with('*') {
+        "tags have no wildcards"
+    } else {
+        return Ok(Item(typed.into()));
+    };
+    Err(TypedError::Tag { tag: beginning(typed), why })
+}
+
+/// As much of `typed` as an error message should quote.
+fn beginning(typed: &str) -> String {
+    typed.chars().take(120).collect()
+}
