@@ -1,0 +1,351 @@
+//! CloudFront's API: the only room that names the SDK.
+//!
+//! An [`Error`] answers questions about what happened, so that nobody else has to
+//! know codes and statuses.
+
+use std::time::Duration;
+
+use aws_sdk_cloudfront::{
+    config::{BehaviorVersion, Credentials, Region, retry::RetryConfig, timeout::TimeoutConfig},
+    error::{ProvideErrorMetadata, SdkError},
+    types::{InvalidationBatch, Paths},
+};
+use aws_smithy_http_client::{
+    Builder as HttpClientBuilder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::config::Aws;
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The least that one attempt gets, where the whole call has that long. CloudFront
+/// has been seen to take some seconds for an answer.
+const LEAST_ATTEMPT: Duration = Duration::from_secs(5);
+
+/// The attempts that the SDK's standard retries make, and that the time is made to
+/// suffice for.
+const ATTEMPTS: u32 = 3;
+
+/// A CloudFront to talk to.
+#[derive(Clone, Debug)]
+pub struct Client {
+    sdk: aws_sdk_cloudfront::Client,
+}
+
+/// An invalidation as CloudFront shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Invalidation {
+    /// CloudFront's id for it.
+    pub id: String,
+    /// `InProgress` or `Completed`.
+    pub status: String,
+    /// What it purges.
+    pub paths: Vec<String>,
+    /// The reference that it was asked for with.
+    pub caller_reference: String,
+}
+
+impl Client {
+    /// A client for these settings.
+    #[must_use]
+    pub fn new(settings: &Aws) -> Self {
+        let credentials = Credentials::new(
+            &settings.access_key_id,
+            &settings.secret_access_key,
+            settings.session_token.clone(),
+            None,
+            "environment",
+        );
+        let mut config = aws_sdk_cloudfront::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .http_client(http_client())
+            .region(Region::new(settings.region.clone()))
+            .credentials_provider(credentials)
+            .retry_config(
+                RetryConfig::standard().with_max_attempts(settings.max_attempts.unwrap_or(ATTEMPTS)),
+            )
+            .use_fips(settings.use_fips)
+            .use_dual_stack(settings.use_dual_stack);
+        config.set_endpoint_url(settings.endpoint_url.clone());
+        Self { sdk: aws_sdk_cloudfront::Client::from_conf(config.build()) }
+    }
+
+    /// A client for whatever the AWS command line would use here: environment,
+    /// profiles, single sign-on.
+    #[cfg(feature = "cli")]
+    pub async fn from_profile() -> Self {
+        let config =
+            aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http_client()).load().await;
+        let mut builder = aws_sdk_cloudfront::config::Builder::from(&config);
+        if config.region().is_none() {
+            // One endpoint serves a whole partition.
+            builder = builder.region(Region::from_static("us-east-1"));
+        }
+        Self { sdk: aws_sdk_cloudfront::Client::from_conf(builder.build()) }
+    }
+
+    /// Creates an invalidation, or finds the one that was created with the same
+    /// reference and paths. Ends within `limit`.
+    ///
+    /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>
+    ///
+    /// # Errors
+    ///
+    /// Whatever CloudFront answers, and whatever keeps it from answering: see
+    /// [`Error`].
+    pub async fn create_invalidation(
+        &self,
+        distribution: &str,
+        paths: impl ExactSizeIterator<Item = &str>,
+        caller_reference: &str,
+        limit: Duration,
+    ) -> Result<Invalidation, Error> {
+        let quantity = i32::try_from(paths.len()).unwrap_or(i32::MAX);
+        let paths = Paths::builder().quantity(quantity).set_items(Some(paths.map(str::to_owned).collect()));
+        let batch = InvalidationBatch::builder()
+            .paths(paths.build().map_err(|error| Error::new(Kind::Other, chain(&error)))?)
+            .caller_reference(caller_reference)
+            .build()
+            .map_err(|error| Error::new(Kind::Other, chain(&error)))?;
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout((limit / ATTEMPTS).max(LEAST_ATTEMPT).min(limit))
+            .operation_timeout(limit);
+        let answer = self
+            .sdk
+            .create_invalidation()
+            .distribution_id(distribution)
+            .invalidation_batch(batch)
+            .customize()
+            .config_override(aws_sdk_cloudfront::config::Builder::new().timeout_config(timeouts.build()))
+            .send()
+            .await?;
+        answer.invalidation.map(Invalidation::from).ok_or_else(Error::no_answer)
+    }
+
+    /// The invalidation with this id.
+    ///
+    /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_GetInvalidation.html>
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::create_invalidation`].
+    pub async fn invalidation(&self, distribution: &str, id: &str) -> Result<Invalidation, Error> {
+        let answer = self.sdk.get_invalidation().distribution_id(distribution).id(id).send().await?;
+        answer.invalidation.map(Invalidation::from).ok_or_else(Error::no_answer)
+    }
+
+    /// The ids of all invalidations of a distribution, newest first, every page.
+    ///
+    /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_ListInvalidations.html>
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::create_invalidation`].
+    pub async fn invalidations(&self, distribution: &str) -> Result<Vec<String>, Error> {
+        let mut pages =
+            self.sdk.list_invalidations().distribution_id(distribution).into_paginator().items().send();
+        let mut ids = Vec::new();
+        while let Some(summary) = pages.next().await {
+            ids.push(summary?.id);
+        }
+        Ok(ids)
+    }
+}
+
+/// The only TLS in the program, on ring: aws-lc gathers 45 ms of entropy at the
+/// first handshake.
+fn http_client() -> aws_sdk_cloudfront::config::SharedHttpClient {
+    HttpClientBuilder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+}
+
+impl From<aws_sdk_cloudfront::types::Invalidation> for Invalidation {
+    fn from(answer: aws_sdk_cloudfront::types::Invalidation) -> Self {
+        let (paths, caller_reference) = answer.invalidation_batch.map_or_else(Default::default, |batch| {
+            (batch.paths.and_then(|paths| paths.items).unwrap_or_default(), batch.caller_reference)
+        });
+        Self { id: answer.id, status: answer.status, paths, caller_reference }
+    }
+}
+
+/// Why CloudFront did not do it.
+///
+/// Displays the whole chain of causes, which the SDK's own error hides behind
+/// "service error".
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{text}")]
+pub struct Error {
+    kind: Kind,
+    text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    AlreadyDone,
+    Busy,
+    Denied,
+    NoSuchDistribution,
+    PathRejected,
+    TooLarge,
+    Unreachable,
+    Other,
+}
+
+impl Error {
+    const fn new(kind: Kind, text: String) -> Self {
+        Self { kind, text }
+    }
+
+    fn no_answer() -> Self {
+        Self::new(Kind::Unreachable, "CloudFront's answer names no invalidation".to_owned())
+    }
+
+    /// The reference was used before. Since a reference stands for one distribution
+    /// and one set of paths, this very invalidation exists.
+    ///
+    /// Documented as `InvalidationBatchAlreadyExists`; seen in the field as an
+    /// `InvalidArgument` that speaks of the caller reference.
+    #[must_use]
+    pub fn is_already_done(&self) -> bool {
+        self.kind == Kind::AlreadyDone
+    }
+
+    /// CloudFront has too much to do; the same call will succeed later.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.kind == Kind::Busy
+    }
+
+    /// The credentials do not allow it.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        self.kind == Kind::Denied
+    }
+
+    /// The account has no such distribution.
+    #[must_use]
+    pub fn is_no_such_distribution(&self) -> bool {
+        self.kind == Kind::NoSuchDistribution
+    }
+
+    /// CloudFront refuses one of the paths, without saying which.
+    #[must_use]
+    pub fn is_path_rejected(&self) -> bool {
+        self.kind == Kind::PathRejected
+    }
+
+    /// More paths than CloudFront takes in one request.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        self.kind == Kind::TooLarge
+    }
+
+    /// No answer came, in time or at all.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        self.kind == Kind::Unreachable
+    }
+
+    /// A name for this kind of error that alarms can rely on.
+    #[must_use]
+    pub const fn error_type(&self) -> &'static str {
+        match self.kind {
+            Kind::AlreadyDone => "InvalidationExists",
+            Kind::Busy => "CloudFrontBusy",
+            Kind::Denied => "CloudFrontDenied",
+            Kind::NoSuchDistribution => "NoSuchDistribution",
+            Kind::PathRejected => "PathRejected",
+            Kind::TooLarge => "BatchTooLarge",
+            Kind::Unreachable => "CloudFrontUnreachable",
+            Kind::Other => "CloudFrontFailed",
+        }
+    }
+}
+
+impl<E> From<SdkError<E>> for Error
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    fn from(error: SdkError<E>) -> Self {
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        let metadata = error.meta();
+        let kind = match (metadata.code(), status) {
+            (Some(code), Some(status)) => Kind::of(code, metadata.message().unwrap_or_default(), status),
+            (None, Some(status)) => Kind::of("", "", status),
+            (_, None) if matches!(error, SdkError::ConstructionFailure(_)) => Kind::Other,
+            (_, None) => Kind::Unreachable,
+        };
+        let text = match (metadata.code(), metadata.message(), status) {
+            (Some(code), Some(message), Some(status)) => {
+                format!("{code} (HTTP {status}): {message}")
+            }
+            (Some(code), None, Some(status)) => format!("{code} (HTTP {status})"),
+            (None, _, Some(status)) => format!("HTTP {status}: {}", chain(&error)),
+            (_, _, None) => chain(&error),
+        };
+        Self::new(kind, text)
+    }
+}
+
+impl Kind {
+    /// What an answer means. CloudFront models few of the codes that it sends, and
+    /// throttles with status 400.
+    ///
+    /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>
+    fn of(code: &str, message: &str, status: u16) -> Self {
+        match code {
+            "InvalidationBatchAlreadyExists" => Self::AlreadyDone,
+            "InvalidArgument" if message.to_ascii_lowercase().contains("caller reference") => {
+                Self::AlreadyDone
+            }
+            "TooManyInvalidationsInProgress"
+            | "BandwidthLimitExceeded"
+            | "EC2ThrottledException"
+            | "LimitExceededException"
+            | "PriorRequestNotComplete"
+            | "ProvisionedThroughputExceededException"
+            | "RequestLimitExceeded"
+            | "RequestThrottled"
+            | "RequestThrottledException"
+            | "RequestTimeout"
+            | "SlowDown"
+            | "ThrottledException"
+            | "Throttling"
+            | "ThrottlingException"
+            | "TooManyRequestsException"
+            | "TransactionInProgressException" => Self::Busy,
+            "BatchTooLarge" => Self::TooLarge,
+            "NoSuchDistribution" | "EntityNotFound" => Self::NoSuchDistribution,
+            "AccessDenied" | "ExpiredToken" | "InvalidClientTokenId" | "SignatureDoesNotMatch" => {
+                Self::Denied
+            }
+            _ => match status {
+                401 | 403 => Self::Denied,
+                404 => Self::NoSuchDistribution,
+                413 => Self::TooLarge,
+                429 | 500.. => Self::Busy,
+                400 if code == "InvalidArgument" => Self::PathRejected,
+                _ => Self::Other,
+            },
+        }
+    }
+}
+
+/// An error and all that caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,320 @@
+//! Strings in, [`Config`] out, with every problem reported at once.
+//!
+//! Where the strings come from is not known here: the function hands over its
+//! environment, the command line its own with a default or two, a test a list.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use crate::{
+    cover::Budget,
+    plan::Policy,
+    site::{DistributionId, Forms, OriginPath, Site, Watch},
+};
+
+/// The ids of the distributions, with commas between.
+pub const DISTRIBUTIONS: &str = "INVALIDATOR_DISTRIBUTIONS";
+const BUCKETS: &str = "INVALIDATOR_BUCKETS";
+const ORIGIN_PATH: &str = "INVALIDATOR_ORIGIN_PATH";
+const INCLUDE: &str = "INVALIDATOR_INCLUDE";
+const EXCLUDE: &str = "INVALIDATOR_EXCLUDE";
+const INDEX_DOCUMENT: &str = "INVALIDATOR_INDEX_DOCUMENT";
+const BARE_DIRECTORIES: &str = "INVALIDATOR_BARE_DIRECTORIES";
+const CLEAN_URLS: &str = "INVALIDATOR_CLEAN_URLS";
+const QUERY_STRINGS: &str = "INVALIDATOR_QUERY_STRINGS";
+const MAX_PATHS: &str = "INVALIDATOR_MAX_PATHS";
+const MAX_WILDCARDS: &str = "INVALIDATOR_MAX_WILDCARDS";
+const DRY_RUN: &str = "INVALIDATOR_DRY_RUN";
+
+/// Every variable of its own that the function knows.
+pub const VARIABLES: [&str; 12] = [
+    DISTRIBUTIONS,
+    BUCKETS,
+    ORIGIN_PATH,
+    INCLUDE,
+    EXCLUDE,
+    INDEX_DOCUMENT,
+    BARE_DIRECTORIES,
+    CLEAN_URLS,
+    QUERY_STRINGS,
+    MAX_PATHS,
+    MAX_WILDCARDS,
+    DRY_RUN,
+];
+
+/// The default of `INVALIDATOR_MAX_PATHS`: CloudFront takes 150 paths or tags a
+/// second.
+///
+/// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html>
+pub const DEFAULT_MAX_PATHS: usize = 150;
+
+/// The most that `INVALIDATOR_MAX_PATHS` may be: the 3,000 files in progress that
+/// CloudFront's older quota, still listed by Service Quotas, allows a distribution.
+///
+/// <https://docs.aws.amazon.com/general/latest/gr/cf_region.html>
+pub const MOST_PATHS: usize = 3_000;
+
+/// The default of `INVALIDATOR_MAX_WILDCARDS`: the 15 wildcards in progress of the
+/// same older quota. More in one request could never be accepted under it.
+///
+/// <https://docs.aws.amazon.com/general/latest/gr/cf_region.html>
+pub const DEFAULT_MAX_WILDCARDS: usize = 15;
+
+/// What the `INVALIDATOR_*` variables say.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What becomes of changes.
+    pub policy: Policy,
+    /// Whether to stop once the plan is made.
+    pub dry_run: bool,
+}
+
+/// What the `AWS_*` variables say, as Lambda sets them and the AWS SDKs read them.
+#[derive(Clone)]
+pub struct Aws {
+    /// `AWS_REGION` or `AWS_DEFAULT_REGION`; us-east-1 without either, since
+    /// CloudFront has one endpoint for each partition.
+    pub region: String,
+    /// `AWS_ACCESS_KEY_ID`.
+    pub access_key_id: String,
+    /// `AWS_SECRET_ACCESS_KEY`.
+    pub secret_access_key: String,
+    /// `AWS_SESSION_TOKEN`.
+    pub session_token: Option<String>,
+    /// `AWS_ENDPOINT_URL_CLOUDFRONT` or `AWS_ENDPOINT_URL`, unless
+    /// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS`.
+    pub endpoint_url: Option<String>,
+    /// `AWS_USE_FIPS_ENDPOINT`.
+    pub use_fips: bool,
+    /// `AWS_USE_DUALSTACK_ENDPOINT`.
+    pub use_dual_stack: bool,
+    /// `AWS_MAX_ATTEMPTS`.
+    pub max_attempts: Option<u32>,
+}
+
+/// Everything that is wrong with a configuration, a sentence each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems(pub Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+impl Config {
+    /// Reads the variables, of which those that are not its own are passed over. An
+    /// empty one counts as absent, except that an empty
+    /// `INVALIDATOR_INDEX_DOCUMENT` means that there is none.
+    ///
+    /// # Errors
+    ///
+    /// Every problem: values that cannot be, what must be there and is not, names
+    /// that begin with `INVALIDATOR_` but are unknown.
+    pub fn read<V: IntoIterator<Item = (String, String)>>(variables: V) -> Result<Self, Problems> {
+        let mut reader = Reader::new(variables);
+        let config = reader.config();
+        reader.finish(config)
+    }
+
+    /// Reads what the function needs: these variables and, unless it is a dry run,
+    /// those that Lambda sets for the AWS SDKs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::read`], and what is missing or wrong of the others.
+    pub fn of_function<V: IntoIterator<Item = (String, String)>>(
+        variables: V,
+    ) -> Result<(Self, Option<Aws>), Problems> {
+        let mut reader = Reader::new(variables);
+        let config = reader.config();
+        let aws = (!config.dry_run).then(|| reader.aws());
+        reader.finish((config, aws))
+    }
+}
+
+/// Variables being read, and what was found wrong with them so far.
+struct Reader {
+    variables: BTreeMap<String, String>,
+    problems: Vec<String>,
+}
+
+impl Reader {
+    fn new<V: IntoIterator<Item = (String, String)>>(variables: V) -> Self {
+        let ours = |name: &str| name.starts_with("INVALIDATOR_") || name.starts_with("AWS_");
+        let variables = variables.into_iter().filter(|(name, _)| ours(name)).collect();
+        Self { variables, problems: Vec::new() }
+    }
+
+    fn finish<T>(self, value: T) -> Result<T, Problems> {
+        if self.problems.is_empty() { Ok(value) } else { Err(Problems(self.problems)) }
+    }
+
+    fn config(&mut self) -> Config {
+        for name in self.variables.keys() {
+            if name.starts_with("INVALIDATOR_") && !VARIABLES.contains(&name.as_str()) {
+                self.problems.push(format!(
+                    "{name} is no variable of this function: there are {}",
+                    VARIABLES.join(", ")
+                ));
+            }
+        }
+        let problems = self.problems.len();
+        let distributions = self.list::<DistributionId>(DISTRIBUTIONS);
+        if distributions.is_empty() && self.problems.len() == problems {
+            self.problems.push(format!(
+                "{DISTRIBUTIONS} is not set: give the id of the distribution, or several with commas between"
+            ));
+        }
+        let origin_path = self.value::<OriginPath>(ORIGIN_PATH).unwrap_or_default();
+        let index_document =
+            self.variables.get(INDEX_DOCUMENT).cloned().unwrap_or_else(|| "index.html".to_owned());
+        if index_document.contains('/') {
+            self.problems
+                .push(format!("{INDEX_DOCUMENT}={index_document:?} is no document's name: it has a \"/\""));
+        }
+        let forms = Forms {
+            index_document,
+            bare_directories: self.flag(BARE_DIRECTORIES),
+            clean_urls: self.flag(CLEAN_URLS),
+            query_strings: self.flag(QUERY_STRINGS),
+        };
+        let items = self.number(MAX_PATHS, MOST_PATHS).unwrap_or(DEFAULT_MAX_PATHS);
+        let wildcards = self.number(MAX_WILDCARDS, MOST_PATHS).unwrap_or(DEFAULT_MAX_WILDCARDS);
+        let watch = Watch {
+            buckets: self.list(BUCKETS),
+            include: self.get(INCLUDE).is_some().then(|| self.globs(INCLUDE)),
+            exclude: self.globs(EXCLUDE),
+        };
+        let site =
+            |distribution| Site { distribution, origin_path: origin_path.clone(), forms: forms.clone() };
+        Config {
+            policy: Policy {
+                watch,
+                sites: distributions.into_iter().map(site).collect(),
+                budget: Budget { items, wildcards },
+            },
+            dry_run: self.flag(DRY_RUN),
+        }
+    }
+
+    fn aws(&mut self) -> Aws {
+        let ignore_endpoints = self.flag("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
+        let endpoint = ["AWS_ENDPOINT_URL_CLOUDFRONT", "AWS_ENDPOINT_URL"]
+            .into_iter()
+            .find_map(|name| Some((name, self.get(name)?.to_owned())))
+            .filter(|_| !ignore_endpoints);
+        if let Some((name, url)) = &endpoint
+            && !(url.starts_with("http://") || url.starts_with("https://"))
+        {
+            self.problems.push(format!("{name}={url:?} is no URL: it must begin with http:// or https://"));
+        }
+        let region = self.get("AWS_REGION").or_else(|| self.get("AWS_DEFAULT_REGION"));
+        Aws {
+            region: region.unwrap_or("us-east-1").to_owned(),
+            access_key_id: self.required("AWS_ACCESS_KEY_ID"),
+            secret_access_key: self.required("AWS_SECRET_ACCESS_KEY"),
+            session_token: self.get("AWS_SESSION_TOKEN").map(str::to_owned),
+            endpoint_url: endpoint.map(|(_, url)| url),
+            use_fips: self.flag("AWS_USE_FIPS_ENDPOINT"),
+            use_dual_stack: self.flag("AWS_USE_DUALSTACK_ENDPOINT"),
+            max_attempts: self.number("AWS_MAX_ATTEMPTS", 100).and_then(|most| most.try_into().ok()),
+        }
+    }
+
+    /// The variable, unless it is absent or empty.
+    fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+    }
+
+    fn required(&mut self, name: &str) -> String {
+        let value = self.get(name).map(str::to_owned);
+        if value.is_none() {
+            self.problems.push(format!("{name} is not set: Lambda sets it, and elsewhere you must"));
+        }
+        value.unwrap_or_default()
+    }
+
+    fn value<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Option<T> {
+        let value = self.get(name)?.to_owned();
+        self.parsed(name, &value)
+    }
+
+    fn parsed<T: FromStr<Err: fmt::Display>>(&mut self, name: &str, value: &str) -> Option<T> {
+        value.parse().map_err(|why| self.problems.push(format!("{name}: {why}"))).ok()
+    }
+
+    fn flag(&mut self, name: &str) -> bool {
+        match self.get(name).map(str::to_ascii_lowercase).as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(other) => {
+                self.problems.push(format!("{name}={other:?} is neither \"true\" nor \"false\""));
+                false
+            }
+        }
+    }
+
+    fn number(&mut self, name: &str, most: usize) -> Option<usize> {
+        let value = self.get(name)?;
+        let number = value.parse().ok().filter(|number| (1..=most).contains(number));
+        if number.is_none() {
+            let problem = format!("{name}={value:?} is no whole number from 1 to {most}");
+            self.problems.push(problem);
+        }
+        number
+    }
+
+    /// The values between the commas, each once, in order.
+    fn list<T: FromStr<Err: fmt::Display> + PartialEq>(&mut self, name: &str) -> Vec<T> {
+        let text = self.get(name).unwrap_or_default().to_owned();
+        let mut list = Vec::new();
+        for value in text.split(',').map(str::trim).filter(|value| !value.is_empty()) {
+            if let Some(value) = self.parsed(name, value)
+                && !list.contains(&value)
+            {
+                list.push(value);
+            }
+        }
+        list
+    }
+
+    /// The globs between the commas; commas within `{…}` and `[…]` are theirs.
+    fn globs(&mut self, name: &str) -> GlobSet {
+        let text = self.get(name).unwrap_or_default().to_owned();
+        let mut globs = GlobSetBuilder::new();
+        for glob in split_globs(&text) {
+            match GlobBuilder::new(glob).literal_separator(true).build() {
+                Ok(glob) => {
+                    globs.add(glob);
+                }
+                Err(why) => self.problems.push(format!("{name}: {why}")),
+            }
+        }
+        globs.build().unwrap_or_else(|why| {
+            self.problems.push(format!("{name}: {why}"));
+            GlobSet::empty()
+        })
+    }
+}
+
+fn split_globs(text: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0_usize;
+    let mut escaped = false;
+    let between = move |c: char| {
+        if std::mem::take(&mut escaped) {
+            return false;
+        }
+        match c {
+            '\\' => escaped = true,
+            '{' | '[' => depth += 1,
+            '}' | ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c == ',' && depth == 0
+    };
+    text.split(between).map(str::trim).filter(|glob| !glob.is_empty())
+}

@@ -1,0 +1,90 @@
+//! The Lambda function: environment, client, runtime.
+
+use std::{
+    env,
+    error::Error,
+    ffi::OsString,
+    mem,
+    process::ExitCode,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use cloudfront_invalidator::{
+    cloudfront::Client,
+    config::Config,
+    plan::Policy,
+    report::{Failure, Log},
+    run,
+};
+use lambda_runtime::{
+    Context, Diagnostic, LambdaEvent, LambdaInvocation, Runtime, service_fn, tower::util::MapRequestLayer,
+};
+use serde_json::value::RawValue;
+
+/// How long before Lambda would kill the invocation it is answered.
+const MARGIN: Duration = Duration::from_secs(1);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
+    let text = |(name, value): (OsString, OsString)| {
+        (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+    };
+    let (config, aws) = match Config::of_function(env::vars_os().map(text)) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            println!("{}", Log::misconfigured(&problems));
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let function = Arc::new(Function {
+        policy: config.policy,
+        client: aws.as_ref().map(Client::new),
+        log: Mutex::default(),
+    });
+
+    // The runtime would parse the event, and refuse what it cannot parse, before the
+    // function sees it. So it is given "null", and the function the bytes.
+    let arrived = Arc::new(Mutex::default());
+    let event = Arc::clone(&arrived);
+    let take_event = MapRequestLayer::new(move |mut invocation: LambdaInvocation| {
+        *lock(&arrived) = mem::replace(&mut invocation.body, "null".into());
+        invocation
+    });
+    let handler = service_fn(move |invocation: LambdaEvent<()>| {
+        let event = mem::take(&mut *lock(&event));
+        let function = Arc::clone(&function);
+        async move { function.answer(&event, &invocation.context).await }
+    });
+    Runtime::new(handler).layer(take_event).run().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What lasts from one invocation to the next.
+struct Function {
+    policy: Policy,
+    /// None in a dry run.
+    client: Option<Client>,
+    log: Mutex<Log>,
+}
+
+impl Function {
+    async fn answer(&self, event: &[u8], context: &Context) -> Result<Box<RawValue>, Diagnostic> {
+        let killed = SystemTime::UNIX_EPOCH + Duration::from_millis(context.deadline);
+        let left = killed.duration_since(SystemTime::now()).unwrap_or_default();
+        let deadline = Instant::now() + left.saturating_sub(MARGIN);
+        let report = run(event, &context.request_id, &self.policy, self.client.as_ref(), deadline).await;
+        for line in lock(&self.log).lines(&report, &context.request_id) {
+            println!("{line}");
+        }
+        report.answer().map_err(|Failure { error_type, message }| Diagnostic {
+            error_type: error_type.to_owned(),
+            error_message: message,
+        })
+    }
+}
+
+/// What a panic left behind is as good as before: nothing is half done in a lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

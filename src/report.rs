@@ -1,0 +1,212 @@
+//! What happened, told to everyone who has to hear it: Lambda and the queue
+//! ([`Report::answer`]), machines (`Serialize`), people (`Display`,
+//! [`Report::explain`]) and the log ([`Log`]).
+
+mod log;
+mod text;
+
+use aws_lambda_events::sqs::SqsBatchResponse;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+pub use self::log::Log;
+use crate::{
+    event::{Batch, Key},
+    plan::Plan,
+    site::Ignored,
+    submit::{Outcome, Sent},
+};
+
+/// The `errorType` of an event, or a part of one, that cannot be read or done.
+pub const EVENT_UNREADABLE: &str = "EventUnreadable";
+
+/// A batch, what was planned for it, and how that went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// What came in.
+    pub batch: Batch,
+    /// What was to be done.
+    pub plan: Plan,
+    /// How it went. None where nothing was sent because nothing should be.
+    pub outcome: Option<Outcome>,
+}
+
+/// An invocation that failed as a whole, so that Lambda invokes again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// A name that alarms can rely on.
+    pub error_type: &'static str,
+    /// Everything that went wrong.
+    pub message: String,
+}
+
+impl Report {
+    /// What Lambda is told.
+    ///
+    /// For an SQS batch the messages that have to come again: each that could not be
+    /// read, and each with a change that some failed invalidation was to purge. For
+    /// everything else the report itself.
+    ///
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>
+    ///
+    /// # Errors
+    ///
+    /// Something failed that cannot be handed back alone, because it came in no SQS
+    /// message or in one without an id.
+    pub fn answer(&self) -> Result<Box<RawValue>, Failure> {
+        let failed = self.failed_messages();
+        let queued = self.batch.messages.iter().any(|message| message.id.is_some());
+        let mut response = SqsBatchResponse::default();
+        for &message in &failed {
+            let Some(id) = &self.batch.messages[message].id else {
+                return Err(self.failure());
+            };
+            response.add_failure(&**id);
+        }
+        let json = if queued { to_raw_value(&response) } else { to_raw_value(self) };
+        json.map_err(|error| Failure { error_type: "AnswerUnwritable", message: error.to_string() })
+    }
+
+    /// Whether everything that was asked for is done, or was only to be planned.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.failed_messages().is_empty()
+    }
+
+    /// How many paths CloudFront bills: those of the invalidations that it took or,
+    /// where none was sent, would be sent.
+    #[must_use]
+    pub fn billed_paths(&self) -> usize {
+        let billed = |index: usize| match self.sent(index) {
+            None | Some(Sent::Accepted(_)) => self.plan.invalidations[index].items.len(),
+            Some(Sent::AlreadyDone | Sent::Failed(_)) => 0,
+        };
+        (0..self.plan.invalidations.len()).map(billed).sum()
+    }
+
+    /// Indices of the messages that are not done: sorted, each once.
+    fn failed_messages(&self) -> Vec<usize> {
+        let mut failed: Vec<usize> = self.unreadable().map(|(message, _)| message).collect();
+        for (index, invalidation) in self.plan.invalidations.iter().enumerate() {
+            if let Some(Sent::Failed(_)) = self.sent(index) {
+                failed.extend(&invalidation.messages);
+            }
+        }
+        failed.sort_unstable();
+        failed.dedup();
+        failed
+    }
+
+    /// What could not be read or done: index of the message, and why.
+    fn unreadable(&self) -> impl Iterator<Item = (usize, String)> {
+        let unread =
+            self.batch.messages.iter().enumerate().filter_map(|(index, message)| {
+                message.unreadable.as_ref().map(|why| (index, why.to_string()))
+            });
+        let rejected =
+            self.plan.rejected.iter().map(|(message, why)| (*message, format!("manual event: {why}")));
+        unread.chain(rejected)
+    }
+
+    /// How the invalidation at `index` went, if it was sent.
+    fn sent(&self, index: usize) -> Option<&Sent> {
+        self.outcome.as_ref()?.0.get(index)
+    }
+
+    fn failure(&self) -> Failure {
+        let mut failures: Vec<(&'static str, String)> =
+            self.unreadable().map(|(_, why)| (EVENT_UNREADABLE, why)).collect();
+        for (index, invalidation) in self.plan.invalidations.iter().enumerate() {
+            if let Some(Sent::Failed(error)) = self.sent(index) {
+                failures.push((error.error_type(), format!("{}: {error}", invalidation.distribution)));
+            }
+        }
+        Failure {
+            error_type: failures.first().map_or(EVENT_UNREADABLE, |(error_type, _)| error_type),
+            message: failures.into_iter().map(|(_, why)| why).collect::<Vec<_>>().join("; "),
+        }
+    }
+}
+
+/// The report as machines read it: one object with `invalidations`, `ignored`,
+/// `unreadable` and `billed_paths`.
+impl Serialize for Report {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            invalidations: Vec<Sending<'a>>,
+            ignored: Vec<Passed<'a>>,
+            unreadable: Vec<Unread<'a>>,
+            billed_paths: usize,
+        }
+        #[derive(Serialize)]
+        struct Passed<'a> {
+            bucket: &'a str,
+            key: &'a Key,
+            event: &'a str,
+            reason: Ignored,
+        }
+        #[derive(Serialize)]
+        struct Unread<'a> {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            message: Option<&'a str>,
+            error: String,
+        }
+        Document {
+            invalidations: self.sendings().collect(),
+            ignored: self
+                .plan
+                .ignored
+                .iter()
+                .map(|&(index, reason)| {
+                    let change = &self.batch.changes[index];
+                    Passed { bucket: &change.bucket, key: &change.key, event: &change.event, reason }
+                })
+                .collect(),
+            unreadable: self
+                .unreadable()
+                .map(|(message, error)| Unread { message: self.batch.messages[message].id.as_deref(), error })
+                .collect(),
+            billed_paths: self.billed_paths(),
+        }
+        .serialize(serializer)
+    }
+}
+
+/// One invalidation as it is shown, with what CloudFront said of it.
+#[derive(Serialize)]
+struct Sending<'a> {
+    distribution: &'a str,
+    paths: Vec<&'a str>,
+    caller_reference: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl Report {
+    fn sendings(&self) -> impl Iterator<Item = Sending<'_>> {
+        self.plan.invalidations.iter().enumerate().map(|(index, invalidation)| {
+            let (id, status, error) = match self.sent(index) {
+                None => (None, None, None),
+                Some(Sent::Accepted(created)) => (Some(&*created.id), Some(&*created.status), None),
+                Some(Sent::AlreadyDone) => (None, Some("AlreadyDone"), None),
+                Some(Sent::Failed(error)) => (None, None, Some(error)),
+            };
+            Sending {
+                distribution: invalidation.distribution.as_str(),
+                paths: invalidation.paths().collect(),
+                caller_reference: &invalidation.caller_reference,
+                id,
+                status,
+                error_type: error.map(crate::cloudfront::Error::error_type),
+                error: error.map(ToString::to_string),
+            }
+        })
+    }
+}

@@ -1,0 +1,167 @@
+//! The log: lines of JSON, which is what Lambda's own log tools read and what no
+//! key can break out of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::{EVENT_UNREADABLE, Report, Sending};
+use crate::{config::Problems, plan::Plan, site::Ignored};
+
+/// How many bytes of paths a line holds at the most. CloudWatch takes much longer
+/// lines, but nobody reads them.
+const MOST_PATH_BYTES: usize = 64 * 1024;
+
+/// How many unreadable messages a line tells of.
+const MOST_UNREADABLE: usize = 20;
+
+/// How many names of unknown events are remembered.
+const MOST_UNKNOWN: usize = 1_000;
+
+/// Makes log lines, and remembers what need not be said again.
+#[derive(Debug, Default)]
+pub struct Log {
+    unknown: BTreeSet<String>,
+}
+
+#[derive(Serialize)]
+struct Line<'a, T: Serialize> {
+    level: &'static str,
+    message: &'a str,
+    #[serde(rename = "requestId", skip_serializing_if = "str::is_empty")]
+    request_id: &'a str,
+    #[serde(flatten)]
+    fields: T,
+}
+
+impl<T: Serialize> Line<'_, T> {
+    fn json(&self) -> String {
+        // Strings, numbers and lists of them always serialize.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+impl Log {
+    /// The lines that tell of an invocation: one of what was done, one more for each
+    /// kind of thing that went wrong or is new.
+    pub fn lines(&mut self, report: &Report, request_id: &str) -> Vec<String> {
+        let mut lines = self.unknown_events(report, request_id);
+        lines.push(summary(report, request_id));
+        lines.extend(unreadable(report, request_id));
+        for failed in report.sendings().filter(|sending| sending.error.is_some()) {
+            #[derive(Serialize)]
+            struct Fields<'a> {
+                #[serde(flatten)]
+                sending: Sending<'a>,
+            }
+            let sending = Sending { paths: shown(&failed.paths), ..failed };
+            let message = "invalidation failed";
+            lines.push(Line { level: "ERROR", message, request_id, fields: Fields { sending } }.json());
+        }
+        lines
+    }
+
+    fn unknown_events(&mut self, report: &Report, request_id: &str) -> Vec<String> {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            event: &'a str,
+        }
+        let mut lines = Vec::new();
+        for &(index, why) in &report.plan.ignored {
+            let event = &*report.batch.changes[index].event;
+            if why == Ignored::UnknownEvent
+                && self.unknown.len() < MOST_UNKNOWN
+                && self.unknown.insert(event.to_owned())
+            {
+                let message = "unknown S3 event, ignored from now on without another word";
+                lines.push(Line { level: "WARN", message, request_id, fields: Fields { event } }.json());
+            }
+        }
+        lines
+    }
+
+    /// The line for a configuration with which the function cannot start.
+    #[must_use]
+    pub fn misconfigured(problems: &Problems) -> String {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            error_type: &'static str,
+            problems: &'a [String],
+        }
+        let fields = Fields { error_type: "ConfigurationInvalid", problems: &problems.0 };
+        Line { level: "ERROR", message: &problems.to_string(), request_id: "", fields }.json()
+    }
+}
+
+fn summary(report: &Report, request_id: &str) -> String {
+    #[derive(Serialize)]
+    struct Fields<'a> {
+        messages: usize,
+        changes: usize,
+        ignored: BTreeMap<Ignored, usize>,
+        unreadable: usize,
+        billed_paths: usize,
+        invalidations: Vec<Done<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Done<'a> {
+        #[serde(flatten)]
+        sending: Sending<'a>,
+        path_count: usize,
+        wildcard_count: usize,
+    }
+    let mut ignored = BTreeMap::new();
+    for &(_, why) in &report.plan.ignored {
+        *ignored.entry(why).or_default() += 1;
+    }
+    let done = report.sendings().filter(|sending| sending.error.is_none()).map(|sending| Done {
+        path_count: sending.paths.len(),
+        wildcard_count: sending.paths.iter().filter(|path| path.ends_with('*')).count(),
+        sending: Sending { paths: shown(&sending.paths), ..sending },
+    });
+    let fields = Fields {
+        messages: report.batch.messages.len(),
+        changes: report.batch.changes.len(),
+        ignored,
+        unreadable: report.unreadable().count(),
+        billed_paths: report.billed_paths(),
+        invalidations: done.collect(),
+    };
+    let message = match (&report.outcome, &report.plan) {
+        (None, _) => "dry run",
+        (Some(_), Plan { invalidations, .. }) if invalidations.is_empty() => "nothing to invalidate",
+        (Some(_), _) if fields.invalidations.is_empty() => "nothing invalidated",
+        (Some(_), _) => "invalidated",
+    };
+    Line { level: "INFO", message, request_id, fields }.json()
+}
+
+fn unreadable(report: &Report, request_id: &str) -> Option<String> {
+    #[derive(Serialize)]
+    struct Fields {
+        error_type: &'static str,
+        count: usize,
+        errors: Vec<String>,
+    }
+    let count = report.unreadable().count();
+    let errors = report.unreadable().take(MOST_UNREADABLE).map(|(message, why)| {
+        match &report.batch.messages[message].id {
+            Some(id) => format!("{id}: {why}"),
+            None => why,
+        }
+    });
+    let fields = Fields { error_type: EVENT_UNREADABLE, count, errors: errors.collect() };
+    let message = "cannot be read, handed back";
+    (count > 0).then(|| Line { level: "ERROR", message, request_id, fields }.json())
+}
+
+/// As many paths as a line should hold.
+fn shown<'a>(paths: &[&'a str]) -> Vec<&'a str> {
+    let mut room = MOST_PATH_BYTES;
+    let fits = |path: &&&str| {
+        let fits = room.checked_sub(path.len());
+        room = fits.unwrap_or(0);
+        fits.is_some()
+    };
+    paths.iter().take_while(fits).copied().collect()
+}
