@@ -1,0 +1,230 @@
+//! A CloudFront on loopback that speaks the real REST-XML protocol, as far as
+//! invalidations go, and is as strict: for trying things out and for tests.
+//!
+//! CreateInvalidation, GetInvalidation and ListInvalidations; the rules for paths
+//! and tags, where one bad item sinks the whole request without being named;
+//! idempotent caller references; quotas on what is in progress; completion after a
+//! while; and faults on demand. What AWS does not document follows what was seen in
+//! the field. It shares no code with the rooms that it is a witness for.
+//!
+//! <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>
+
+mod rules;
+mod store;
+mod wire;
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    Method, Request, Response,
+    body::{Bytes, Incoming},
+    header::{AUTHORIZATION, CONTENT_TYPE, LOCATION},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+
+pub use self::store::Recorded;
+use self::{store::Store, wire::Refusal};
+
+/// How large a request may be: 3,000 paths of 4,000 characters, and a little.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
+
+/// What the account looks like and how it behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The distributions that there are.
+    pub distributions: Vec<String>,
+    /// How long an invalidation is in progress.
+    pub completes_after: Duration,
+    /// How many exact paths and tags may be in progress in one distribution.
+    pub paths_in_progress: usize,
+    /// How many wildcards may be in progress in one distribution.
+    pub wildcards_in_progress: usize,
+}
+
+impl Default for Options {
+    /// One distribution, `E1EXAMPLE`, under the quotas of
+    /// <https://docs.aws.amazon.com/general/latest/gr/cf_region.html>.
+    fn default() -> Self {
+        Self {
+            distributions: vec!["E1EXAMPLE".to_owned()],
+            completes_after: Duration::from_secs(5),
+            paths_in_progress: 3_000,
+            wildcards_in_progress: 15,
+        }
+    }
+}
+
+/// What goes wrong with a CreateInvalidation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// An error is answered and nothing created.
+    Refuse {
+        /// The HTTP status.
+        status: u16,
+        /// CloudFront's code for the error.
+        code: String,
+        /// What it says.
+        message: String,
+    },
+    /// No answer ever comes, and nothing is created.
+    Hang,
+    /// The connection closes without an answer, and nothing is created.
+    Close,
+    /// The invalidation is created, and then the connection closes without an
+    /// answer.
+    LoseAnswer,
+}
+
+/// A running CloudFront. Ends, in the middle of whatever it does, when dropped.
+#[derive(Debug)]
+pub struct Local {
+    address: SocketAddr,
+    store: Arc<Mutex<Store>>,
+    server: JoinHandle<()>,
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Local {
+    /// Starts one on a free port, in the tokio runtime of the caller.
+    ///
+    /// # Errors
+    ///
+    /// Where no port can be had.
+    pub async fn start(options: Options) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let store = Arc::new(Mutex::new(Store::new(options)));
+        let server = tokio::spawn(serve(listener, Arc::clone(&store)));
+        Ok(Self { address, store, server })
+    }
+
+    /// What `AWS_ENDPOINT_URL_CLOUDFRONT` should be.
+    #[must_use]
+    pub fn endpoint_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Lets `fault` happen to the next CreateInvalidation that has none yet, of
+    /// this distribution or, without one, of any.
+    pub fn inject(&self, distribution: Option<&str>, fault: Fault) {
+        lock(&self.store).faults.push((distribution.map(str::to_owned), fault));
+    }
+
+    /// Every invalidation that was created, oldest first.
+    #[must_use]
+    pub fn recorded(&self) -> Vec<Recorded> {
+        lock(&self.store).recorded()
+    }
+
+    /// How many calls of CreateInvalidation came, whatever became of them.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        lock(&self.store).calls
+    }
+}
+
+/// A panic elsewhere leaves the store whole: nothing is half done while it is held.
+fn lock(store: &Mutex<Store>) -> MutexGuard<'_, Store> {
+    store.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn serve(listener: TcpListener, store: Arc<Mutex<Store>>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
+        connections.spawn(connection(stream, Arc::clone(&store)));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn connection(stream: TcpStream, store: Arc<Mutex<Store>>) {
+    let service = service_fn(|request| answer(request, Arc::clone(&store)));
+    // An error here is a client that went away, or a fault that closes.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// The connection is to close without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("closed on demand")]
+struct Closed;
+
+async fn answer(
+    request: Request<Incoming>,
+    store: Arc<Mutex<Store>>,
+) -> Result<Response<Full<Bytes>>, Closed> {
+    let signed = request
+        .headers()
+        .get(AUTHORIZATION)
+        .is_some_and(|value| value.as_bytes().starts_with(b"AWS4-HMAC-SHA256 "));
+    let (parts, body) = request.into_parts();
+    let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
+    let route: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let reply = match (&parts.method, route.as_slice()) {
+        _ if !signed => {
+            Err(Refusal::new(403, "MissingAuthenticationToken", "Request is missing Authentication Token"))
+        }
+        (&Method::POST, ["2020-05-31", "distribution", distribution, "invalidation"]) => {
+            let body = Limited::new(body, MOST_BYTES).collect().await.map_err(|_| Closed)?;
+            create(&store, distribution, &body.to_bytes()).await?
+        }
+        (&Method::GET, ["2020-05-31", "distribution", distribution, "invalidation"]) => {
+            lock(&store).list(distribution, query).map(|body| (200, None, body))
+        }
+        (&Method::GET, ["2020-05-31", "distribution", distribution, "invalidation", id]) => {
+            lock(&store).get(distribution, id).map(|found| (200, None, wire::invalidation(&found)))
+        }
+        _ => Err(Refusal::new(404, "UnknownOperationException", "No such operation here")),
+    };
+    let (status, location, body) = reply.unwrap_or_else(|refusal| (refusal.status, None, refusal.body()));
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status.try_into().unwrap_or_default();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("text/xml"));
+    if let Some(location) = location.and_then(|location| location.try_into().ok()) {
+        headers.insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Status, location and body of an answer.
+type Reply = Result<(u16, Option<String>, String), Refusal>;
+
+async fn create(store: &Mutex<Store>, distribution: &str, body: &[u8]) -> Result<Reply, Closed> {
+    let fault = lock(store).next_fault(distribution);
+    match fault {
+        Some(Fault::Hang) => match std::future::pending::<Infallible>().await {},
+        Some(Fault::Close) => return Err(Closed),
+        Some(Fault::Refuse { status, code, message }) => {
+            return Ok(Err(Refusal::new(status, &code, &message)));
+        }
+        Some(Fault::LoseAnswer) | None => {}
+    }
+    let created = wire::batch(body).and_then(|batch| lock(store).create(distribution, batch));
+    if fault == Some(Fault::LoseAnswer) {
+        return Err(Closed);
+    }
+    Ok(created.map(|created| {
+        let location = format!("/2020-05-31/distribution/{distribution}/invalidation/{}", created.id);
+        (201, Some(location), wire::invalidation(&created))
+    }))
+}

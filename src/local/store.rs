@@ -1,0 +1,191 @@
+//! What the account holds.
+
+use std::{
+    collections::BTreeMap,
+    time::{Instant, SystemTime},
+};
+
+use super::{
+    Fault, Options, rules,
+    wire::{self, InvalidationBatch, Refusal},
+};
+
+/// The most that one request may hold: CloudFront's threshold is not documented;
+/// more could never be in progress.
+const MOST_ITEMS: usize = 3_000;
+
+/// How many invalidations a page lists, unless asked for fewer.
+const PAGE: usize = 100;
+
+/// An invalidation that was created, for whoever wants to look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// CloudFront's id for it.
+    pub id: String,
+    /// Where it was created.
+    pub distribution: String,
+    /// What it purges, as sent.
+    pub paths: Vec<String>,
+    /// The reference that it was created with.
+    pub caller_reference: String,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    pub(super) id: String,
+    pub(super) batch: InvalidationBatch,
+    distribution: String,
+    created: SystemTime,
+    completes: Instant,
+}
+
+impl Stored {
+    pub(super) fn status(&self) -> &'static str {
+        if self.in_progress() { "InProgress" } else { "Completed" }
+    }
+
+    pub(super) fn create_time(&self) -> String {
+        humantime::format_rfc3339_millis(self.created).to_string()
+    }
+
+    fn in_progress(&self) -> bool {
+        Instant::now() < self.completes
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Store {
+    options: Options,
+    /// Oldest first, of all distributions.
+    invalidations: Vec<Stored>,
+    /// Index of the invalidation, by distribution and caller reference.
+    references: BTreeMap<(String, String), usize>,
+    pub(super) faults: Vec<(Option<String>, Fault)>,
+    pub(super) calls: usize,
+}
+
+impl Store {
+    pub(super) const fn new(options: Options) -> Self {
+        Self { options, invalidations: Vec::new(), references: BTreeMap::new(), faults: Vec::new(), calls: 0 }
+    }
+
+    /// Counts a call, and takes the fault that is to happen to it.
+    pub(super) fn next_fault(&mut self, distribution: &str) -> Option<Fault> {
+        self.calls += 1;
+        let meant =
+            |(only, _): &(Option<String>, Fault)| only.as_deref().is_none_or(|only| only == distribution);
+        let at = self.faults.iter().position(meant)?;
+        Some(self.faults.remove(at).1)
+    }
+
+    pub(super) fn recorded(&self) -> Vec<Recorded> {
+        let recorded = |stored: &Stored| Recorded {
+            id: stored.id.clone(),
+            distribution: stored.distribution.clone(),
+            paths: stored.batch.paths.items.paths.clone(),
+            caller_reference: stored.batch.caller_reference.clone(),
+        };
+        self.invalidations.iter().map(recorded).collect()
+    }
+
+    pub(super) fn create(&mut self, distribution: &str, batch: InvalidationBatch) -> Result<Stored, Refusal> {
+        self.must_exist(distribution)?;
+        let items = &batch.paths.items.paths;
+        if batch.paths.quantity != items.len() {
+            let why = "The value of Quantity and the size of Items don't match.";
+            return Err(Refusal::new(400, "InconsistentQuantities", why));
+        }
+        if items.len() > MOST_ITEMS {
+            let why = "Invalidation batch specified is too large.";
+            return Err(Refusal::new(413, "BatchTooLarge", why));
+        }
+        if items.is_empty() || items.iter().any(|item| rules::is_invalid(item)) {
+            let why = "Your request contains one or more invalid invalidation paths.";
+            return Err(Refusal::new(400, "InvalidArgument", why));
+        }
+        let reference = (distribution.to_owned(), batch.caller_reference.clone());
+        if let Some(&index) = self.references.get(&reference) {
+            let existing = &self.invalidations[index];
+            if existing.batch == batch {
+                return Ok(existing.clone());
+            }
+            let why = "Your request contains a caller reference that was used for a previous \
+                       invalidation batch for the same distribution.";
+            return Err(Refusal::new(400, "InvalidArgument", why));
+        }
+        self.must_have_room(distribution, items)?;
+        let stored = Stored {
+            id: format!("I{:013}", self.invalidations.len() + 1),
+            batch,
+            distribution: distribution.to_owned(),
+            created: SystemTime::now(),
+            completes: Instant::now() + self.options.completes_after,
+        };
+        self.references.insert(reference, self.invalidations.len());
+        self.invalidations.push(stored.clone());
+        Ok(stored)
+    }
+
+    pub(super) fn get(&self, distribution: &str, id: &str) -> Result<Stored, Refusal> {
+        self.must_exist(distribution)?;
+        self.invalidations
+            .iter()
+            .find(|stored| stored.distribution == distribution && stored.id == id)
+            .cloned()
+            .ok_or_else(|| {
+                Refusal::new(404, "NoSuchInvalidation", "The specified invalidation does not exist.")
+            })
+    }
+
+    /// A page of the distribution's invalidations, newest first, as the `Marker` and
+    /// `MaxItems` of `query` ask.
+    pub(super) fn list(&self, distribution: &str, query: &str) -> Result<String, Refusal> {
+        self.must_exist(distribution)?;
+        let parameter = |name: &str| {
+            query
+                .split('&')
+                .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))
+                .map(|(_, value)| value)
+        };
+        let marker = parameter("Marker").unwrap_or_default();
+        let max_items =
+            parameter("MaxItems").and_then(|most| most.parse().ok()).unwrap_or(PAGE).clamp(1, PAGE);
+        let newest_first: Vec<&Stored> =
+            self.invalidations.iter().rev().filter(|stored| stored.distribution == distribution).collect();
+        let start = newest_first.iter().position(|stored| stored.id == marker).map_or(0, |at| at + 1);
+        let rest = &newest_first[start..];
+        let page = &rest[..rest.len().min(max_items)];
+        let next = page.last().filter(|_| page.len() < rest.len()).map(|last| &*last.id);
+        Ok(wire::list(marker, max_items, page, next))
+    }
+
+    fn must_exist(&self, distribution: &str) -> Result<(), Refusal> {
+        if self.options.distributions.iter().any(|known| known == distribution) {
+            Ok(())
+        } else {
+            Err(Refusal::no_such_distribution())
+        }
+    }
+
+    fn must_have_room(&self, distribution: &str, items: &[String]) -> Result<(), Refusal> {
+        let in_progress = self
+            .invalidations
+            .iter()
+            .filter(|stored| stored.distribution == distribution && stored.in_progress())
+            .flat_map(|stored| &stored.batch.paths.items.paths);
+        let (mut wildcards, mut paths) = (0, 0);
+        for item in in_progress.chain(items) {
+            if rules::is_wildcard(item) {
+                wildcards += 1;
+            } else {
+                paths += 1;
+            }
+        }
+        if wildcards > self.options.wildcards_in_progress || paths > self.options.paths_in_progress {
+            let why = "Processing your request will cause you to exceed the maximum number of \
+                       in-progress wildcard invalidations or paths.";
+            return Err(Refusal::new(400, "TooManyInvalidationsInProgress", why));
+        }
+        Ok(())
+    }
+}

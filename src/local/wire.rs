@@ -1,0 +1,155 @@
+//! The XML of the protocol.
+
+use serde::{Deserialize, Serialize};
+
+use super::store::Stored;
+
+const NAMESPACE: &str = "http://cloudfront.amazonaws.com/doc/2020-05-31/";
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct InvalidationBatch {
+    pub(super) paths: Paths,
+    pub(super) caller_reference: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Paths {
+    pub(super) quantity: usize,
+    #[serde(default)]
+    pub(super) items: Items,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub(super) struct Items {
+    #[serde(default, rename = "Path")]
+    pub(super) paths: Vec<String>,
+}
+
+/// An error as CloudFront answers it.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    code: String,
+    message: String,
+}
+
+impl Refusal {
+    pub(super) fn new(status: u16, code: &str, message: &str) -> Self {
+        Self { status, code: code.to_owned(), message: message.to_owned() }
+    }
+
+    pub(super) fn no_such_distribution() -> Self {
+        Self::new(404, "NoSuchDistribution", "The specified distribution does not exist.")
+    }
+
+    pub(super) fn body(&self) -> String {
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct ErrorResponse<'a> {
+            #[serde(rename = "@xmlns")]
+            namespace: &'static str,
+            error: Fields<'a>,
+            request_id: &'static str,
+        }
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Fields<'a> {
+            r#type: &'static str,
+            code: &'a str,
+            message: &'a str,
+        }
+        let r#type = if self.status >= 500 { "Receiver" } else { "Sender" };
+        xml(
+            "ErrorResponse",
+            &ErrorResponse {
+                namespace: NAMESPACE,
+                error: Fields { r#type, code: &self.code, message: &self.message },
+                request_id: "00000000-0000-0000-0000-000000000000",
+            },
+        )
+    }
+}
+
+/// The batch in the body of a request.
+pub(super) fn batch(body: &[u8]) -> Result<InvalidationBatch, Refusal> {
+    quick_xml::de::from_reader(body)
+        .map_err(|why| Refusal::new(400, "MalformedInput", &format!("Unexpected XML: {why}")))
+}
+
+/// The answer of CreateInvalidation and GetInvalidation.
+pub(super) fn invalidation(stored: &Stored) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Invalidation<'a> {
+        #[serde(rename = "@xmlns")]
+        namespace: &'static str,
+        id: &'a str,
+        status: &'static str,
+        create_time: String,
+        #[serde(rename = "InvalidationBatch")]
+        batch: &'a InvalidationBatch,
+    }
+    xml(
+        "Invalidation",
+        &Invalidation {
+            namespace: NAMESPACE,
+            id: &stored.id,
+            status: stored.status(),
+            create_time: stored.create_time(),
+            batch: &stored.batch,
+        },
+    )
+}
+
+/// The answer of ListInvalidations.
+pub(super) fn list(marker: &str, max_items: usize, page: &[&Stored], next: Option<&str>) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct InvalidationList<'a> {
+        #[serde(rename = "@xmlns")]
+        namespace: &'static str,
+        marker: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next_marker: Option<&'a str>,
+        max_items: usize,
+        is_truncated: bool,
+        quantity: usize,
+        items: Summaries<'a>,
+    }
+    #[derive(Serialize)]
+    struct Summaries<'a> {
+        #[serde(rename = "InvalidationSummary")]
+        summaries: Vec<Summary<'a>>,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Summary<'a> {
+        id: &'a str,
+        create_time: String,
+        status: &'static str,
+    }
+    let summaries = page
+        .iter()
+        .map(|stored| Summary { id: &stored.id, create_time: stored.create_time(), status: stored.status() })
+        .collect();
+    xml(
+        "InvalidationList",
+        &InvalidationList {
+            namespace: NAMESPACE,
+            marker,
+            next_marker: next,
+            max_items,
+            is_truncated: next.is_some(),
+            quantity: page.len(),
+            items: Summaries { summaries },
+        },
+    )
+}
+
+fn xml<T: Serialize>(root: &str, value: &T) -> String {
+    let body = quick_xml::se::to_string_with_root(root, value)
+        .unwrap_or_else(|why| format!("<InternalError>{why}</InternalError>"));
+    format!("<?xml version=\"1.0\"?>\n{body}")
+}
