@@ -1,0 +1,124 @@
+//! Every case of `data/cases.json`, from the real binary, on the wire.
+
+use std::collections::BTreeMap;
+
+use cloudfront_invalidator::path::Item;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::support::{Function, cloudfront, eventbridge, form_encoded, s3_record, sqs};
+
+#[derive(Deserialize)]
+struct Cases {
+    keys: Vec<KeyCase>,
+    configured: Vec<ConfiguredCase>,
+    typed: Vec<TypedCase>,
+}
+
+#[derive(Deserialize)]
+struct KeyCase {
+    key: String,
+    notification: String,
+    eventbridge: Option<String>,
+    paths: Vec<String>,
+    why: String,
+}
+
+#[derive(Deserialize)]
+struct ConfiguredCase {
+    config: BTreeMap<String, String>,
+    keys: Vec<String>,
+    paths: Vec<String>,
+    why: String,
+}
+
+#[derive(Deserialize)]
+struct TypedCase {
+    typed: String,
+    item: Option<String>,
+    #[serde(default)]
+    error: bool,
+    why: String,
+}
+
+fn cases() -> Cases {
+    serde_json::from_str(include_str!("data/cases.json")).expect("the cases")
+}
+
+/// The paths of the invalidations that `events` lead to, each sent to the same
+/// function in turn.
+async fn paths_of(variables: &[(&str, &str)], events: &[Value]) -> Vec<Vec<String>> {
+    let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+    let mut function = Function::start(&cloudfront.endpoint_url(), variables).await;
+    for event in events {
+        function.invoke(event.to_string()).await;
+    }
+    cloudfront.recorded().into_iter().map(|recorded| recorded.paths).collect()
+}
+
+#[tokio::test]
+async fn keys() {
+    let cases = cases().keys;
+    let mut events = Vec::new();
+    let mut expected = Vec::new();
+    for (number, case) in cases.iter().enumerate() {
+        let sequencer = number.to_string();
+        events.push(json!({"Records": [s3_record(&case.notification, &sequencer)]}));
+        // S3 itself may encode more than it must, or less: the key decides.
+        let again = form_encoded(&percent_decoded(&case.notification));
+        events.push(json!({"Records": [s3_record(&again, &format!("{sequencer}-again"))]}));
+        let raw = case.eventbridge.clone().unwrap_or_else(|| raw(case));
+        events.push(eventbridge(&raw, &format!("{sequencer}-raw")));
+        expected.extend(std::iter::repeat_n((case.paths.clone(), &case.why), 3));
+    }
+    let wire = paths_of(&[], &events).await;
+    assert_eq!(wire.len(), expected.len());
+    for (wire, (expected, why)) in wire.iter().zip(expected) {
+        assert_eq!(*wire, expected, "{why}");
+    }
+}
+
+/// The key as S3 holds it: the case's own text, except where only the notification
+/// says which of several spellings of the same letters it is.
+fn raw(case: &KeyCase) -> String {
+    String::from_utf8(percent_decoded(&case.notification)).unwrap_or_else(|_| case.key.clone())
+}
+
+fn percent_decoded(form: &str) -> Vec<u8> {
+    percent_encoding::percent_decode_str(&form.replace('+', " ")).collect()
+}
+
+#[tokio::test]
+async fn configured() {
+    for case in cases().configured {
+        let variables: Vec<(&str, &str)> =
+            case.config.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let ids: Vec<String> = (0..case.keys.len()).map(|number| format!("m{number}")).collect();
+        let bodies = case.keys.iter().enumerate().map(|(number, key)| {
+            let record = s3_record(&form_encoded(key.as_bytes()), &number.to_string());
+            json!({"Records": [record]}).to_string()
+        });
+        let batch = sqs(ids.iter().map(|id| &**id).zip(bodies));
+        assert_eq!(paths_of(&variables, &[batch]).await, [case.paths], "{}", case.why);
+    }
+}
+
+#[tokio::test]
+async fn typed() {
+    let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+    let mut function = Function::start(&cloudfront.endpoint_url(), &[]).await;
+    for case in cases().typed {
+        let before = cloudfront.recorded().len();
+        let answer = function.invoke(json!({"paths": [case.typed]}).to_string()).await;
+        let sent = cloudfront.recorded().split_off(before);
+        if case.error {
+            assert_eq!(answer.error_type(), "EventUnreadable", "{}", case.why);
+            assert!(answer.message().contains(&format!("{:?}", case.typed)) || case.typed.is_empty());
+            assert_eq!(sent, [], "{}", case.why);
+        } else {
+            assert_eq!(sent.len(), 1, "{}", case.why);
+            assert_eq!(sent[0].paths, [case.item.clone().expect("an item")], "{}", case.why);
+        }
+        assert_eq!(case.typed.parse::<Item>().is_err(), case.error);
+    }
+}

@@ -1,0 +1,211 @@
+//! The command line, as a person runs it.
+
+use std::{
+    io::Write,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use crate::support::{s3, s3_record, sqs};
+
+/// Runs `cfadmin` in the project's folder with nothing in the environment but
+/// these variables.
+fn cfadmin(arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_cfadmin"))
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_clear()
+        .envs(variables.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("cfadmin");
+    // It may well end without reading.
+    let _ = child.stdin.take().expect("its input").write_all(input.as_bytes());
+    child.wait_with_output().expect("its output")
+}
+
+#[track_caller]
+fn lines(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8(output.stdout.clone()).expect("text");
+    text.lines().map(|line| serde_json::from_str(line).expect("a document")).collect()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("text")
+}
+
+/// Whether `shown` is `expected`, where a line "…" stands for any lines.
+fn matches(shown: &[&str], expected: &[&str]) -> bool {
+    match (shown, expected) {
+        (_, ["…", rest @ ..]) => (0..=shown.len()).any(|skipped| matches(&shown[skipped..], rest)),
+        ([line, shown @ ..], [wanted, expected @ ..]) => line == wanted && matches(shown, expected),
+        (shown, expected) => shown.is_empty() && expected.is_empty(),
+    }
+}
+
+#[test]
+fn the_readme_shows_what_its_commands_print() {
+    let readme = include_str!("../../README.md");
+    let sessions: Vec<&str> = readme
+        .split("```console\n$ cargo run -- ")
+        .skip(1)
+        .map(|rest| rest.split("```").next().expect("the end of a block"))
+        .collect();
+    assert!(sessions.len() >= 2);
+    for session in sessions {
+        let mut expected = session.lines();
+        let command = expected.next().expect("a command");
+        let output = cfadmin(&command.split(' ').collect::<Vec<_>>(), &[], "");
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let shown: Vec<&str> = text(&output.stdout).lines().collect();
+        let expected: Vec<&str> = expected.collect();
+        assert!(matches(&shown, &expected), "{command} prints\n{}", text(&output.stdout));
+    }
+}
+
+#[test]
+fn a_plan_contacts_nothing_and_has_the_documented_shape() {
+    let endpoint = [("AWS_ENDPOINT_URL", "http://127.0.0.1:1")];
+    let output = cfadmin(&["plan", "--json", "events/poisoned-batch.json"], &endpoint, "");
+    assert_eq!(output.status.code(), Some(1), "some of it cannot be done");
+    let [document] = &lines(&output)[..] else { panic!("one event, one document") };
+    let fields: Vec<&String> = document.as_object().expect("an object").keys().collect();
+    assert_eq!(fields, ["billed_paths", "ignored", "invalidations", "unreadable"]);
+    assert_eq!(document["invalidations"][0]["distribution"], "E1EXAMPLE");
+    assert_eq!(document["invalidations"][0]["paths"], json!(["/", "/a.css", "/index.html"]));
+    assert_eq!(document["invalidations"][0]["caller_reference"].as_str().map(str::len), Some(64));
+    assert_eq!(document["invalidations"][0].as_object().map(serde_json::Map::len), Some(3));
+    assert_eq!(document["ignored"][0]["reason"], "unknown_event");
+    assert_eq!(document["unreadable"].as_array().map(Vec::len), Some(2));
+    assert_eq!(document["billed_paths"], 3);
+}
+
+#[test]
+fn one_document_for_each_event() {
+    let arguments = ["invoke", "--local", "--json", "events/put.json", "-", "events/eventbridge.json"];
+    let output = cfadmin(&arguments, &[], &s3("from stdin", "1").to_string());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let paths: Vec<Value> =
+        lines(&output).iter().map(|line| line["invalidations"][0]["paths"].clone()).collect();
+    assert_eq!(
+        paths,
+        [json!(["/images/logo.svg"]), json!(["/from%20stdin"]), json!(["/docs/a%2Bb%20c.html"])]
+    );
+    let first = &lines(&output)[0]["invalidations"][0];
+    assert_eq!((&first["id"], &first["status"]), (&json!("I0000000000001"), &json!("InProgress")));
+}
+
+#[test]
+fn the_configuration_is_that_of_the_function() {
+    let variables = [
+        ("INVALIDATOR_DISTRIBUTIONS", "E2,E1"),
+        ("INVALIDATOR_CLEAN_URLS", "true"),
+        ("INVALIDATOR_BUCKETS", "site"),
+    ];
+    let output = cfadmin(&["plan", "--json", "-"], &variables, &s3("about.html", "1").to_string());
+    let documents = lines(&output);
+    let shown = documents[0]["invalidations"].as_array().expect("invalidations");
+    let distributions: Vec<&Value> = shown.iter().map(|one| &one["distribution"]).collect();
+    assert_eq!(distributions, ["E1", "E2"]);
+    assert_eq!(shown[0]["paths"], json!(["/about", "/about.html"]));
+}
+
+#[test]
+fn a_manual_event_sent_twice_is_two_invalidations_and_planned_twice_the_same_plan() {
+    let event = json!({"paths": ["/a"]}).to_string();
+    let references = |arguments: &[&str]| {
+        let output = cfadmin(arguments, &[], &event);
+        lines(&output)[0]["invalidations"][0]["caller_reference"].clone()
+    };
+    assert_ne!(
+        references(&["invoke", "--local", "--json", "-"]),
+        references(&["invoke", "--local", "--json", "-"])
+    );
+    assert_eq!(references(&["plan", "--json", "-"]), references(&["plan", "--json", "-"]));
+}
+
+#[test]
+fn what_is_folded_is_shown_with_what_stands_behind_it() {
+    let records: Vec<Value> = (0..9).map(|n| s3_record(&format!("f{n}.css"), &n.to_string())).collect();
+    let event = json!({"Records": records}).to_string();
+    let variables = [("INVALIDATOR_MAX_PATHS", "8")];
+    let output = cfadmin(&["plan", "-"], &variables, &event);
+    let shown = text(&output.stdout);
+    assert!(shown.contains("  folded   /f*  9 paths\n"), "{shown}");
+    assert!(shown.contains("/f0.css  s3://site/f0.css ObjectCreated:Put\n"), "{shown}");
+    assert!(shown.contains("… and 6 more\n"), "{shown}");
+    let output = cfadmin(&["plan", "--all", "-"], &variables, &event);
+    assert!(text(&output.stdout).contains("s3://site/f8.css"));
+}
+
+#[test]
+fn failures_are_told_and_exit_with_1() {
+    let elsewhere = json!({"paths": ["/a"], "distribution": "E404"}).to_string();
+    let output = cfadmin(&["invoke", "--local", "-"], &[], &elsewhere);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stdout).contains("E404  FAILED  NoSuchDistribution: NoSuchDistribution (HTTP 404): ")
+    );
+
+    let output = cfadmin(&["plan", "no-such-file.json"], &[], "");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("cfadmin: no-such-file.json: "), "{}", text(&output.stderr));
+
+    let unreachable = [
+        ("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
+        ("AWS_ACCESS_KEY_ID", "x"),
+        ("AWS_SECRET_ACCESS_KEY", "x"),
+        ("AWS_MAX_ATTEMPTS", "1"),
+    ];
+    let output = cfadmin(&["invoke", "--json", "events/put.json"], &unreachable, "");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(lines(&output)[0]["invalidations"][0]["error_type"], "CloudFrontUnreachable");
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    for arguments in [&[][..], &["plan"], &["plan", "--nope", "x"], &["purge"]] {
+        assert_eq!(cfadmin(arguments, &[], "").status.code(), Some(2), "{arguments:?}");
+    }
+    let output = cfadmin(
+        &["plan", "events/put.json"],
+        &[("INVALIDATOR_DRYRUN", "true"), ("INVALIDATOR_MAX_PATHS", "x")],
+        "",
+    );
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(said.contains("INVALIDATOR_DRYRUN") && said.contains("INVALIDATOR_MAX_PATHS"), "{said}");
+    // Against AWS, the distribution has to be said.
+    let output = cfadmin(&["invoke", "events/put.json"], &[], "");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("INVALIDATOR_DISTRIBUTIONS is not set"));
+}
+
+#[test]
+fn keys_cannot_move_the_cursor() {
+    let event = sqs([("m\u{1b}[2J", "{\u{1b}".to_owned()), ("n", s3("a\u{1b}[2Jb\nc", "1").to_string())]);
+    let output = cfadmin(&["plan", "-"], &[], &event.to_string());
+    assert!(!text(&output.stdout).contains('\u{1b}'), "{:?}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("s3://site/a\\u{1b}[2Jb\\nc"));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_cfadmin"))
+        .args(["plan", "events/site-deploy.json"])
+        .current_dir(manifest)
+        .env_clear()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("cfadmin");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("its end");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}

@@ -1,0 +1,115 @@
+//! Variables to a configuration.
+
+use cloudfront_invalidator::config::{Config, VARIABLES};
+
+fn read(variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+    let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::read(owned).map_err(|problems| problems.0)
+}
+
+#[track_caller]
+fn refused(variables: &[(&str, &str)]) -> Vec<String> {
+    read(&[variables, &[("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE")]].concat()).expect_err("problems")
+}
+
+#[test]
+fn defaults() {
+    let config =
+        read(&[("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE"), ("PATH", "/bin")]).expect("a configuration");
+    assert!(!config.dry_run);
+    assert_eq!((config.policy.budget.items, config.policy.budget.wildcards), (150, 15));
+    let [site] = &config.policy.sites[..] else { panic!("one site") };
+    assert_eq!(site.distribution.as_str(), "E1EXAMPLE");
+    assert_eq!(site.forms.index_document, "index.html");
+    assert!(!(site.forms.bare_directories || site.forms.clean_urls || site.forms.query_strings));
+}
+
+#[test]
+fn empty_is_absent_but_for_the_index_document() {
+    let empty: Vec<(&str, &str)> = VARIABLES.iter().skip(1).map(|name| (*name, "")).collect();
+    let config = read(&[&empty[..], &[("INVALIDATOR_DISTRIBUTIONS", " E1EXAMPLE , E2,E1EXAMPLE,")]].concat())
+        .expect("a configuration");
+    assert_eq!(config.policy.sites.len(), 2, "each distribution once");
+    assert_eq!(config.policy.sites[0].forms.index_document, "");
+    assert_eq!(config.policy.budget.items, 150);
+}
+
+#[test]
+fn every_problem_at_once() {
+    let problems = read(&[
+        ("INVALIDATOR_DISTRIBUTIONS", "d111111abcdef8.cloudfront.net"),
+        ("INVALIDATOR_ORIGIN_PATH", "site/"),
+        ("INVALIDATOR_INCLUDE", "a,[b"),
+        ("INVALIDATOR_INDEX_DOCUMENT", "docs/index.html"),
+        ("INVALIDATOR_CLEAN_URLS", "yes"),
+        ("INVALIDATOR_MAX_PATHS", "0"),
+        ("INVALIDATOR_MAX_WILDCARDS", "many"),
+        ("INVALIDATOR_DISTRIBUTION", "E1EXAMPLE"),
+    ])
+    .expect_err("problems");
+    let expected = [
+        "INVALIDATOR_DISTRIBUTION is no variable of this function: there are INVALIDATOR_DISTRIBUTIONS, ",
+        "INVALIDATOR_DISTRIBUTIONS: \"d111111abcdef8.cloudfront.net\" is no distribution id",
+        "INVALIDATOR_ORIGIN_PATH: \"site/\" is no origin path",
+        "INVALIDATOR_INDEX_DOCUMENT=\"docs/index.html\" is no document's name",
+        "INVALIDATOR_CLEAN_URLS=\"yes\" is neither \"true\" nor \"false\"",
+        "INVALIDATOR_MAX_PATHS=\"0\" is no whole number from 1 to 3000",
+        "INVALIDATOR_MAX_WILDCARDS=\"many\" is no whole number from 1 to 3000",
+        "INVALIDATOR_INCLUDE: error parsing glob '[b'",
+    ];
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    for (problem, expected) in problems.iter().zip(expected) {
+        assert!(problem.starts_with(expected), "{problem}");
+    }
+}
+
+#[test]
+fn a_distribution_is_needed() {
+    for none in [&[][..], &[("INVALIDATOR_DISTRIBUTIONS", "")], &[("INVALIDATOR_DISTRIBUTIONS", " , ")]] {
+        let problems = read(none).expect_err("problems");
+        assert!(problems[0].starts_with("INVALIDATOR_DISTRIBUTIONS is not set"), "{problems:?}");
+    }
+}
+
+#[test]
+fn numbers_have_limits() {
+    assert_eq!(refused(&[("INVALIDATOR_MAX_PATHS", "3001")]).len(), 1);
+    assert_eq!(refused(&[("INVALIDATOR_MAX_PATHS", "-1")]).len(), 1);
+    assert_eq!(refused(&[("INVALIDATOR_MAX_PATHS", "1e3")]).len(), 1);
+}
+
+#[test]
+fn the_function_needs_credentials_unless_it_is_a_dry_run() {
+    let variables = |extra: &[(&str, &str)]| {
+        let all = [&[("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE")], extra].concat();
+        all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<Vec<_>>()
+    };
+    let Err(problems) = Config::of_function(variables(&[("AWS_ENDPOINT_URL", "localhost:1")])) else {
+        panic!("no problem")
+    };
+    assert_eq!(
+        problems.0,
+        [
+            "AWS_ENDPOINT_URL=\"localhost:1\" is no URL: it must begin with http:// or https://",
+            "AWS_ACCESS_KEY_ID is not set: Lambda sets it, and elsewhere you must",
+            "AWS_SECRET_ACCESS_KEY is not set: Lambda sets it, and elsewhere you must",
+        ]
+    );
+    let Ok((config, None)) = Config::of_function(variables(&[("INVALIDATOR_DRY_RUN", "true")])) else {
+        panic!("a dry run needs nothing of AWS")
+    };
+    assert!(config.dry_run);
+
+    let set = [
+        ("AWS_ACCESS_KEY_ID", "AKIA"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_DEFAULT_REGION", "eu-west-1"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"),
+        ("AWS_ENDPOINT_URL_CLOUDFRONT", "http://127.0.0.1:2"),
+    ];
+    let Ok((_, Some(aws))) = Config::of_function(variables(&set)) else { panic!("settings") };
+    assert_eq!((&*aws.region, aws.endpoint_url.as_deref()), ("eu-west-1", Some("http://127.0.0.1:2")));
+    let ignored = [&set[..], &[("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")]].concat();
+    let Ok((_, Some(aws))) = Config::of_function(variables(&ignored)) else { panic!("settings") };
+    assert_eq!(aws.endpoint_url, None);
+}

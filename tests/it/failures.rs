@@ -1,0 +1,186 @@
+//! CloudFront refuses, is busy, hangs, goes away: nothing is lost.
+
+use std::time::Duration;
+
+use cloudfront_invalidator::local::{Fault, Local, Options};
+use serde_json::json;
+
+use crate::{
+    function::refusal,
+    support::{Answer, Function, cloudfront, s3, sqs},
+};
+
+async fn start(cloudfront: &Local, variables: &[(&str, &str)]) -> Function {
+    Function::start(&cloudfront.endpoint_url(), variables).await
+}
+
+fn batch(sequencer: &str) -> String {
+    sqs([("m0", s3("a", sequencer).to_string()), ("m1", s3("b", sequencer).to_string())]).to_string()
+}
+
+#[tokio::test]
+async fn what_cloudfront_answers_is_told_apart() {
+    let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+    let mut function = start(&cloudfront, &[("AWS_MAX_ATTEMPTS", "1")]).await;
+    for (number, (status, code, error_type)) in [
+        (400, "InvalidArgument", "PathRejected"),
+        (400, "TooManyInvalidationsInProgress", "CloudFrontBusy"),
+        (400, "Throttling", "CloudFrontBusy"),
+        (400, "SlowDown", "CloudFrontBusy"),
+        (429, "NeverHeardOfIt", "CloudFrontBusy"),
+        (500, "InternalError", "CloudFrontBusy"),
+        (503, "ServiceUnavailable", "CloudFrontBusy"),
+        (403, "AccessDenied", "CloudFrontDenied"),
+        (403, "ExpiredToken", "CloudFrontDenied"),
+        (404, "NoSuchDistribution", "NoSuchDistribution"),
+        (413, "BatchTooLarge", "BatchTooLarge"),
+        (400, "MissingBody", "CloudFrontFailed"),
+        (405, "MethodNotAllowed", "CloudFrontFailed"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let sequencer = number.to_string();
+        cloudfront.inject(None, refusal(status, code, "because"));
+        assert_eq!(function.invoke(batch(&sequencer)).await.handed_back(), ["m0", "m1"], "{code}");
+
+        cloudfront.inject(None, refusal(status, code, "because"));
+        let answer = function.invoke(s3("a", &sequencer).to_string()).await;
+        assert_eq!(answer.error_type(), error_type, "{code}");
+        assert_eq!(answer.message(), format!("E1EXAMPLE: {code} (HTTP {status}): because"));
+
+        // It comes again, and this time it is done.
+        assert_eq!(function.invoke(batch(&sequencer)).await.handed_back(), [""; 0]);
+        assert_eq!(cloudfront.recorded().len(), number + 1);
+    }
+}
+
+#[tokio::test]
+async fn the_sdk_retries_what_may_pass() {
+    let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+    let mut function = start(&cloudfront, &[]).await;
+    for fault in [
+        refusal(503, "ServiceUnavailable", "internal"),
+        Fault::Close,
+        refusal(400, "Throttling", "Rate exceeded"),
+    ] {
+        let calls = cloudfront.calls();
+        let sequencer = calls.to_string();
+        cloudfront.inject(None, fault);
+        assert_eq!(function.invoke(batch(&sequencer)).await.handed_back(), [""; 0]);
+        assert_eq!(cloudfront.calls(), calls + 2);
+    }
+    assert_eq!(cloudfront.recorded().len(), 3);
+}
+
+#[tokio::test]
+async fn an_answer_that_was_lost_is_not_a_second_invalidation() {
+    let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+    let mut function = start(&cloudfront, &[]).await;
+    cloudfront.inject(None, Fault::LoseAnswer);
+    assert_eq!(function.invoke(batch("1")).await.handed_back(), [""; 0]);
+    assert_eq!((cloudfront.calls(), cloudfront.recorded().len()), (2, 1));
+
+    // Nor when it is Lambda that tries again.
+    let mut function = start(&cloudfront, &[("AWS_MAX_ATTEMPTS", "1")]).await;
+    cloudfront.inject(None, Fault::LoseAnswer);
+    assert_eq!(function.invoke(batch("2")).await.handed_back(), ["m0", "m1"]);
+    assert_eq!(function.invoke(batch("2")).await.handed_back(), [""; 0]);
+    assert_eq!((cloudfront.calls(), cloudfront.recorded().len()), (4, 2));
+}
+
+#[tokio::test]
+async fn a_cloudfront_that_hangs_does_not_take_the_batch_with_it() {
+    let cloudfront = cloudfront(&["E1EXAMPLE", "E2"]).await;
+    let mut function = start(&cloudfront, &[("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE,E2")]).await;
+    cloudfront.inject(Some("E2"), Fault::Hang);
+    let hung = sqs([
+        ("m0", json!({"paths": ["/a"], "distribution": "E1EXAMPLE"}).to_string()),
+        ("m1", json!({"paths": ["/b"], "distribution": "E2"}).to_string()),
+    ]);
+    // One second before Lambda would kill it, so after half a second.
+    let answer = function.invoke_within(Duration::from_millis(1_500), hung.to_string()).await;
+    assert_eq!(answer.handed_back(), ["m1"]);
+    let line = function.logged(|line| line["level"] == "ERROR").await;
+    assert_eq!((&line["distribution"], &line["error_type"]), (&json!("E2"), &json!("CloudFrontUnreachable")));
+    // And it is there for the next batch.
+    assert_eq!(function.invoke(batch("1")).await.handed_back(), [""; 0]);
+}
+
+#[tokio::test]
+async fn no_time_left_hands_everything_back() {
+    let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+    let mut function = start(&cloudfront, &[]).await;
+    let answer = function.invoke_within(Duration::from_millis(900), batch("1")).await;
+    assert_eq!(answer.handed_back(), ["m0", "m1"]);
+}
+
+#[tokio::test]
+async fn a_cloudfront_that_dies_in_the_middle_loses_no_message() {
+    let dying = cloudfront(&["E1EXAMPLE"]).await;
+    let endpoint = dying.endpoint_url();
+    let mut function = start(&dying, &[]).await;
+    assert_eq!(function.invoke(batch("1")).await.handed_back(), [""; 0]);
+
+    // It takes the call, does not answer, and is gone.
+    dying.inject(None, Fault::Hang);
+    let killer = async {
+        while dying.calls() < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        drop(dying);
+    };
+    let second = batch("2");
+    let (answer, ()) = tokio::join!(function.invoke(second), killer);
+    assert_eq!(answer.handed_back(), ["m0", "m1"]);
+    let answer = function.invoke(s3("c", "3").to_string()).await;
+    assert_eq!(answer.error_type(), "CloudFrontUnreachable");
+    assert!(answer.message().contains("onnect"), "the whole chain: {}", answer.message());
+    drop(function);
+
+    // The messages come again, when there is a CloudFront again.
+    let alive = cloudfront(&["E1EXAMPLE"]).await;
+    assert_ne!(alive.endpoint_url(), endpoint);
+    let mut function = start(&alive, &[]).await;
+    assert_eq!(function.invoke(batch("2")).await.handed_back(), [""; 0]);
+    assert_eq!(alive.recorded()[0].paths, ["/a", "/b"]);
+}
+
+#[tokio::test]
+async fn quotas_hand_messages_back_until_there_is_room() {
+    let options = Options {
+        completes_after: Duration::from_millis(300),
+        wildcards_in_progress: 1,
+        ..Options::default()
+    };
+    let cloudfront = Local::start(options).await.expect("a CloudFront");
+    let mut function = start(&cloudfront, &[]).await;
+    let wildcard = |sequencer: &str| sqs([("m", s3("a~", sequencer).to_string())]).to_string();
+    assert_eq!(function.invoke(wildcard("1")).await.handed_back(), [""; 0]);
+    let answer = function.invoke(s3("a~", "2").to_string()).await;
+    assert_eq!(answer.error_type(), "CloudFrontBusy");
+    assert!(answer.message().contains("TooManyInvalidationsInProgress (HTTP 400)"), "{}", answer.message());
+    let mut tries = 0;
+    while !function.invoke(wildcard("2")).await.handed_back().is_empty() {
+        tries += 1;
+        assert!(tries < 1_000, "there is never room");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(cloudfront.recorded().len(), 2);
+}
+
+#[tokio::test]
+async fn one_bad_path_would_sink_a_request_so_none_is_sent() {
+    let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+    let mut function = start(&cloudfront, &[("INVALIDATOR_MAX_PATHS", "3000")]).await;
+    let odd: Vec<String> = (1..=255_u8).map(|byte| format!("k{byte}/{}", char::from(byte))).collect();
+    let bodies: Vec<(String, String)> =
+        odd.iter().map(|key| (format!("m-{key}"), s3(key, "1").to_string())).collect();
+    let event = sqs(bodies.iter().map(|(id, body)| (&**id, body.clone())));
+    assert_eq!(function.invoke(event.to_string()).await.handed_back(), [""; 0]);
+    assert_eq!(cloudfront.recorded()[0].paths.len(), 255);
+    assert!(matches!(
+        function.invoke(json!({"paths": ["/ü ~[x]", "#ok"]}).to_string()).await,
+        Answer::Response(_)
+    ));
+}

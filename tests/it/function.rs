@@ -1,0 +1,292 @@
+//! The real binary: each envelope in, the right call and the right answer out.
+
+use std::time::Duration;
+
+use cloudfront_invalidator::local::{Fault, Local};
+use serde_json::{Value, json};
+
+use crate::support::{
+    Answer, Function, cloudfront, eventbridge, s3, s3_record, sns, sns_straight, sqs, test_event,
+};
+
+const SECONDS: fn(u64) -> Duration = Duration::from_secs;
+
+/// The paths of each invalidation, oldest first.
+fn sent(cloudfront: &Local) -> Vec<Vec<String>> {
+    cloudfront.recorded().into_iter().map(|recorded| recorded.paths).collect()
+}
+
+async fn one() -> (Local, Function) {
+    let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+    let function = Function::start(&cloudfront.endpoint_url(), &[]).await;
+    (cloudfront, function)
+}
+
+#[tokio::test]
+async fn every_envelope_becomes_one_call() {
+    let (cloudfront, mut function) = one().await;
+    let put = s3("a b", "1");
+    let raw = eventbridge("a b", "1");
+    let envelopes = [
+        put.clone(),
+        raw.clone(),
+        sns_straight(&put),
+        sqs([("m", put.to_string())]),
+        sqs([("m", raw.to_string())]),
+        sqs([("m", sns(&put).to_string())]),
+        sqs([("m", sns(&raw).to_string())]),
+        json!({"paths": ["/a b"]}),
+    ];
+    for (number, event) in envelopes.iter().enumerate() {
+        // Another change each time, or it would be the same invalidation.
+        let event = event.to_string().replace("\"1\"", &format!("\"{number}\""));
+        let event = event.replace("\\\"1\\\"", &format!("\\\"{number}\\\""));
+        let event = event.replace("\\\\\\\"1\\\\\\\"", &format!("\\\\\\\"{number}\\\\\\\""));
+        let Answer::Response(answer) = function.invoke(event).await else { panic!("failed") };
+        if answer.get("batchItemFailures").is_some() {
+            assert_eq!(answer, json!({"batchItemFailures": []}));
+        } else {
+            assert_eq!(answer["invalidations"][0]["paths"], json!(["/a%20b"]));
+            assert_eq!(answer["invalidations"][0]["status"], "InProgress");
+            assert_eq!(answer["billed_paths"], 1);
+        }
+    }
+    assert_eq!(sent(&cloudfront), vec![vec!["/a%20b"]; envelopes.len()]);
+}
+
+#[tokio::test]
+async fn nothing_to_do_is_success() {
+    let (cloudfront, mut function) = one().await;
+    for event in [json!({"Records": []}), test_event(), sns_straight(&test_event())] {
+        let Answer::Response(answer) = function.invoke(event.to_string()).await else { panic!("failed") };
+        assert_eq!(answer, json!({"invalidations": [], "ignored": [], "unreadable": [], "billed_paths": 0}));
+    }
+    let answer = function.invoke(sqs([("m", test_event().to_string())]).to_string()).await;
+    assert_eq!(answer.handed_back(), [""; 0]);
+    assert_eq!(cloudfront.calls(), 0);
+}
+
+#[tokio::test]
+async fn an_unreadable_message_is_handed_back_alone() {
+    let (cloudfront, mut function) = one().await;
+    let batch = sqs([
+        ("m0", s3("a", "1").to_string()),
+        ("m1", "not an event".to_owned()),
+        ("m2", json!({"paths": ["/*/a"]}).to_string()),
+        ("m3", s3("b", "2").to_string()),
+    ]);
+    let answer = function.invoke(batch.to_string()).await;
+    assert_eq!(answer.handed_back(), ["m1", "m2"]);
+    assert_eq!(sent(&cloudfront), [["/a", "/b"]]);
+    let line = function.logged(|line| line["level"] == "ERROR").await;
+    assert_eq!(line["error_type"], "EventUnreadable");
+    assert_eq!(line["count"], 2);
+    assert!(line["errors"][0].as_str().is_some_and(|error| error.contains("not an event")), "{line}");
+}
+
+#[tokio::test]
+async fn an_unreadable_event_fails_the_invocation() {
+    let (cloudfront, mut function) = one().await;
+    for event in
+        ["", "{", "\u{feff}{}", "17", "{\"Records\":[{\"eventSource\":\"aws:s3\"}]}", "{\"paths\":[]}"]
+    {
+        assert_eq!(function.invoke(event).await.error_type(), "EventUnreadable", "{event:?}");
+    }
+    assert_eq!(function.invoke(&b"\xff\xfe"[..]).await.error_type(), "EventUnreadable");
+    assert_eq!(cloudfront.calls(), 0);
+    // One bad record of several: the others are purged, and the event comes again.
+    let mut bad = s3_record("a", "1");
+    bad["s3"]["object"] = json!({});
+    let answer = function.invoke(json!({"Records": [bad, s3_record("b", "2")]}).to_string()).await;
+    assert_eq!(answer.error_type(), "EventUnreadable");
+    assert_eq!(answer.message(), "an S3 record has no object key");
+    assert_eq!(sent(&cloudfront), [["/b"]]);
+}
+
+#[tokio::test]
+async fn a_manual_event_says_what_is_wrong_with_each_path() {
+    let (cloudfront, mut function) = one().await;
+    let event = json!({"paths": ["/ok", "", "/a*b"], "distribution": "e1"});
+    let answer = function.invoke(event.to_string()).await;
+    assert_eq!(answer.error_type(), "EventUnreadable");
+    assert_eq!(
+        answer.message(),
+        "manual event: \"e1\" is no distribution id: one looks like E1A2B3C4D5E6F7, upper-case letters and digits; \
+         a path is empty: write \"/\" for the root, or \"/*\" for everything; \
+         \"/a*b\" has a \"*\" before its end, where CloudFront takes it literally and purges nothing: \
+         end the path at the first \"*\""
+    );
+    assert_eq!(cloudfront.calls(), 0);
+}
+
+#[tokio::test]
+async fn the_same_batch_again_is_the_same_invalidation() {
+    let (cloudfront, mut function) = one().await;
+    let batch = |ids: [&'static str; 2], sequencer: &str| {
+        sqs([(ids[0], s3("a", "1").to_string()), (ids[1], s3("b", sequencer).to_string())]).to_string()
+    };
+    for ids in [["m0", "m1"], ["m1", "m0"], ["x", "y"]] {
+        assert_eq!(function.invoke(batch(ids, "2")).await.handed_back(), [""; 0]);
+    }
+    assert_eq!(cloudfront.recorded().len(), 1);
+    function.invoke(batch(["m0", "m1"], "3")).await;
+    let recorded = cloudfront.recorded();
+    assert_eq!(recorded.len(), 2);
+    assert_eq!(recorded[0].paths, recorded[1].paths);
+    assert_ne!(recorded[0].caller_reference, recorded[1].caller_reference);
+}
+
+#[tokio::test]
+async fn the_reference_in_use_means_done() {
+    let (cloudfront, mut function) = one().await;
+    for (status, code, message) in [
+        (409, "InvalidationBatchAlreadyExists", "Invalidation batch already exists."),
+        (
+            400,
+            "InvalidArgument",
+            "Your request contains a caller reference that was used for a previous invalidation batch for the same \
+             distribution.",
+        ),
+    ] {
+        let fault = Fault::Refuse { status, code: code.to_owned(), message: message.to_owned() };
+        cloudfront.inject(None, fault.clone());
+        let answer = function.invoke(sqs([("m", s3("a", code).to_string())]).to_string()).await;
+        assert_eq!(answer.handed_back(), [""; 0], "{code}");
+        cloudfront.inject(None, fault);
+        let Answer::Response(answer) = function.invoke(s3("a", code).to_string()).await else {
+            panic!("failed")
+        };
+        assert_eq!(answer["invalidations"][0]["status"], "AlreadyDone");
+        assert_eq!(answer["billed_paths"], 0);
+    }
+}
+
+#[tokio::test]
+async fn only_the_messages_of_a_failed_distribution_come_again() {
+    let cloudfront = cloudfront(&["E1", "E2"]).await;
+    let mut function =
+        Function::start(&cloudfront.endpoint_url(), &[("INVALIDATOR_DISTRIBUTIONS", "E1,E2")]).await;
+    let ask = |distribution: &str| json!({"paths": ["/a"], "distribution": distribution}).to_string();
+    let batch = sqs([("m0", ask("E1")), ("m1", ask("E2")), ("m2", ask("E3")), ("m3", ask("E1"))]);
+    let denied = "User is not authorized to perform: cloudfront:CreateInvalidation";
+    cloudfront.inject(Some("E2"), refusal(403, "AccessDenied", denied));
+    let answer = function.invoke(batch.to_string()).await;
+    assert_eq!(answer.handed_back(), ["m1", "m2"]);
+    let line = function.logged(|line| line["distribution"] == "E2").await;
+    assert_eq!(line["error_type"], "CloudFrontDenied");
+    assert_eq!(line["error"], format!("AccessDenied (HTTP 403): {denied}"));
+
+    // Straight, the whole invocation comes again; what is done is not done twice.
+    cloudfront.inject(Some("E2"), refusal(403, "AccessDenied", denied));
+    let put = s3("b", "1").to_string();
+    let before = cloudfront.recorded().len();
+    let answer = function.invoke(put.clone()).await;
+    assert_eq!(answer.error_type(), "CloudFrontDenied");
+    assert_eq!(answer.message(), format!("E2: AccessDenied (HTTP 403): {denied}"));
+    assert!(matches!(function.invoke(put).await, Answer::Response(_)));
+    let recorded = cloudfront.recorded().split_off(before);
+    let distributions: Vec<&str> = recorded.iter().map(|recorded| &*recorded.distribution).collect();
+    assert_eq!(distributions, ["E1", "E2"]);
+}
+
+pub(crate) fn refusal(status: u16, code: &str, message: &str) -> Fault {
+    Fault::Refuse { status, code: code.to_owned(), message: message.to_owned() }
+}
+
+#[tokio::test]
+async fn a_dry_run_sends_nothing_and_shows_the_plan() {
+    let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+    let variables =
+        [("INVALIDATOR_DRY_RUN", "true"), ("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")];
+    let mut function = Function::start(&cloudfront.endpoint_url(), &variables).await;
+    let Answer::Response(answer) = function.invoke(s3("index.html", "1").to_string()).await else {
+        panic!("failed")
+    };
+    assert_eq!(answer["invalidations"][0]["paths"], json!(["/", "/index.html"]));
+    assert_eq!(answer["invalidations"][0].get("id"), None);
+    assert_eq!(cloudfront.calls(), 0);
+    let line = function.logged(|line| line["message"] == "dry run").await;
+    assert_eq!(line["invalidations"][0]["paths"], json!(["/", "/index.html"]));
+}
+
+#[tokio::test]
+async fn the_log_tells_of_an_invocation_in_one_line() {
+    let (_cloudfront, mut function) = one().await;
+    let mut tagged = s3_record("a", "2");
+    tagged["eventName"] = "ObjectTagging:Put".into();
+    let event = json!({"Records": [s3_record("a%0A%1B[2J", "1"), tagged]});
+    function.invoke_as("the-request", SECONDS(30), event.to_string()).await;
+    let line = function.logged(|line| line["level"] == "INFO").await;
+    assert_eq!(line["message"], "invalidated");
+    assert_eq!(line["requestId"], "the-request");
+    assert_eq!(
+        (&line["messages"], &line["changes"], &line["billed_paths"]),
+        (&json!(1), &json!(2), &json!(1))
+    );
+    assert_eq!(line["ignored"], json!({"event": 1}));
+    let invalidation = &line["invalidations"][0];
+    assert_eq!(invalidation["distribution"], "E1EXAMPLE");
+    assert_eq!(invalidation["id"], "I0000000000001");
+    assert_eq!(invalidation["paths"], json!(["/a%0A%1B%5B2J"]));
+    assert_eq!((&invalidation["path_count"], &invalidation["wildcard_count"]), (&json!(1), &json!(0)));
+    assert_eq!(function.log().len(), 1);
+}
+
+#[tokio::test]
+async fn an_unknown_event_is_ignored_counted_and_logged_once() {
+    let (cloudfront, mut function) = one().await;
+    let mut record = s3_record("a", "1");
+    record["eventName"] = "ObjectTeleported:Put".into();
+    let event = json!({"Records": [record.clone(), record]}).to_string();
+    for _ in 0..2 {
+        let Answer::Response(answer) = function.invoke(event.clone()).await else { panic!("failed") };
+        let ignored =
+            json!({"bucket": "site", "key": "a", "event": "ObjectTeleported:Put", "reason": "unknown_event"});
+        assert_eq!(answer["ignored"], json!([ignored, ignored]));
+    }
+    function.invoke(s3("b", "1").to_string()).await;
+    function.logged(|line| line["message"] == "invalidated").await;
+    let warnings: Vec<Value> = function
+        .log()
+        .iter()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .filter(|line: &Value| line["level"] == "WARN")
+        .collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert_eq!(warnings[0]["event"], "ObjectTeleported:Put");
+    assert_eq!(cloudfront.calls(), 1);
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_stops_it_at_once_with_every_problem() {
+    let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+    let variables = [
+        ("INVALIDATOR_DISTRIBUTIONS", ""),
+        ("INVALIDATOR_MAX_PATHS", "none"),
+        ("INVALIDATOR_PATHS", "x"),
+        ("AWS_SECRET_ACCESS_KEY", ""),
+    ];
+    let function = Function::start(&cloudfront.endpoint_url(), &variables).await;
+    let (status, log) = function.ended().await;
+    assert_eq!(status.code(), Some(1));
+    let line: Value = serde_json::from_str(&log).expect("one line of JSON");
+    assert_eq!((&line["level"], &line["error_type"]), (&json!("ERROR"), &json!("ConfigurationInvalid")));
+    let problems: Vec<&str> =
+        line["problems"].as_array().expect("problems").iter().filter_map(Value::as_str).collect();
+    assert_eq!(problems.len(), 4, "{problems:#?}");
+    let named =
+        ["INVALIDATOR_PATHS", "INVALIDATOR_DISTRIBUTIONS", "INVALIDATOR_MAX_PATHS", "AWS_SECRET_ACCESS_KEY"];
+    for (problem, name) in problems.iter().zip(named) {
+        assert!(problem.starts_with(name), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn no_secret_reaches_the_log_or_an_answer() {
+    let (cloudfront, mut function) = one().await;
+    cloudfront.inject(None, refusal(403, "SignatureDoesNotMatch", "The request signature does not match."));
+    let answer = function.invoke(s3("a", "1").to_string()).await;
+    function.logged(|line| line["level"] == "ERROR").await;
+    let everything = format!("{answer:?}{}", function.log().concat());
+    assert!(!everything.contains("that no log may show"), "{everything}");
+}

@@ -1,0 +1,206 @@
+//! Keys and typed text to items.
+
+use cloudfront_invalidator::path::{Item, Kind, MAX_LENGTH, why_widened};
+use percent_encoding::percent_decode_str;
+use proptest::{collection::vec, prelude::*, sample::select};
+
+fn key(key: &[u8]) -> String {
+    Item::from_key(key).to_string()
+}
+
+#[track_caller]
+fn typed(text: &str) -> String {
+    text.parse::<Item>().expect("an item").to_string()
+}
+
+#[track_caller]
+fn refused(text: &str) -> String {
+    text.parse::<Item>().expect_err("an error").to_string()
+}
+
+#[test]
+fn a_key_is_data() {
+    assert_eq!(key(b""), "/");
+    assert_eq!(key(b"a b"), "/a%20b");
+    assert_eq!(key(b"100%"), "/100%25");
+    assert_eq!(key(b"a&b=c;d:e@f,g$h!i(j)"), "/a&b=c;d:e@f,g$h!i(j)");
+    assert_eq!(key(br"<>"), "/%3C%3E");
+    assert_eq!(key(br#""{}|\^`"#), "/%22%7B%7D%7C%5C%5E%60");
+    assert_eq!(key(b"a\0\x1f\x7f"), "/a%00%1F%7F");
+    assert_eq!(key(b"../a/./b//"), "/../a/./b//");
+    assert_eq!(key(b"photos/"), "/photos/");
+    assert_eq!(key(b"\xff\xfe"), "/%FF%FE");
+}
+
+#[test]
+fn what_cannot_be_matched_is_widened() {
+    assert_eq!(key(b"~"), "/*");
+    assert_eq!(key(b"a/b'c~d"), "/a/b*");
+    assert_eq!(key("é~".as_bytes()), "/%C3%A9*");
+    assert_eq!(key(b"x**"), "/x**");
+    assert_eq!(why_widened(b"a~b'"), Some("CloudFront cannot match \"~\""));
+    assert_eq!(why_widened(b"a'b~"), Some("CloudFront may not match \"'\""));
+    assert_eq!(why_widened(b"a*"), Some("a \"*\" at the end is always a wildcard"));
+    assert_eq!(why_widened("é".repeat(700).as_bytes()), Some("longer than a path may be"));
+    assert_eq!(why_widened(b"a*b"), None);
+}
+
+#[test]
+fn a_key_that_is_too_long_is_cut_between_characters() {
+    // Longer than S3 allows, but an event can say anything.
+    let long = key("é".repeat(2_000).as_bytes());
+    assert_eq!(long.len(), 1 + 6 * 666 + 1);
+    assert!(long.ends_with("%C3%A9*"));
+    assert_eq!(key(&[b'a'; 3_999]).len(), MAX_LENGTH);
+    assert_eq!(key(&[b'a'; 4_000]), format!("/{}*", "a".repeat(3_998)));
+    assert_eq!(key(&[&[b'a'; 3_999][..], b"~"].concat()).len(), MAX_LENGTH);
+}
+
+#[test]
+fn typed_text_is_a_path() {
+    assert_eq!(typed("/"), "/");
+    assert_eq!(typed("*"), "/*");
+    assert_eq!(typed("a/b*"), "/a/b*");
+    assert_eq!(typed("/a%20b%zz%2"), "/a%20b%25zz%252");
+    assert_eq!(typed("/a%e9"), "/a%e9");
+    assert_eq!(typed("/a+b"), "/a+b");
+    assert_eq!(typed("/é?q=ü&r=[1]"), "/%C3%A9?q=%C3%BC&r=%5B1%5D");
+    assert_eq!(typed("/a#b"), "/a%23b");
+    assert_eq!(typed("/a~b?c"), "/a*");
+    assert_eq!(typed("/a%7Eb"), "/a*");
+    assert_eq!(typed("/it%27s*"), "/it*");
+    assert_eq!(typed("/a?b=~"), "/a?b=*");
+    assert_eq!(typed("#Tag:1"), "#Tag:1");
+    assert_eq!("#t".parse::<Item>().map(|item| item.kind()), Ok(Kind::Tag));
+}
+
+#[test]
+fn what_was_mistyped_is_quoted_with_advice() {
+    assert_eq!(refused(""), "a path is empty: write \"/\" for the root, or \"/*\" for everything");
+    assert_eq!(
+        refused("/a/*/b"),
+        "\"/a/*/b\" has a \"*\" before its end, where CloudFront takes it literally and purges nothing: \
+         end the path at the first \"*\""
+    );
+    assert!(refused("/a**").contains("\"/a**\" has a \"*\" before its end"));
+    assert_eq!(
+        refused("HTTPS://d111111abcdef8.cloudfront.net/a"),
+        "\"HTTPS://d111111abcdef8.cloudfront.net/a\" is a URL: write only its path, from the first \"/\" after \
+         the host"
+    );
+    assert!(
+        refused(&"é".repeat(700)).contains("is 4201 characters long once encoded and CloudFront takes 4000")
+    );
+    let tag = |why: &str, typed: &str| {
+        assert_eq!(
+            refused(typed),
+            format!("{typed:?} is no cache tag: {why}; for a path that begins with \"#\", write \"/%23…\"")
+        );
+    };
+    tag("nothing follows the \"#\"", "#");
+    tag("a tag is printable ASCII without spaces and commas", "#a b");
+    tag("a tag is printable ASCII without spaces and commas", "#a,b");
+    tag("a tag is printable ASCII without spaces and commas", "#ä");
+    tag("tags have no wildcards", "#a*");
+    assert!(refused(&format!("#{}", "a".repeat(257))).contains("a tag has at most 256 characters"));
+    assert_eq!(typed(&format!("#{}", "a".repeat(256))).len(), 257);
+}
+
+#[test]
+fn a_wildcard_never_ends_within_a_character() {
+    let cut = |key: &str, len| Item::from_key(key.as_bytes()).wildcard(len).to_string();
+    assert_eq!(cut("abc", 3), "/ab*");
+    assert_eq!(cut("abc", 0), "/*");
+    assert_eq!(cut("a b", 3), "/a*");
+    assert_eq!(cut("a b", 4), "/a*");
+    assert_eq!(cut("a b", 5), "/a%20*");
+    assert_eq!(cut("a€b", 2 + 3), "/a*");
+    assert_eq!(cut("a€b", 2 + 7), "/a*");
+    assert_eq!(cut("a€b", 2 + 9), "/a%E2%82%AC*");
+    let shared =
+        |one: &str, two: &str| Item::from_key(one.as_bytes()).common_stem(&Item::from_key(two.as_bytes()));
+    assert_eq!(shared("aé", "aè"), 2);
+    assert_eq!(shared("a b", "a!b"), 2);
+    assert_eq!(shared("docs/", "docs/index.html"), 6);
+}
+
+/// Bytes as keys have them: mostly letters and slashes, now and then anything.
+pub(crate) fn any_key() -> impl Strategy<Value = Vec<u8>> {
+    let pieces = vec![
+        "a",
+        "b",
+        "/",
+        ".html",
+        "index.html",
+        "é",
+        "€",
+        "😀",
+        "%",
+        "%41",
+        "+",
+        " ",
+        "~",
+        "'",
+        "*",
+        "#",
+        "?",
+    ];
+    let piece = prop_oneof![8 => select(pieces).prop_map(|text| text.as_bytes().to_vec()), 1 => vec(any::<u8>(), 1..4)];
+    vec(piece, 1..12).prop_map(|pieces| pieces.concat())
+}
+
+/// Whether a path is printable ASCII with nothing that CloudFront refuses.
+fn is_safe(path: &str) -> bool {
+    path.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"#{}|\\^~[]`'".contains(&byte))
+}
+
+proptest! {
+    /// Nothing that CloudFront would refuse, and nothing but the key.
+    #[test]
+    fn a_key_survives_the_way_to_the_wire(key in any_key()) {
+        let item = Item::from_key(&key);
+        let wire = item.as_str();
+        prop_assert!(wire.starts_with('/') && wire.len() <= MAX_LENGTH);
+        prop_assert!(is_safe(wire) && !wire.contains(['?', '+']));
+        let decoded: Vec<u8> = percent_decode_str(item.stem()).collect();
+        match item.kind() {
+            Kind::Exact => prop_assert_eq!(&decoded[1..], &key[..]),
+            Kind::Wildcard => {
+                prop_assert!(key.starts_with(&decoded[1..]));
+                prop_assert!(key.iter().any(|byte| b"~'".contains(byte)) || key.ends_with(b"*"));
+            }
+            Kind::Tag => prop_assert!(false, "a key became a tag"),
+        }
+    }
+
+    /// What is on the wire can be typed, and stays what it is.
+    #[test]
+    fn typing_an_item_gives_the_item(key in any_key()) {
+        let item = Item::from_key(&key);
+        prop_assume!(!item.stem().contains('*'));
+        prop_assert_eq!(item.as_str().parse::<Item>(), Ok(item));
+    }
+
+    /// Whatever is typed is refused with a reason or becomes something that
+    /// CloudFront takes.
+    #[test]
+    fn typed_text_is_an_item_or_an_error(text in "\\PC{0,40}|[/#]?[a-z%*?~' ]{0,12}") {
+        if let Ok(item) = text.parse::<Item>() {
+            let wire = item.as_str();
+            prop_assert!(wire.starts_with('/') || wire.starts_with('#'));
+            prop_assert!(wire.bytes().all(|byte| byte.is_ascii_graphic()));
+            prop_assert!(item.kind() == Kind::Tag || is_safe(wire));
+            prop_assert_eq!(wire.parse::<Item>(), Ok(item.clone()), "typing it again");
+        }
+    }
+
+    /// A wildcard at any length covers what it was cut from.
+    #[test]
+    fn a_wildcard_covers_its_path(key in any_key(), len in 0_usize..60) {
+        let item = Item::from_key(&key);
+        let wildcard = item.wildcard(len);
+        prop_assert_eq!(wildcard.kind(), Kind::Wildcard);
+        prop_assert!(wildcard.covers(&item));
+        prop_assert!(item.with_any_query().covers(&item));
+    }
+}

@@ -1,0 +1,288 @@
+//! CloudFronts that nobody here wrote: moto and ministack, from PyPI.
+//!
+//! `make test` installs and runs them; a plain `cargo test` leaves these out.
+
+use std::{
+    env,
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use cloudfront_invalidator::{
+    cloudfront::{Client, Invalidation},
+    config::Aws,
+};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Function, cloudfront, s3_record, sqs};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A server from PyPI, stopped when dropped.
+struct Peer {
+    child: Child,
+    endpoint: String,
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Peer {
+    fn start(program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
+        let venv = env::var_os("VENV")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".venv"), PathBuf::from);
+        let port = port.to_string();
+        let filled = |text: &&str| text.replace("PORT", &port);
+        let child = Command::new(venv.join("bin").join(program))
+            .args(arguments.iter().map(filled))
+            .envs(variables.iter().map(|(name, value)| (*name, filled(value))))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("{program} in {}: {error}; `make venv` installs it", venv.display())
+            });
+        let peer = Self { child, endpoint: format!("http://127.0.0.1:{port}") };
+        let started = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port.parse().expect("a port"))).is_err() {
+            assert!(started.elapsed() < Duration::from_mins(1), "{program} does not listen");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        peer
+    }
+
+    fn moto() -> Self {
+        Self::start("moto_server", &["-H", "127.0.0.1", "-p", "PORT"], &[])
+    }
+
+    fn ministack() -> Self {
+        let variables = [("BIND_HOST", "127.0.0.1"), ("GATEWAY_PORT", "PORT"), ("SERVICES", "cloudfront")];
+        Self::start("ministack", &[], &variables)
+    }
+
+    /// Creates a distribution by the server's own API, and returns its id.
+    fn distribution(&self) -> String {
+        let config = r#"<DistributionConfig xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/">
+            <CallerReference>test</CallerReference><Comment>test</Comment><Enabled>true</Enabled>
+            <Origins><Quantity>1</Quantity><Items><Origin><Id>site</Id>
+            <DomainName>site.s3.eu-central-1.amazonaws.com</DomainName><OriginPath></OriginPath>
+            <S3OriginConfig><OriginAccessIdentity></OriginAccessIdentity></S3OriginConfig>
+            </Origin></Items></Origins>
+            <DefaultCacheBehavior><TargetOriginId>site</TargetOriginId>
+            <ViewerProtocolPolicy>allow-all</ViewerProtocolPolicy>
+            <TrustedSigners><Enabled>false</Enabled><Quantity>0</Quantity><Items></Items></TrustedSigners>
+            <ForwardedValues><QueryString>false</QueryString><Cookies><Forward>none</Forward></Cookies></ForwardedValues>
+            <MinTTL>0</MinTTL></DefaultCacheBehavior></DistributionConfig>"#;
+        let answer = http(&self.endpoint, "POST", "/2020-05-31/distribution", config);
+        let id = answer.split_once("<Id>").and_then(|(_, rest)| rest.split_once("</Id>")).expect("an id").0;
+        id.to_owned()
+    }
+}
+
+/// One request by hand, as a client that is not ours would make it.
+fn http(endpoint: &str, method: &str, path: &str, body: &str) -> String {
+    use std::io::{Read, Write};
+    let host = endpoint.trim_start_matches("http://");
+    let mut stream = std::net::TcpStream::connect(host).expect("a connection");
+    let credential = "Credential=x/20261122/us-east-1/cloudfront/aws4_request";
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/xml\r\n\
+         Authorization: AWS4-HMAC-SHA256 {credential}, SignedHeaders=host, Signature=x\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+fn client(endpoint: &str) -> Client {
+    Client::new(&Aws {
+        region: "us-east-1".to_owned(),
+        access_key_id: "x".to_owned(),
+        secret_access_key: "x".to_owned(),
+        session_token: None,
+        endpoint_url: Some(endpoint.to_owned()),
+        use_fips: false,
+        use_dual_stack: false,
+        max_attempts: Some(1),
+    })
+}
+
+async fn create(client: &Client, distribution: &str, paths: &[&str], reference: &str) -> Invalidation {
+    client
+        .create_invalidation(distribution, paths.iter().copied(), reference, LIMIT)
+        .await
+        .expect("an invalidation")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs moto_server: make test"]
+async fn moto_shows_the_paths_that_the_function_sent() {
+    let moto = Peer::moto();
+    let distribution = moto.distribution();
+    let variables = [("INVALIDATOR_DISTRIBUTIONS", &*distribution)];
+    let mut function = Function::start(&moto.endpoint, &variables).await;
+    let cases: Value = serde_json::from_str(include_str!("data/cases.json")).expect("the cases");
+    let cases = cases["keys"].as_array().expect("keys");
+    let messages: Vec<(String, String)> = cases
+        .iter()
+        .enumerate()
+        .map(|(number, case)| {
+            let record = s3_record(case["notification"].as_str().expect("a key"), &number.to_string());
+            (format!("m{number}"), json!({"Records": [record]}).to_string())
+        })
+        .collect();
+    let batch = sqs(messages.iter().map(|(id, body)| (&**id, body.clone())));
+    assert_eq!(function.invoke(batch.to_string()).await.handed_back(), [""; 0]);
+
+    let client = client(&moto.endpoint);
+    let ids = client.invalidations(&distribution).await.expect("a list");
+    assert_eq!(ids.len(), 1);
+    let seen = client.invalidation(&distribution, &ids[0]).await.expect("the invalidation");
+    let mut expected: Vec<&str> = cases
+        .iter()
+        .flat_map(|case| case["paths"].as_array().expect("paths"))
+        .filter_map(Value::as_str)
+        .collect();
+    expected.sort_unstable();
+    expected.dedup();
+    assert_eq!(seen.paths, expected);
+
+    let manual = json!({"paths": ["/img.jpg?w=100&h=<1>", "#release:1"]});
+    assert!(matches!(function.invoke(manual.to_string()).await, Answer::Response(_)));
+    let now = client.invalidations(&distribution).await.expect("a list");
+    // moto lists the oldest first, CloudFront the newest.
+    let new = now.iter().find(|id| !ids.contains(id)).expect("a new one");
+    let seen = client.invalidation(&distribution, new).await.expect("the invalidation");
+    assert_eq!(seen.paths, ["#release:1", "/img.jpg?w=100&h=%3C1%3E"]);
+}
+
+/// The same calls against the CloudFront of this project and one that is right
+/// where it is asked.
+async fn pages(endpoint: &str, distribution: &str) -> Vec<bool> {
+    let client = client(endpoint);
+    let mut created = Vec::new();
+    for number in 0..120 {
+        created.push(create(&client, distribution, &["/a"], &format!("r{number}")).await.id);
+    }
+    let listed = client.invalidations(distribution).await.expect("every page");
+    let mut sorted = listed.clone();
+    sorted.sort_unstable();
+    created.sort_unstable();
+    let first = http(
+        endpoint,
+        "GET",
+        &format!("/2020-05-31/distribution/{distribution}/invalidation?MaxItems=7"),
+        "",
+    );
+    let field = |name: &str| first.contains(name);
+    vec![
+        sorted == created,
+        listed.len() == 120,
+        field("<IsTruncated>true</IsTruncated>"),
+        field("<MaxItems>7</MaxItems>"),
+        field("<Quantity>7</Quantity>"),
+        field("<NextMarker>"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs moto_server: make test"]
+async fn pages_are_those_of_moto() {
+    let local = cloudfront(&["E1EXAMPLE"]).await;
+    let moto = Peer::moto();
+    let theirs = pages(&moto.endpoint, &moto.distribution()).await;
+    assert_eq!(theirs, [true; 6]);
+    assert_eq!(pages(&local.endpoint_url(), "E1EXAMPLE").await, theirs);
+}
+
+async fn references(endpoint: &str, distribution: &str) -> Vec<bool> {
+    let client = client(endpoint);
+    let first = create(&client, distribution, &["/a", "/b"], "one").await;
+    let again = create(&client, distribution, &["/a", "/b"], "one").await;
+    let other = create(&client, distribution, &["/a", "/b"], "two").await;
+    let seen = client.invalidation(distribution, &first.id).await.expect("the invalidation");
+    let nowhere =
+        client.create_invalidation("E404", ["/a"].into_iter(), "x", LIMIT).await.expect_err("an error");
+    vec![
+        first.id == again.id,
+        first.id != other.id,
+        first.status == "InProgress" || first.status == "Completed",
+        seen.paths == ["/a", "/b"] && seen.caller_reference == "one",
+        nowhere.is_no_such_distribution(),
+        client.invalidations(distribution).await.map(|ids| ids.len()) == Ok(2),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs ministack: make test"]
+async fn references_are_those_of_ministack() {
+    let local = cloudfront(&["E1EXAMPLE"]).await;
+    let ministack = Peer::ministack();
+    let theirs = references(&ministack.endpoint, &ministack.distribution()).await;
+    assert_eq!(theirs, [true; 6]);
+    assert_eq!(references(&local.endpoint_url(), "E1EXAMPLE").await, theirs);
+}
+
+#[tokio::test]
+async fn the_rules_of_the_local_cloudfront_bite() {
+    let local = cloudfront(&["E1EXAMPLE"]).await;
+    let client = client(&local.endpoint_url());
+    let long = format!("/{}", "a".repeat(4_000));
+    for bad in [
+        "a", "", "/a b", "/é", "/[", "/~a", "/it's", "/a%2", "/a#b", "/\"", "/a\\", "#", "#a,b", "#a b",
+        &long,
+    ] {
+        let paths = ["/good", bad];
+        let error = client
+            .create_invalidation("E1EXAMPLE", paths.into_iter(), bad, LIMIT)
+            .await
+            .expect_err("an error");
+        assert!(error.is_path_rejected(), "{bad:?}: {error}");
+    }
+    let none = client.create_invalidation("E1EXAMPLE", [].into_iter(), "none", LIMIT).await;
+    assert!(none.is_err());
+    create(
+        &client,
+        "E1EXAMPLE",
+        &["/a%7E", "/a?b=c&d", "/a*b*", "#tag", "/é".replace('é', "%C3%A9").as_str()],
+        "good",
+    )
+    .await;
+    let many = vec!["/a"; 3_001];
+    let error =
+        client.create_invalidation("E1EXAMPLE", many.into_iter(), "many", LIMIT).await.expect_err("an error");
+    assert!(error.is_too_large(), "{error}");
+    let reused = client
+        .create_invalidation("E1EXAMPLE", ["/b"].into_iter(), "good", LIMIT)
+        .await
+        .expect_err("an error");
+    assert!(reused.is_already_done(), "{reused}");
+    let unsigned = std::thread::spawn({
+        let endpoint = local.endpoint_url();
+        move || {
+            use std::io::{Read, Write};
+            let mut stream =
+                std::net::TcpStream::connect(endpoint.trim_start_matches("http://")).expect("a connection");
+            let path = "/2020-05-31/distribution/E1EXAMPLE/invalidation";
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("a request");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).expect("an answer");
+            answer
+        }
+    });
+    while !unsigned.is_finished() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(unsigned.join().expect("an answer").starts_with("HTTP/1.1 403"));
+}

@@ -1,0 +1,220 @@
+//! Batches to plans: the laws.
+
+use cloudfront_invalidator::{
+    config::Config,
+    event,
+    path::Item,
+    plan::{Plan, Policy, plan, reasons},
+    site::Ignored,
+};
+use proptest::{collection::vec, prelude::*};
+use serde_json::{Value, json};
+
+use crate::{
+    path::any_key,
+    support::{form_encoded, s3, s3_record, sqs},
+};
+
+fn policy(variables: &[(&str, &str)]) -> Policy {
+    let all = [&[("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE")], variables].concat();
+    let owned = all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Config::read(owned).expect("a configuration").policy
+}
+
+fn planned(event: &Value, policy: &Policy) -> Plan {
+    plan(&event::read(event.to_string().as_bytes(), "invocation"), policy)
+}
+
+/// The paths that a put of `key` leads to.
+fn paths(variables: &[(&str, &str)], key: &str) -> Vec<String> {
+    let plan = planned(&s3(key, "1"), &policy(variables));
+    plan.invalidations.iter().flat_map(|one| one.paths().map(str::to_owned)).collect()
+}
+
+#[test]
+fn forms() {
+    assert_eq!(paths(&[], "docs/index.html"), ["/docs/", "/docs/index.html"]);
+    let bare = [("INVALIDATOR_BARE_DIRECTORIES", "true")];
+    assert_eq!(paths(&bare, "docs/index.html"), ["/docs", "/docs/", "/docs/index.html"]);
+    assert_eq!(paths(&bare, "index.html"), ["/", "/index.html"]);
+    let clean = [("INVALIDATOR_CLEAN_URLS", "true")];
+    assert_eq!(paths(&clean, "about.html"), ["/about", "/about.html"]);
+    assert_eq!(paths(&clean, "docs/index.html"), ["/docs/", "/docs/index", "/docs/index.html"]);
+    assert_eq!(paths(&clean, "docs/.html"), ["/docs/.html"]);
+    let query = [("INVALIDATOR_QUERY_STRINGS", "true")];
+    assert_eq!(paths(&query, "a.jpg"), ["/a.jpg*"]);
+    assert_eq!(paths(&query, "docs/index.html"), ["/docs/*"]);
+    let document = [("INVALIDATOR_INDEX_DOCUMENT", "default.htm")];
+    assert_eq!(paths(&document, "a/default.htm"), ["/a/", "/a/default.htm"]);
+    assert_eq!(paths(&document, "a/index.html"), ["/a/index.html"]);
+    let none = [("INVALIDATOR_INDEX_DOCUMENT", "")];
+    assert_eq!(paths(&none, "index.html"), ["/index.html"]);
+    assert_eq!(paths(&none, "docs/"), ["/docs/"]);
+}
+
+#[test]
+fn forms_below_an_origin_path() {
+    let origin = [("INVALIDATOR_ORIGIN_PATH", "/site")];
+    assert_eq!(paths(&origin, "site/index.html"), ["/", "/index.html"]);
+    assert_eq!(paths(&origin, "site/"), ["/"]);
+    assert_eq!(paths(&origin, "site"), [""; 0]);
+    assert_eq!(paths(&origin, "site//a"), ["//a"]);
+}
+
+#[test]
+fn globs() {
+    let included = |include: &str, key: &str| !paths(&[("INVALIDATOR_INCLUDE", include)], key).is_empty();
+    assert!(included("*.css", "a.css") && !included("*.css", "b/a.css"), "* stays within a segment");
+    assert!(included("**/*.css", "b/c/a.css") && included("**/*.css", "a.css"), "** crosses");
+    assert!(included("site/**, *.{html,xml}", "feed.xml") && included("site/**", "site/a/b"));
+    assert!(!included("site/**", "site") && !included("site/**", "my-site/a"));
+    assert!(included("a+b c*", "a+b c.txt"), "the key is raw");
+    let excluded = [("INVALIDATOR_INCLUDE", "**"), ("INVALIDATOR_EXCLUDE", "logs/**,*.tmp")];
+    assert_eq!(paths(&excluded, "logs/1"), [""; 0]);
+    assert_eq!(paths(&excluded, "a.tmp"), [""; 0]);
+    assert_eq!(paths(&excluded, "a/a.tmp"), ["/a/a.tmp"]);
+}
+
+#[test]
+fn what_is_ignored_is_told() {
+    let mut tagged = s3_record("a", "1");
+    tagged["eventName"] = "ObjectTagging:Put".into();
+    let mut unknown = s3_record("a", "2");
+    unknown["eventName"] = "ObjectTeleported:Put".into();
+    let mut elsewhere = s3_record("site/a", "3");
+    elsewhere["s3"]["bucket"]["name"] = "other".into();
+    let records = json!({"Records": [
+        tagged, unknown, elsewhere, s3_record("site/a.tmp", "4"), s3_record("b", "5"), s3_record("site/a", "6"),
+    ]});
+    let plan = planned(
+        &records,
+        &policy(&[
+            ("INVALIDATOR_BUCKETS", "site"),
+            ("INVALIDATOR_EXCLUDE", "**/*.tmp"),
+            ("INVALIDATOR_ORIGIN_PATH", "/site"),
+        ]),
+    );
+    let expected =
+        [Ignored::Event, Ignored::UnknownEvent, Ignored::Bucket, Ignored::Key, Ignored::OriginPath];
+    assert_eq!(plan.ignored, expected.into_iter().enumerate().collect::<Vec<_>>());
+    assert_eq!(plan.invalidations[0].paths().collect::<Vec<_>>(), ["/a"]);
+}
+
+#[test]
+fn one_invalidation_for_each_distribution() {
+    let two = policy(&[("INVALIDATOR_DISTRIBUTIONS", "E2,E1")]);
+    let batch = sqs([
+        ("m0", s3("a", "1").to_string()),
+        ("m1", json!({"paths": ["/b"], "distribution": "E2"}).to_string()),
+        ("m2", json!({"paths": ["/c"], "distribution": "E3"}).to_string()),
+        ("m3", json!({"paths": ["/d"]}).to_string()),
+    ]);
+    let plan = planned(&batch, &two);
+    let shown: Vec<_> = plan
+        .invalidations
+        .iter()
+        .map(|one| (one.distribution.as_str(), one.paths().collect::<Vec<_>>(), &one.messages[..]))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("E1", vec!["/a", "/d"], &[0, 3][..]),
+            ("E2", vec!["/a", "/b", "/d"], &[0, 1, 3]),
+            ("E3", vec!["/c"], &[2]),
+        ]
+    );
+    assert_eq!(plan.billed_paths(), 6);
+    let references: std::collections::BTreeSet<_> =
+        plan.invalidations.iter().map(|one| &one.caller_reference).collect();
+    assert_eq!(references.len(), 3);
+}
+
+/// A batch of puts: message id, key and sequencer of each.
+fn batch_of(puts: &[(String, Vec<u8>, u8)]) -> Value {
+    let body = |key: &[u8], sequencer: u8| {
+        json!({"Records": [s3_record(&form_encoded(key), &sequencer.to_string())]}).to_string()
+    };
+    sqs(puts.iter().map(|(id, key, sequencer)| (&**id, body(key, *sequencer))))
+}
+
+fn any_puts() -> impl Strategy<Value = Vec<(String, Vec<u8>, u8)>> {
+    let puts = vec((any_key(), any::<u8>()), 1..20);
+    puts.prop_map(|puts| {
+        puts.into_iter().enumerate().map(|(n, (key, sequencer))| (format!("m{n}"), key, sequencer)).collect()
+    })
+}
+
+proptest! {
+    /// Coverage: whatever changed is matched by some item, or by everything.
+    #[test]
+    fn every_change_is_covered(puts in any_puts(), most in 1_usize..12) {
+        let policy = policy(&[("INVALIDATOR_MAX_PATHS", &most.to_string())]);
+        let batch = event::read(batch_of(&puts).to_string().as_bytes(), "invocation");
+        let plan = plan(&batch, &policy);
+        let [invalidation] = &plan.invalidations[..] else { panic!("one distribution, one invalidation") };
+        prop_assert!(invalidation.items.len() <= most);
+        for (message, (_, key, _)) in puts.iter().enumerate() {
+            let item = Item::from_key(key);
+            prop_assert!(invalidation.items.iter().any(|one| one.item.covers(&item)), "{item}");
+            prop_assert!(invalidation.messages.contains(&message));
+        }
+        // Each item is there for a reason, and each cause finds its item.
+        let reasons = reasons(&batch, &policy, &plan);
+        for index in 0..invalidation.items.len() {
+            prop_assert!(reasons.iter().any(|reason| reason.covering == index));
+        }
+        for message in 0..puts.len() {
+            prop_assert!(reasons.iter().any(|reason| reason.cause.message() == message));
+        }
+    }
+
+    /// The same batch, in any order, with any duplicates, in other messages: the
+    /// same bytes.
+    #[test]
+    fn the_same_changes_are_the_same_call(puts in any_puts(), shift in 0_usize..20) {
+        let policy = policy(&[]);
+        let first = planned(&batch_of(&puts), &policy);
+        let mut again = puts.clone();
+        again.rotate_left(shift % puts.len());
+        again.extend(puts.iter().map(|(id, key, sequencer)| (format!("again-{id}"), key.clone(), *sequencer)));
+        let again = planned(&batch_of(&again), &policy);
+        prop_assert_eq!(&first.invalidations[0].items, &again.invalidations[0].items);
+        prop_assert_eq!(&first.invalidations[0].caller_reference, &again.invalidations[0].caller_reference);
+    }
+
+    /// A later change of the same keys is another call.
+    #[test]
+    fn a_later_change_is_another_call(mut puts in any_puts(), which in 0_usize..20) {
+        let policy = policy(&[]);
+        let first = planned(&batch_of(&puts), &policy);
+        let which = which % puts.len();
+        let key = puts[which].1.clone();
+        let taken: Vec<u8> = puts.iter().filter(|put| put.1 == key).map(|put| put.2).collect();
+        puts[which].2 = (0..=255).find(|free| !taken.contains(free)).expect("a free one");
+        let later = planned(&batch_of(&puts), &policy);
+        prop_assert_ne!(&first.invalidations[0].caller_reference, &later.invalidations[0].caller_reference);
+    }
+}
+
+#[test]
+fn what_has_no_sequencer_is_told_apart_by_what_brought_it() {
+    let policy = policy(&[]);
+    let mut record = s3_record("a", "1");
+    record["s3"]["object"].as_object_mut().expect("an object").remove("sequencer");
+    let body = json!({"Records": [record]});
+    let reference = |event: &Value, invocation: &str| {
+        plan(&event::read(event.to_string().as_bytes(), invocation), &policy).invalidations[0]
+            .caller_reference
+            .clone()
+    };
+    let in_message = |id| reference(&sqs([(id, body.to_string())]), "i");
+    assert_eq!(in_message("m1"), in_message("m1"));
+    assert_ne!(in_message("m1"), in_message("m2"));
+    assert_eq!(reference(&body, "i1"), reference(&body, "i1"));
+    assert_ne!(reference(&body, "i1"), reference(&body, "i2"));
+    let manual = json!({"paths": ["/a"]});
+    assert_eq!(reference(&manual, "i1"), reference(&manual, "i1"));
+    assert_ne!(reference(&manual, "i1"), reference(&manual, "i2"));
+    // With a sequencer, what brought it does not matter.
+    assert_eq!(reference(&s3("a", "1"), "i1"), reference(&sqs([("m1", s3("a", "1").to_string())]), "i2"));
+}

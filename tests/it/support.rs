@@ -1,0 +1,332 @@
+//! The function's binary between a Runtime API and a CloudFront, and what builds
+//! events for it.
+
+use std::{
+    collections::VecDeque,
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
+
+use cloudfront_invalidator::local::{Local, Options};
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    Request, Response,
+    body::{Bytes, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::TcpListener,
+    process::{Child, Command},
+    sync::{Notify, mpsc},
+    time::timeout,
+};
+
+/// Far longer than anything takes: only a hang gets here.
+const HANG: Duration = Duration::from_mins(1);
+
+/// What Lambda was told about an invocation.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Answer {
+    Response(Value),
+    Error { error_type: String, message: String },
+}
+
+impl Answer {
+    /// The ids that an SQS batch hands back.
+    #[track_caller]
+    pub(crate) fn handed_back(&self) -> Vec<&str> {
+        let Self::Response(response) = self else { panic!("not a response: {self:?}") };
+        assert_eq!(response.as_object().map(serde_json::Map::len), Some(1), "{response}");
+        let failures = response["batchItemFailures"].as_array().expect("a list of failures");
+        failures.iter().map(|failure| failure["itemIdentifier"].as_str().expect("an id")).collect()
+    }
+
+    #[track_caller]
+    pub(crate) fn error_type(&self) -> &str {
+        match self {
+            Self::Error { error_type, .. } => error_type,
+            Self::Response(response) => panic!("not an error: {response}"),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn message(&self) -> &str {
+        match self {
+            Self::Error { message, .. } => message,
+            Self::Response(response) => panic!("not an error: {response}"),
+        }
+    }
+}
+
+/// The real binary, waiting for events.
+pub(crate) struct Function {
+    child: Child,
+    api: Arc<Api>,
+    answers: mpsc::UnboundedReceiver<Answer>,
+    log: Arc<Mutex<Vec<String>>>,
+    invocations: usize,
+}
+
+struct Api {
+    pending: Mutex<VecDeque<(String, Duration, Bytes)>>,
+    arrived: Notify,
+    answers: mpsc::UnboundedSender<Answer>,
+}
+
+impl Function {
+    /// Starts it with this CloudFront and these variables besides those of Lambda.
+    pub(crate) async fn start(cloudfront: &str, variables: &[(&str, &str)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address").to_string();
+        let (sender, answers) = mpsc::unbounded_channel();
+        let api = Arc::new(Api { pending: Mutex::default(), arrived: Notify::new(), answers: sender });
+        tokio::spawn(serve(listener, Arc::clone(&api)));
+
+        let mut child = Command::new(env!("CARGO_BIN_EXE_invalidator"))
+            .env_clear()
+            .envs([
+                ("AWS_LAMBDA_RUNTIME_API", &*address),
+                ("AWS_LAMBDA_FUNCTION_NAME", "cloudfront-invalidator"),
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+                ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+                ("AWS_REGION", "eu-central-1"),
+                ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
+                ("AWS_SECRET_ACCESS_KEY", "a secret that no log may show"),
+                ("AWS_SESSION_TOKEN", "a token that no log may show"),
+                ("AWS_ENDPOINT_URL_CLOUDFRONT", cloudfront),
+                ("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE"),
+            ])
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the function's binary");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let kept = Arc::clone(&log);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                kept.lock().expect("the log").push(line);
+            }
+        });
+        Self { child, api, answers, log, invocations: 0 }
+    }
+
+    /// Sends an event and waits for the answer.
+    pub(crate) async fn invoke(&mut self, event: impl Into<Bytes>) -> Answer {
+        self.invoke_within(Duration::from_secs(30), event).await
+    }
+
+    /// The same, with this long until Lambda would kill the invocation.
+    pub(crate) async fn invoke_within(&mut self, left: Duration, event: impl Into<Bytes>) -> Answer {
+        self.invocations += 1;
+        let id = format!("8476a536-e9f4-11e8-9739-{:012}", self.invocations);
+        self.invoke_as(&id, left, event).await
+    }
+
+    /// The same, with the id of the invocation.
+    pub(crate) async fn invoke_as(&mut self, id: &str, left: Duration, event: impl Into<Bytes>) -> Answer {
+        let invocation = (id.to_owned(), left, event.into());
+        self.api.pending.lock().expect("the queue").push_back(invocation);
+        self.api.arrived.notify_one();
+        timeout(HANG, self.answers.recv()).await.expect("an answer in time").expect("an answer")
+    }
+
+    /// How the process ended, and what it said.
+    pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
+        let status = timeout(HANG, self.child.wait()).await.expect("an end").expect("a status");
+        // What it wrote last may still be on its way through the pipe.
+        while !timeout(HANG, self.log_closed()).await.expect("the end of the log") {}
+        (status, self.log().join("\n"))
+    }
+
+    async fn log_closed(&self) -> bool {
+        tokio::task::yield_now().await;
+        Arc::strong_count(&self.log) == 1
+    }
+
+    /// The lines that it logged so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lock().expect("the log").clone()
+    }
+
+    /// The log as JSON, once it has a line that `wanted` picks.
+    pub(crate) async fn logged(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let look = async {
+            loop {
+                let lines = self.log();
+                let parsed = lines.iter().map(|line| serde_json::from_str(line).expect("lines of JSON"));
+                if let Some(line) = parsed.into_iter().find(&wanted) {
+                    return line;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(HANG, look).await.expect("that line in the log")
+    }
+}
+
+async fn serve(listener: TcpListener, api: Arc<Api>) {
+    loop {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let api = Arc::clone(&api);
+        tokio::spawn(async move {
+            let service = service_fn(|request| runtime_api(request, Arc::clone(&api)));
+            // An error here is the function's process going away.
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+/// <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
+async fn runtime_api(
+    request: Request<Incoming>,
+    api: Arc<Api>,
+) -> Result<Response<Full<Bytes>>, hyper::http::Error> {
+    let path = request.uri().path().to_owned();
+    let body =
+        request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    if path.ends_with("/invocation/next") {
+        let (id, left, event) = loop {
+            let next = api.pending.lock().expect("the queue").pop_front();
+            match next {
+                Some(next) => break next,
+                None => api.arrived.notified().await,
+            }
+        };
+        let killed = SystemTime::now() + left;
+        let deadline = killed.duration_since(SystemTime::UNIX_EPOCH).expect("a time").as_millis();
+        return Response::builder()
+            .header("Lambda-Runtime-Aws-Request-Id", id)
+            .header("Lambda-Runtime-Deadline-Ms", deadline.to_string())
+            .header(
+                "Lambda-Runtime-Invoked-Function-Arn",
+                "arn:aws:lambda:eu-central-1:123456789012:function:x",
+            )
+            .body(Full::new(event));
+    }
+    let value: Value = serde_json::from_slice(&body).expect("an answer in JSON");
+    let answer = if path.ends_with("/error") {
+        let text = |name: &str| value[name].as_str().expect("an error's field").to_owned();
+        Answer::Error { error_type: text("errorType"), message: text("errorMessage") }
+    } else {
+        Answer::Response(value)
+    };
+    let _ = api.answers.send(answer);
+    Response::builder().status(202).body(Full::default())
+}
+
+/// A CloudFront with these distributions.
+pub(crate) async fn cloudfront(distributions: &[&str]) -> Local {
+    let distributions = distributions.iter().map(|id| (*id).to_owned()).collect();
+    Local::start(Options { distributions, ..Options::default() }).await.expect("a CloudFront")
+}
+
+/// A key as S3 writes it in a notification.
+pub(crate) fn form_encoded(key: &[u8]) -> String {
+    const ENCODED: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b'/');
+    percent_encode(key, ENCODED).to_string().replace("%20", "+")
+}
+
+/// A record of an S3 notification, with the key as it stands in the record.
+pub(crate) fn s3_record(notification_key: &str, sequencer: &str) -> Value {
+    json!({
+        "eventVersion": "2.6",
+        "eventSource": "aws:s3",
+        "awsRegion": "eu-central-1",
+        "eventTime": "2026-11-22T14:00:00.000Z",
+        "eventName": "ObjectCreated:Put",
+        "userIdentity": {"principalId": "AWS:AIDAEXAMPLE"},
+        "requestParameters": {"sourceIPAddress": "203.0.113.7"},
+        "responseElements": {"x-amz-request-id": "C3D13FE58DE4C810", "x-amz-id-2": "x"},
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "configurationId": "invalidate",
+            "bucket": {"name": "site", "arn": "arn:aws:s3:::site"},
+            "object": {"key": notification_key, "size": 1, "eTag": "x", "sequencer": sequencer},
+        },
+    })
+}
+
+/// An S3 notification about one object.
+pub(crate) fn s3(key: &str, sequencer: &str) -> Value {
+    json!({"Records": [s3_record(&form_encoded(key.as_bytes()), sequencer)]})
+}
+
+/// An EventBridge event about one object.
+pub(crate) fn eventbridge(key: &str, sequencer: &str) -> Value {
+    json!({
+        "version": "0",
+        "id": format!("eb-{sequencer}"),
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "account": "123456789012",
+        "time": "2026-11-22T14:00:00Z",
+        "region": "eu-central-1",
+        "resources": ["arn:aws:s3:::site"],
+        "detail": {
+            "version": "0",
+            "bucket": {"name": "site"},
+            "object": {"key": key, "size": 1, "etag": "x", "sequencer": sequencer},
+            "request-id": "C3D13FE58DE4C810",
+            "reason": "PutObject",
+        },
+    })
+}
+
+/// An SNS notification as it is in the body of an SQS message.
+pub(crate) fn sns(message: &Value) -> Value {
+    json!({
+        "Type": "Notification",
+        "MessageId": "82833b5c-8d5d-56d0-b0e1-7511f8253eb8",
+        "TopicArn": "arn:aws:sns:eu-central-1:123456789012:changes",
+        "Message": message.to_string(),
+        "Timestamp": "2026-11-22T14:00:00.000Z",
+    })
+}
+
+/// The same, as SNS invokes a function with it.
+pub(crate) fn sns_straight(message: &Value) -> Value {
+    json!({"Records": [{
+        "EventSource": "aws:sns",
+        "EventVersion": "1.0",
+        "EventSubscriptionArn": "arn:aws:sns:eu-central-1:123456789012:changes:x",
+        "Sns": sns(message),
+    }]})
+}
+
+/// An SQS batch of messages with these ids and bodies.
+pub(crate) fn sqs<'a>(messages: impl IntoIterator<Item = (&'a str, String)>) -> Value {
+    let record = |(id, body): (&str, String)| {
+        json!({
+            "messageId": id,
+            "receiptHandle": "AQEB",
+            "body": body,
+            "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1795358400000"},
+            "messageAttributes": {},
+            "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:changes",
+            "awsRegion": "eu-central-1",
+        })
+    };
+    json!({"Records": messages.into_iter().map(record).collect::<Vec<_>>()})
+}
+
+/// What S3 sends when a notification is configured.
+pub(crate) fn test_event() -> Value {
+    json!({
+        "Service": "Amazon S3",
+        "Event": "s3:TestEvent",
+        "Time": "2026-11-22T14:00:00.000Z",
+        "Bucket": "site",
+        "RequestId": "5582815E1AEA5ADF",
+        "HostId": "8cLeGAmw098X5cv4Zkwcmo8vvZa3eH3eKxsPzbB9wrR",
+    })
+}

@@ -1,0 +1,124 @@
+//! The rules of the house: who may know what.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use cloudfront_invalidator::config::VARIABLES;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every source file below `directory`, by name relative to the project.
+fn sources(directory: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut left: Vec<PathBuf> = vec![root().join(directory)];
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(fs::read_dir(path).expect("a folder").map(|entry| entry.expect("an entry").path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let name = path.strip_prefix(root()).expect("a file of the project").display().to_string();
+            found.push((name, fs::read_to_string(path).expect("a source")));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// A file's code, without comments.
+fn code(source: &str) -> String {
+    source.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn rooms_do_not_know_what_they_need_not() {
+    const SDK: &[&str] = &["aws_sdk_", "aws_smithy", "aws_config"];
+    const CLOCK: &[&str] = &["SystemTime", "Instant"];
+    const ENVIRONMENT: &[&str] = &["env::", "std::env"];
+    const LAMBDA: &[&str] = &["lambda_runtime"];
+    let rooms: &[(&str, &[&[&str]])] = &[
+        ("src/event", &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["crate::path", "path::", "crate::site"]]),
+        ("src/path", &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["serde", "crate::"]]),
+        ("src/site", &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["async", "serde_json"]]),
+        (
+            "src/cover",
+            &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["crate::event", "crate::site", "crate::plan", "serde"]],
+        ),
+        ("src/plan", &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["async", "crate::cloudfront"]]),
+        ("src/cloudfront", &[ENVIRONMENT, LAMBDA, &["serde_json", "crate::event"]]),
+        ("src/submit", &[SDK, ENVIRONMENT, LAMBDA, &["serde_json", "crate::event"]]),
+        ("src/report", &[SDK, CLOCK, ENVIRONMENT, LAMBDA]),
+        ("src/config", &[SDK, CLOCK, ENVIRONMENT, LAMBDA]),
+        ("src/local", &[SDK, ENVIRONMENT, LAMBDA, &["crate::"]]),
+        ("src/lib", &[SDK, ENVIRONMENT, LAMBDA]),
+        ("src/main", &[SDK, &["clap", "local::"]]),
+        ("src/bin", &[SDK, LAMBDA]),
+    ];
+    for (name, source) in sources("src") {
+        let known = rooms.iter().find(|(room, _)| {
+            let rest = name.strip_prefix(room);
+            rest.is_some_and(|rest| rest.starts_with('/') || rest.starts_with('.'))
+        });
+        let (_, forbidden) = known.unwrap_or_else(|| panic!("{name} is in no room: give it one here"));
+        let code = code(&source);
+        for word in forbidden.iter().copied().flatten() {
+            assert!(!code.contains(word), "{name} may not know {word}");
+        }
+    }
+}
+
+#[test]
+fn files_hold_one_idea() {
+    for (name, source) in sources("src").into_iter().chain(sources("tests")) {
+        assert!(source.lines().count() <= 600, "{name} is too long");
+        assert!(source.starts_with("//!"), "{name} does not say what it is");
+    }
+}
+
+/// The crates that the function is built of.
+fn tree() -> String {
+    let arguments = ["tree", "--locked", "--no-default-features", "--edges", "normal", "--prefix", "none"];
+    let output =
+        Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().expect("cargo tree");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn the_function_carries_nothing_that_it_does_not_need() {
+    let tree = tree();
+    assert!(tree.contains("aws-sdk-cloudfront v"), "{tree}");
+    for heavy in [
+        "clap",
+        "aws-config",
+        "quick-xml",
+        "aws-lc",
+        "hyper v0",
+        "rustls v0.21",
+        "openssl-sys",
+        "tracing-subscriber",
+    ] {
+        let found = tree.lines().find(|line| line.starts_with(heavy));
+        assert_eq!(found, None, "in the function's tree");
+    }
+}
+
+#[test]
+fn every_variable_is_documented_and_in_the_template() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("the README");
+    let template = fs::read_to_string(root().join("template.yaml")).expect("the template");
+    for name in VARIABLES {
+        assert!(readme.contains(&format!("`{name}`")), "{name} is not in the README");
+        assert!(template.contains(&format!("{name}: ")), "{name} is not in the template");
+    }
+    let named = |text: &str| {
+        let words = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_')).map(str::to_owned);
+        words.filter(|word| word.starts_with("INVALIDATOR_") && word.len() > 12).collect::<Vec<_>>()
+    };
+    for name in [named(&readme), named(&template)].concat() {
+        assert!(VARIABLES.contains(&&*name), "{name} is documented but unknown");
+    }
+}
