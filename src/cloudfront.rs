@@ -1,6 +1,6 @@
 //! CloudFront's API: the only room that names the SDK.
 //!
-//! An [`Error`] answers questions about what happened, so that nobody else has to
+//! An [`struct@Error`] answers questions about what happened, so that nobody else has to
 //! know codes and statuses.
 
 use std::time::Duration;
@@ -65,9 +65,7 @@ impl Client {
             .http_client(http_client())
             .region(Region::new(settings.region.clone()))
             .credentials_provider(credentials)
-            .retry_config(
-                RetryConfig::standard().with_max_attempts(settings.max_attempts.unwrap_or(ATTEMPTS)),
-            )
+            .retry_config(retries(settings.max_attempts))
             .use_fips(settings.use_fips)
             .use_dual_stack(settings.use_dual_stack);
         config.set_endpoint_url(settings.endpoint_url.clone());
@@ -77,9 +75,13 @@ impl Client {
     /// A client for whatever the AWS command line would use here: environment,
     /// profiles, single sign-on.
     #[cfg(feature = "cli")]
-    pub async fn from_profile() -> Self {
-        let config =
-            aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http_client()).load().await;
+    pub async fn from_profile(max_attempts: Option<u32>) -> Self {
+        // Read from the environment by the SDK itself, wrong retry settings are a panic.
+        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(http_client())
+            .retry_config(retries(max_attempts))
+            .load()
+            .await;
         let mut builder = aws_sdk_cloudfront::config::Builder::from(&config);
         if config.region().is_none() {
             // One endpoint serves a whole partition.
@@ -96,7 +98,7 @@ impl Client {
     /// # Errors
     ///
     /// Whatever CloudFront answers, and whatever keeps it from answering: see
-    /// [`Error`].
+    /// [`struct@Error`].
     pub async fn create_invalidation(
         &self,
         distribution: &str,
@@ -124,7 +126,8 @@ impl Client {
             .config_override(aws_sdk_cloudfront::config::Builder::new().timeout_config(timeouts.build()))
             .send()
             .await?;
-        answer.invalidation.map(Invalidation::from).ok_or_else(Error::no_answer)
+        let created = answer.invalidation.map(Invalidation::from);
+        created.filter(|created| !created.id.is_empty()).ok_or_else(Error::no_answer)
     }
 
     /// The invalidation with this id.
@@ -155,6 +158,11 @@ impl Client {
         }
         Ok(ids)
     }
+}
+
+/// The SDK's standard retries.
+fn retries(max_attempts: Option<u32>) -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(max_attempts.unwrap_or(ATTEMPTS))
 }
 
 /// The only TLS in the program, on ring: aws-lc gathers 45 ms of entropy at the
@@ -276,8 +284,14 @@ where
         let kind = match (metadata.code(), status) {
             (Some(code), Some(status)) => Kind::of(code, metadata.message().unwrap_or_default(), status),
             (None, Some(status)) => Kind::of("", "", status),
-            (_, None) if matches!(error, SdkError::ConstructionFailure(_)) => Kind::Other,
-            (_, None) => Kind::Unreachable,
+            (_, None) => match &error {
+                SdkError::TimeoutError(_) | SdkError::ResponseError(_) => Kind::Unreachable,
+                SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
+                    Kind::Unreachable
+                }
+                // No credentials, settings that contradict each other.
+                _ => Kind::Other,
+            },
         };
         let text = match (metadata.code(), metadata.message(), status) {
             (Some(code), Some(message), Some(status)) => {
@@ -299,9 +313,7 @@ impl Kind {
     fn of(code: &str, message: &str, status: u16) -> Self {
         match code {
             "InvalidationBatchAlreadyExists" => Self::AlreadyDone,
-            "InvalidArgument" if message.to_ascii_lowercase().contains("caller reference") => {
-                Self::AlreadyDone
-            }
+            "InvalidArgument" if message.contains("caller reference that was used") => Self::AlreadyDone,
             "TooManyInvalidationsInProgress"
             | "BandwidthLimitExceeded"
             | "EC2ThrottledException"
@@ -320,12 +332,15 @@ impl Kind {
             | "TransactionInProgressException" => Self::Busy,
             "BatchTooLarge" => Self::TooLarge,
             "NoSuchDistribution" | "EntityNotFound" => Self::NoSuchDistribution,
-            "AccessDenied" | "ExpiredToken" | "InvalidClientTokenId" | "SignatureDoesNotMatch" => {
-                Self::Denied
-            }
+            "AccessDenied"
+            | "ExpiredToken"
+            | "IncompleteSignature"
+            | "InvalidClientTokenId"
+            | "RequestExpired"
+            | "SignatureDoesNotMatch"
+            | "UnrecognizedClientException" => Self::Denied,
             _ => match status {
                 401 | 403 => Self::Denied,
-                404 => Self::NoSuchDistribution,
                 413 => Self::TooLarge,
                 429 | 500.. => Self::Busy,
                 400 if code == "InvalidArgument" => Self::PathRejected,

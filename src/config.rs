@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use http::Uri;
 
 use crate::{
     cover::Budget,
@@ -120,6 +121,21 @@ impl Config {
         reader.finish(config)
     }
 
+    /// Reads what `cfadmin` needs when it calls AWS: these variables, and how often the
+    /// SDK is to try. The rest of the SDK's settings it finds itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::read`], and an `AWS_MAX_ATTEMPTS` that cannot be.
+    pub fn of_caller<V: IntoIterator<Item = (String, String)>>(
+        variables: V,
+    ) -> Result<(Self, Option<u32>), Problems> {
+        let mut reader = Reader::new(variables);
+        let config = reader.config();
+        let attempts = reader.max_attempts();
+        reader.finish((config, attempts))
+    }
+
     /// Reads what the function needs: these variables and, unless it is a dry run,
     /// those that Lambda sets for the AWS SDKs.
     ///
@@ -170,8 +186,8 @@ impl Reader {
             ));
         }
         let origin_path = self.value::<OriginPath>(ORIGIN_PATH).unwrap_or_default();
-        let index_document =
-            self.variables.get(INDEX_DOCUMENT).cloned().unwrap_or_else(|| "index.html".to_owned());
+        let index_document = self.variables.get(INDEX_DOCUMENT);
+        let index_document = index_document.map_or("index.html", |name| name.trim()).to_owned();
         if index_document.contains('/') {
             self.problems
                 .push(format!("{INDEX_DOCUMENT}={index_document:?} is no document's name: it has a \"/\""));
@@ -184,9 +200,10 @@ impl Reader {
         };
         let items = self.number(MAX_PATHS, MOST_PATHS).unwrap_or(DEFAULT_MAX_PATHS);
         let wildcards = self.number(MAX_WILDCARDS, MOST_PATHS).unwrap_or(DEFAULT_MAX_WILDCARDS);
+        let include = self.globs(INCLUDE);
         let watch = Watch {
-            buckets: self.list(BUCKETS),
-            include: self.get(INCLUDE).is_some().then(|| self.globs(INCLUDE)),
+            buckets: self.list::<BucketName>(BUCKETS).into_iter().map(|bucket| bucket.0).collect(),
+            include: (!include.is_empty()).then_some(include),
             exclude: self.globs(EXCLUDE),
         };
         let site =
@@ -208,9 +225,10 @@ impl Reader {
             .find_map(|name| Some((name, self.get(name)?.to_owned())))
             .filter(|_| !ignore_endpoints);
         if let Some((name, url)) = &endpoint
-            && !(url.starts_with("http://") || url.starts_with("https://"))
+            && !is_url(url)
         {
-            self.problems.push(format!("{name}={url:?} is no URL: it must begin with http:// or https://"));
+            let example = "one looks like https://cloudfront.amazonaws.com";
+            self.problems.push(format!("{name}={url:?} is no URL: {example}"));
         }
         let region = self.get("AWS_REGION").or_else(|| self.get("AWS_DEFAULT_REGION"));
         Aws {
@@ -221,8 +239,12 @@ impl Reader {
             endpoint_url: endpoint.map(|(_, url)| url),
             use_fips: self.flag("AWS_USE_FIPS_ENDPOINT"),
             use_dual_stack: self.flag("AWS_USE_DUALSTACK_ENDPOINT"),
-            max_attempts: self.number("AWS_MAX_ATTEMPTS", 100).and_then(|most| most.try_into().ok()),
+            max_attempts: self.max_attempts(),
         }
+    }
+
+    fn max_attempts(&mut self) -> Option<u32> {
+        self.number("AWS_MAX_ATTEMPTS", 100).and_then(|most| most.try_into().ok())
     }
 
     /// The variable, unless it is absent or empty.
@@ -287,6 +309,10 @@ impl Reader {
         let text = self.get(name).unwrap_or_default().to_owned();
         let mut globs = GlobSetBuilder::new();
         for glob in split_globs(&text) {
+            if glob.starts_with('/') {
+                let advice = "keys have no leading \"/\"; for one that does, write \"[/]\"";
+                self.problems.push(format!("{name}: {glob:?} matches no key: {advice}"));
+            }
             match GlobBuilder::new(glob).literal_separator(true).build() {
                 Ok(glob) => {
                     globs.add(glob);
@@ -301,20 +327,61 @@ impl Reader {
     }
 }
 
+/// The globs of a list. A comma separates them unless it is escaped, one of
+/// alternatives (`{a,b}`), or in a class (`[,]`).
 fn split_globs(text: &str) -> impl Iterator<Item = &str> {
-    let mut depth = 0_usize;
+    let mut alternatives = 0_usize;
     let mut escaped = false;
+    // How many characters of a class have been seen, but for its `[`, `[!` or `[^`.
+    let mut class: Option<usize> = None;
     let between = move |c: char| {
         if std::mem::take(&mut escaped) {
             return false;
         }
+        if let Some(seen) = class {
+            class = match c {
+                // The first may be a bracket that does not close.
+                ']' if seen > 0 => None,
+                '!' | '^' if seen == 0 => Some(0),
+                _ => Some(seen + 1),
+            };
+            return false;
+        }
         match c {
             '\\' => escaped = true,
-            '{' | '[' => depth += 1,
-            '}' | ']' => depth = depth.saturating_sub(1),
+            '[' => class = Some(0),
+            '{' => alternatives += 1,
+            '}' => alternatives = alternatives.saturating_sub(1),
             _ => {}
         }
-        c == ',' && depth == 0
+        c == ',' && alternatives == 0
     };
     text.split(between).map(str::trim).filter(|glob| !glob.is_empty())
+}
+
+/// Whether the SDK can send requests there.
+fn is_url(text: &str) -> bool {
+    text.parse::<Uri>().is_ok_and(|url| {
+        let known = url.scheme_str().is_some_and(|scheme| matches!(scheme, "http" | "https"));
+        known && url.host().is_some_and(|host| !host.is_empty())
+    })
+}
+
+/// The name of a bucket: by today's rules, or those that `us-east-1` had until 2018.
+///
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
+#[derive(PartialEq)]
+struct BucketName(String);
+
+impl FromStr for BucketName {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+        if (3..=255).contains(&name.len()) && name.bytes().all(fits) {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(format!("{name:?} is no bucket's name: give the name alone, without s3:// or arn:"))
+        }
+    }
 }

@@ -1,9 +1,35 @@
-//! Few items that cover many: what to send when a batch changes more paths than
-//! one wants to pay for or CloudFront takes.
+//! Few items that cover many: what to send when a batch changes more paths than one
+//! wants to pay for or CloudFront takes.
+//!
+//! Folding is a guess about what is in the bucket besides what changed, since a
+//! wildcard also purges that: its **collateral**. Nobody listed the bucket, so the
+//! expected collateral of the wildcard for a common beginning is estimated as
+//!
+//! > the number of different directories that the changed paths below it are in
+//! > × 1.2 to the power of minus its length
+//!
+//! A longer beginning is shared by fewer objects, by about a fifth a byte, and each
+//! directory that it reaches brings neighbours of its own. [`cover`] finds the items
+//! with the least sum of that, exactly. A wildcard need not end at a `/`: the
+//! branching points of the tree of all paths, byte by byte, are all tried.
+//!
+//! ```
+//! use cloudfront_invalidator::{cover::{Budget, cover}, path::Item};
+//!
+//! let keys = ["blog/2026/a.html", "blog/2026/b.html", "blog/2026/c.html", "about.html", "feed.xml"];
+//! let items = keys.iter().map(|key| Item::from_key(key.as_bytes()));
+//! let cover = cover(items, Budget { items: 3, wildcards: 1 });
+//! let sent: Vec<&str> = cover.items.iter().map(|one| one.item.as_str()).collect();
+//! assert_eq!(sent, ["/about.html", "/blog/2026/*", "/feed.xml"]);
+//! ```
 
-use std::cmp::Ordering;
+mod search;
 
 use crate::path::{Item, Kind};
+use search::{Fold, Row, cheapest};
+
+/// How much likelier an object is to share a beginning that is one byte shorter.
+const PER_BYTE: f64 = 1.2;
 
 /// How much one invalidation may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +40,19 @@ pub struct Budget {
     pub wildcards: usize,
 }
 
-/// An item of a [`cover`], and what stands behind it.
+/// Items that cover what was asked for, and how good they are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cover {
+    /// What is to be sent, in the order of the wire. None covers another.
+    pub items: Vec<Covering>,
+    /// The expected collateral of what was folded: see the [module](self).
+    pub cost: f64,
+    /// What no cover within the budget can cost less than. The same as `cost`, but
+    /// for batches beyond what [`cover`] says that it searches exactly.
+    pub at_least: f64,
+}
+
+/// An item of a [`Cover`], and why it is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Covering {
     /// What is sent.
@@ -25,17 +63,50 @@ pub struct Covering {
     pub folded: bool,
 }
 
-/// Items within `budget` that together cover all of `items`, in the order of the
-/// wire.
-///
-/// What fits is only freed of duplicates and of what another item covers. What does
-/// not fit is folded: paths that share a beginning of at least so many bytes become
-/// the wildcard for what they share, for the longest such beginning that brings the
-/// whole within budget, so that `/*` comes only when nothing narrower fits. Cache
-/// tags are never folded; where they alone leave no room, `/*` stands for them too,
-/// as it purges everything.
+/// Neighbours with a common beginning, which one wildcard could replace.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// What they have in common: what stands before the `*`.
+    pub stem: &'a str,
+    /// How many different directories they are in.
+    pub directories: usize,
+    /// How many they are.
+    pub paths: usize,
+}
+
+/// What a wildcard for these is expected to purge besides: see the [module](self).
 #[must_use]
-pub fn cover(items: impl IntoIterator<Item = Item>, budget: Budget) -> Vec<Covering> {
+#[expect(clippy::cast_precision_loss, reason = "a number of paths, far below 2^52")]
+pub fn expected_collateral(candidate: &Candidate<'_>) -> f64 {
+    let length = i32::try_from(candidate.stem.len()).unwrap_or(i32::MAX);
+    candidate.directories as f64 * PER_BYTE.powi(-length)
+}
+
+/// The items within `budget` that cover all of `items` at the least expected
+/// collateral.
+///
+/// What fits is only freed of duplicates and of what another item covers; nothing is
+/// folded. `/*` comes only when nothing narrower fits. Cache tags are never folded;
+/// where they alone leave no room, `/*` stands for them too, as it purges everything.
+/// The order of `items` and duplicates in it change nothing.
+///
+/// Exact for every input of up to 20,000 paths at 150 items and 15 wildcards, and for
+/// all others that it finds as easy; beyond that it is a good cover whose distance
+/// from the best is at most `cost - at_least`.
+#[must_use]
+pub fn cover(items: impl IntoIterator<Item = Item>, budget: Budget) -> Cover {
+    cover_by(items, budget, expected_collateral)
+}
+
+/// [`cover`] by another measure of collateral, such as one that knows the bucket.
+///
+/// The measure of a wider candidate must not be less than that of one within it.
+#[must_use]
+pub fn cover_by(
+    items: impl IntoIterator<Item = Item>,
+    budget: Budget,
+    collateral: impl Fn(&Candidate<'_>) -> f64,
+) -> Cover {
     let (mut tags, mut paths): (Vec<Item>, Vec<Item>) =
         items.into_iter().partition(|item| item.kind() == Kind::Tag);
     tags.sort_by_cached_key(|tag| (tag.as_str().to_ascii_lowercase(), tag.clone()));
@@ -47,27 +118,18 @@ pub fn cover(items: impl IntoIterator<Item = Item>, budget: Budget) -> Vec<Cover
     });
     paths.dedup();
     let asked = paths.len() + tags.len();
-    let paths = without_covered(paths);
+    let leaves = without_covered(paths);
 
-    let room = Budget { items: budget.items.saturating_sub(tags.len()), ..budget };
-    let folded = match tags.len().cmp(&budget.items) {
-        Ordering::Greater => None,
-        _ if fits(&paths, room) => Some(paths),
-        _ => fold(&paths, room),
-    };
-    let mut covering = if let Some(mut covering) = folded {
-        covering.extend(tags.into_iter().map(|item| Covering { item, covers: 1, folded: false }));
-        covering
-    } else {
-        vec![Covering { item: Item::everything(), covers: asked, folded: true }]
-    };
-    covering.sort_unstable_by(|a, b| a.item.cmp(&b.item));
-    covering
-}
-
-fn fits(covering: &[Covering], budget: Budget) -> bool {
-    let wildcards = covering.iter().filter(|one| one.item.kind() == Kind::Wildcard).count();
-    covering.len() <= budget.items && wildcards <= budget.wildcards
+    let room = budget.items.checked_sub(tags.len());
+    let folded = room.and_then(|items| fold(leaves, Budget { items, ..budget }, collateral));
+    let mut cover = folded.unwrap_or_else(|| {
+        let everything = Covering { item: Item::everything(), covers: asked, folded: true };
+        tags.clear();
+        Cover { items: vec![everything], cost: f64::INFINITY, at_least: f64::INFINITY }
+    });
+    cover.items.extend(tags.into_iter().map(|item| Covering { item, covers: 1, folded: false }));
+    cover.items.sort_unstable_by(|a, b| a.item.cmp(&b.item));
+    cover
 }
 
 /// The items that no other covers, each with how many it stands for.
@@ -82,36 +144,96 @@ fn without_covered(sorted: Vec<Item>) -> Vec<Covering> {
     kept
 }
 
-/// `paths` with all that share enough of their beginning folded, or nothing where
-/// not even the shortest beginning makes them fit.
-fn fold(paths: &[Covering], budget: Budget) -> Option<Vec<Covering>> {
-    let shared: Vec<usize> = paths.windows(2).map(|pair| pair[0].item.common_stem(&pair[1].item)).collect();
-    let mut lengths = shared.clone();
-    lengths.sort_unstable();
-    lengths.dedup();
-    lengths
-        .into_iter()
-        .rev()
-        .map(|length| fold_at(paths, &shared, length))
-        .find(|folded| fits(folded, budget))
+/// The best cover of paths, or nothing where only `/*` would do.
+fn fold(leaves: Vec<Covering>, budget: Budget, collateral: impl Fn(&Candidate<'_>) -> f64) -> Option<Cover> {
+    let wildcard: Vec<bool> = leaves.iter().map(|leaf| leaf.item.kind() == Kind::Wildcard).collect();
+    let forced = wildcard.iter().filter(|wildcard| **wildcard).count();
+    if leaves.len() <= budget.items && forced <= budget.wildcards {
+        return Some(Cover { items: leaves, cost: 0.0, at_least: 0.0 });
+    }
+    let branches = branches(&leaves);
+    let folds = candidates(&leaves, &branches, collateral);
+    let (max_items, max_wildcards) = (budget.items, budget.wildcards);
+    let found = cheapest(&Row { wildcard: &wildcard, folds: &folds, max_items, max_wildcards })?;
+
+    let mut items = Vec::with_capacity(budget.items);
+    let mut next = 0;
+    for &index in &found.folds {
+        let run = folds[index].leaves.clone();
+        items.extend_from_slice(&leaves[next..run.start]);
+        items.push(Covering {
+            item: leaves[run.start].item.wildcard(branches[index].len),
+            covers: leaves[run.clone()].iter().map(|leaf| leaf.covers).sum(),
+            folded: true,
+        });
+        next = run.end;
+    }
+    items.extend_from_slice(&leaves[next..]);
+    Some(Cover { items, cost: found.cost, at_least: found.at_least })
 }
 
-/// `paths` with every run of neighbours that share `length` bytes or more folded.
-fn fold_at(paths: &[Covering], shared: &[usize], length: usize) -> Vec<Covering> {
-    let mut folded = Vec::new();
-    let mut start = 0;
-    while let Some(first) = paths.get(start) {
-        let more = shared[start..].iter().take_while(|&&bytes| bytes >= length).count();
-        let run = &paths[start..=start + more];
-        folded.push(match shared[start..start + more].iter().min() {
-            None => first.clone(),
-            Some(&common) => Covering {
-                item: first.item.wildcard(common),
-                covers: run.iter().map(|one| one.covers).sum(),
-                folded: true,
-            },
-        });
-        start += more + 1;
+/// A run of leaves and what they share.
+#[derive(Clone, Copy, Debug)]
+struct Branch {
+    start: usize,
+    end: usize,
+    /// How many bytes of their beginning.
+    len: usize,
+    /// How long the shortest of the directories is that they are in.
+    directory: usize,
+}
+
+/// Every run of leaves that share more of their beginning than they do with those
+/// beside it: the branching points of the tree of paths, but for the root, in the
+/// order of their first leaves and from wide to narrow.
+fn branches(leaves: &[Covering]) -> Vec<Branch> {
+    let mut branches: Vec<Branch> = Vec::with_capacity(leaves.len());
+    let mut open: Vec<Branch> = Vec::new();
+    for (index, leaf) in leaves.iter().enumerate() {
+        let next = leaves.get(index + 1);
+        let shared = next.map_or(0, |next| leaf.item.common_stem(&next.item));
+        let mut closed =
+            Branch { start: index, end: index + 1, len: usize::MAX, directory: directory(leaf).len() };
+        while let Some(branch) = open.pop_if(|branch| branch.len > shared) {
+            let directory = branch.directory.min(closed.directory);
+            closed = Branch { end: index + 1, directory, ..branch };
+            branches.push(closed);
+        }
+        match open.last_mut() {
+            Some(branch) if branch.len == shared => branch.directory = branch.directory.min(closed.directory),
+            _ => open.push(Branch { len: shared, ..closed }),
+        }
     }
-    folded
+    branches.retain(|branch| branch.len > 1);
+    branches.sort_unstable_by_key(|branch| (branch.start, branch.len));
+    branches
+}
+
+/// The directory that a path is in, with its slash.
+fn directory(leaf: &Covering) -> &str {
+    let stem = leaf.item.stem();
+    &stem[..stem.rfind('/').map_or(0, |slash| slash + 1)]
+}
+
+/// The branches with what it costs to fold them.
+fn candidates(
+    leaves: &[Covering],
+    branches: &[Branch],
+    collateral: impl Fn(&Candidate<'_>) -> f64,
+) -> Vec<Fold> {
+    let mut directories: Vec<&str> = leaves.iter().map(directory).collect();
+    directories.sort_unstable();
+    directories.dedup();
+
+    let fold = |branch: &Branch| {
+        let stem = &leaves[branch.start].item.stem()[..branch.len];
+        let first = directories.partition_point(|directory| *directory < stem);
+        let within = directories[first..].partition_point(|directory| directory.starts_with(stem));
+        // And the one that the stem itself is in, where some path is directly in it.
+        let around = usize::from(branch.directory < branch.len);
+        let cost =
+            collateral(&Candidate { stem, directories: within + around, paths: branch.end - branch.start });
+        Fold { leaves: branch.start..branch.end, cost }
+    };
+    branches.iter().map(fold).collect()
 }

@@ -23,7 +23,10 @@ mod s3;
 mod sns;
 mod sqs;
 
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write},
+};
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -32,6 +35,9 @@ use thiserror::Error;
 /// How deep envelopes may nest. AWS makes three levels (SQS, SNS, EventBridge);
 /// more than this is an attack or a loop.
 pub const MAX_DEPTH: usize = 8;
+
+/// How many bytes of what was found an error quotes.
+const MOST_QUOTED: usize = 160;
 
 /// What one invocation brought.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -124,18 +130,30 @@ impl<B: Into<Box<[u8]>>> From<B> for Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
-            for c in chunk.valid().chars() {
-                if c.is_control() {
-                    write!(f, "{}", c.escape_default())?;
-                } else {
-                    write!(f, "{c}")?;
-                }
-            }
+            Plain(chunk.valid()).fmt(f)?;
             for byte in chunk.invalid() {
                 write!(f, "\\x{byte:02x}")?;
             }
         }
         Ok(())
+    }
+}
+
+/// Text from outside as people may see it: what could forge a line, move a
+/// terminal's cursor or turn the direction of reading is escaped.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain<'a>(pub &'a str);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unseen = |c: char| {
+            let turns =
+                matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}');
+            turns || c.is_control() || c == '\u{feff}'
+        };
+        self.0
+            .chars()
+            .try_for_each(|c| if unseen(c) { write!(f, "{}", c.escape_default()) } else { f.write_char(c) })
     }
 }
 
@@ -162,12 +180,12 @@ pub enum Unreadable {
     },
     /// It says to be something else.
     #[error(
-        "{what} {name:?} is not for this function, which reads S3, SQS, SNS and EventBridge's aws.s3 events"
+        "{what} {name} is not for this function, which reads S3, SQS, SNS and EventBridge's aws.s3 events"
     )]
     Foreign {
         /// What kind of thing names itself so.
         what: &'static str,
-        /// The name.
+        /// The name, quoted.
         name: String,
     },
     /// It does not say what it is.
@@ -177,7 +195,7 @@ pub enum Unreadable {
         found: String,
     },
     /// A record of a version whose meaning is not known.
-    #[error("an S3 record of eventVersion {0:?}: only 2.x is known")]
+    #[error("an S3 record of eventVersion {0}: only 2.x is known")]
     Version(String),
     /// A record that lacks what it is about.
     #[error("{what} has no {field}")]
@@ -200,15 +218,15 @@ pub enum Unreadable {
 
 impl Unreadable {
     fn json(what: &'static str, error: &serde_json::Error, found: &[u8]) -> Self {
-        Self::Json { what, error: error.to_string(), found: beginning(found) }
+        let error = error.to_string().chars().take(MOST_QUOTED).collect();
+        Self::Json { what, error, found: beginning(found) }
     }
 }
 
 /// As much of `bytes` as an error message should quote, quoted.
 fn beginning(bytes: &[u8]) -> String {
-    const MOST: usize = 160;
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MOST)]);
-    let more = if bytes.len() > MOST { "…" } else { "" };
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MOST_QUOTED)]);
+    let more = if bytes.len() > MOST_QUOTED { "…" } else { "" };
     format!("{text:?}{more}")
 }
 
@@ -275,7 +293,10 @@ impl Origin<'_> {
     }
 
     fn envelope(self, batch: &mut Batch, json: &[u8], envelope: &Envelope<'_>) -> Result<(), Unreadable> {
-        let text = |field: &Option<Text<'_>>| field.as_ref().map(|text| text.0.to_string());
+        let asks = envelope.paths.is_some() || envelope.distribution.is_some();
+        if asks && envelope.is_of_aws() {
+            return Err(Unreadable::Shape { found: beginning(json) });
+        }
         if let Some(records) = &envelope.records {
             // One bad record does not keep the others from being read.
             let mut first_bad = None;
@@ -288,17 +309,24 @@ impl Origin<'_> {
         if envelope.event.as_ref().is_some_and(|event| event.0 == "s3:TestEvent") {
             return Ok(());
         }
-        match (text(&envelope.source), text(&envelope.kind)) {
-            (Some(source), _) if source == "aws.s3" => {
+        let source = envelope.source.as_ref().map(|text| &*text.0);
+        let kind = envelope.kind.as_ref().map(|text| &*text.0);
+        match (source, kind) {
+            (Some("aws.s3"), _) => {
                 batch.changes.push(eventbridge::read(json, self)?);
                 Ok(())
             }
-            (Some(name), _) => Err(Unreadable::Foreign { what: "an EventBridge event from", name }),
-            (None, Some(kind)) if kind == "Notification" => {
+            (Some(name), _) => {
+                let name = beginning(name.as_bytes());
+                Err(Unreadable::Foreign { what: "an EventBridge event from", name })
+            }
+            (None, Some("Notification")) => {
                 sns::read(json)?.message(|message, id| self.inside(batch, message, id))
             }
-            (None, Some(kind)) if kind.ends_with("Confirmation") => Err(Unreadable::Subscription(kind)),
-            _ if envelope.paths.is_some() || envelope.distribution.is_some() => {
+            (None, Some(kind)) if kind.ends_with("Confirmation") => {
+                Err(Unreadable::Subscription(beginning(kind.as_bytes())))
+            }
+            _ if asks => {
                 batch.requests.push(manual::read(json, self)?);
                 Ok(())
             }
@@ -314,7 +342,10 @@ impl Origin<'_> {
             }
             "aws:sns" => sns::record(record)?.message(|message, id| self.inside(batch, message, id)),
             "aws:sqs" => self.inside(batch, &sqs::read(record)?.body()?, None),
-            name => Err(Unreadable::Foreign { what: "a record from", name: name.to_owned() }),
+            name => {
+                let name = beginning(name.as_bytes());
+                Err(Unreadable::Foreign { what: "a record from", name })
+            }
         }
     }
 }
@@ -338,6 +369,11 @@ struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
+    /// Whether a service of AWS wrapped something in it.
+    const fn is_of_aws(&self) -> bool {
+        self.records.is_some() || self.source.is_some() || self.event.is_some() || self.kind.is_some()
+    }
+
     fn read(json: &'a [u8]) -> Result<Self, Unreadable> {
         // Serde would take an array for a structure, field by field.
         if json.trim_ascii_start().first() == Some(&b'[') {

@@ -216,26 +216,43 @@ const fn is_doubtful(byte: u8) -> bool {
 }
 
 /// The last place at or before `len` where a wildcard's stem may end: not before
-/// the first `/`, not inside a percent escape, not between the escapes of one
-/// UTF-8 character.
+/// the first `/`, not inside a percent escape, not after the escapes of an
+/// unfinished UTF-8 character.
+///
+/// Depends on what stands before it alone, so that two paths with a common beginning
+/// agree on it.
 fn wildcard_end(path: &str, len: usize) -> usize {
     let bytes = path.as_bytes();
     let mut end = len;
     for back in 1..=2 {
-        if end >= back && escape_at(bytes, end - back).is_some() {
+        if end >= back && bytes[end - back] == b'%' {
             end -= back;
             break;
         }
     }
-    // At most three continuation bytes follow the first of a character.
-    for _ in 0..3 {
-        let continues = escape_at(bytes, end).is_some_and(|byte| byte & 0xC0 == 0x80);
-        if !continues || end < 3 || escape_at(bytes, end - 3).is_none() {
-            break;
-        }
-        end -= 3;
+    while let Some(start) = unfinished_character(&bytes[..end]) {
+        end = start;
     }
     end.max(1)
+}
+
+/// Where the escapes of a UTF-8 character begin that `path` ends in and does not
+/// finish.
+fn unfinished_character(path: &[u8]) -> Option<usize> {
+    let mut start = path.len();
+    // At most three continuation bytes follow the first of a character.
+    for continuing in 0..=3 {
+        start = start.checked_sub(3)?;
+        let expected = match escape_at(path, start)? {
+            0x80..=0xBF => continue,
+            0xC2..=0xDF => 1,
+            0xE0..=0xEF => 2,
+            0xF0..=0xF4 => 3,
+            _ => 0,
+        };
+        return (continuing < expected).then_some(start);
+    }
+    None
 }
 
 /// The byte that the percent escape at `at` stands for, if there is one.
@@ -252,11 +269,19 @@ fn escape_at(path: &[u8], at: usize) -> Option<u8> {
 #[non_exhaustive]
 pub enum TypedError {
     /// Nothing was typed.
-    #[error("a path is empty: write \"/\" for the root, or \"/*\" for everything")]
+    #[error("\"\" is no path: write \"/\" for the root, or \"/*\" for everything")]
     Empty,
     /// A whole URL, which would be taken for a path and purge nothing.
     #[error("{0:?} is a URL: write only its path, from the first \"/\" after the host")]
     Url(String),
+    /// White space at an end, which would be part of the path.
+    #[error(
+        "{0:?} begins or ends with white space: leave it out, or write \"%20\" if it is part of the path"
+    )]
+    Space(String),
+    /// An escaped `*` where a wildcard was surely meant.
+    #[error("{0:?} ends in an escaped \"*\", which is no wildcard and purges nothing: write \"*\"")]
+    EscapedWildcard(String),
     /// A `*` that CloudFront would take literally.
     #[error(
         "{0:?} has a \"*\" before its end, where CloudFront takes it literally and purges nothing: \
@@ -299,9 +324,14 @@ impl FromStr for Item {
         if typed.starts_with('#') {
             return tag(typed);
         }
-        let lower = typed.get(..8).unwrap_or(typed).to_ascii_lowercase();
-        if lower.starts_with("http://") || lower.starts_with("https://") {
+        if typed.trim() != typed {
+            return Err(TypedError::Space(beginning(typed)));
+        }
+        if is_url(typed) {
             return Err(TypedError::Url(beginning(typed)));
+        }
+        if typed.len() >= 3 && typed.as_bytes()[typed.len() - 3..].eq_ignore_ascii_case(b"%2a") {
+            return Err(TypedError::EscapedWildcard(beginning(typed)));
         }
         if typed.find('*').is_some_and(|at| at + 1 < typed.len()) {
             return Err(TypedError::InnerWildcard(beginning(typed)));
@@ -316,6 +346,12 @@ impl FromStr for Item {
         }
         Ok(Self(path.into()))
     }
+}
+
+/// Whether someone typed a URL, or the host of one before the path.
+fn is_url(typed: &str) -> bool {
+    let host = typed.split('/').next().unwrap_or_default().to_ascii_lowercase();
+    matches!(&*host, "http:" | "https:") || host.ends_with(".cloudfront.net")
 }
 
 /// `typed` with its leading slash, and with everything unsafe encoded except the

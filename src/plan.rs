@@ -118,7 +118,7 @@ pub fn plan(batch: &Batch, policy: &Policy) -> Plan {
             items.extend(wanted.items.into_iter().map(|(item, _)| item));
         }
         if !items.is_empty() {
-            let items = cover(items, policy.budget);
+            let items = cover(items, policy.budget).items;
             let caller_reference = caller_reference(distribution, &items, &causes);
             let mut messages: Vec<usize> = causes.iter().map(Cause::message).collect();
             messages.sort_unstable();
@@ -241,6 +241,9 @@ impl Policy {
     }
 }
 
+/// How many mistakes of a request are told.
+const MOST_PROBLEMS: usize = 20;
+
 /// A request whose items and distribution are in order.
 struct Order<'a> {
     request: &'a Request,
@@ -267,7 +270,15 @@ impl<'a> Order<'a> {
                 Err(why) => problems.push(TypedError::to_string(&why)),
             }
         }
-        if problems.is_empty() { Ok(Self { request, distribution, items }) } else { Err(problems.join("; ")) }
+        match problems.len().saturating_sub(MOST_PROBLEMS) {
+            _ if problems.is_empty() => return Ok(Self { request, distribution, items }),
+            0 => {}
+            more => {
+                problems.truncate(MOST_PROBLEMS);
+                problems.push(format!("and {more} more"));
+            }
+        }
+        Err(problems.join("; "))
     }
 }
 

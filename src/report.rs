@@ -123,9 +123,17 @@ impl Report {
         }
         Failure {
             error_type: failures.first().map_or(EVENT_UNREADABLE, |(error_type, _)| error_type),
-            message: failures.into_iter().map(|(_, why)| why).collect::<Vec<_>>().join("; "),
+            message: told(failures.into_iter().map(|(_, why)| why)),
         }
     }
+}
+
+/// The texts in one, as many as a message should hold.
+fn told(texts: impl ExactSizeIterator<Item = String>) -> String {
+    const MOST: usize = 20;
+    let more = texts.len().saturating_sub(MOST);
+    let rest = (more > 0).then(|| format!("and {more} more"));
+    texts.take(MOST).chain(rest).collect::<Vec<_>>().join("; ")
 }
 
 /// The report as machines read it: one object with `invalidations`, `ignored`,

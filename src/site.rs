@@ -1,9 +1,10 @@
 //! What one distribution serves, and under which paths: [`Site::paths`] answers
 //! for a key. Also what this deployment watches at all: [`Watch`].
 
-use std::{fmt, str::FromStr};
+use std::{fmt, iter, str::FromStr};
 
 use globset::{Candidate, GlobSet};
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -144,12 +145,15 @@ impl fmt::Display for Form {
 }
 
 /// The directory in the bucket that CloudFront puts before every path when it asks
-/// the origin. Empty for the bucket's root, else begins with a slash and ends
-/// without one.
+/// the origin, written as in the distribution's configuration: escapes and all.
+/// Empty for the bucket's root, else begins with a slash and ends without one.
 ///
 /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistValuesOrigin.html>
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OriginPath(Box<str>);
+pub struct OriginPath {
+    /// What the keys below it begin with: decoded, with a slash at the end.
+    prefix: Box<[u8]>,
+}
 
 /// What was given as an origin path cannot be one.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -166,10 +170,7 @@ impl OriginPath {
     /// What remains of a key below this directory. Whole segments only: `/prod`
     /// does not serve `production/a.css`.
     fn strip<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
-        match self.0.strip_prefix('/') {
-            None => Some(key),
-            Some(directory) => key.strip_prefix(directory.as_bytes())?.strip_prefix(b"/"),
-        }
+        key.strip_prefix(&*self.prefix)
     }
 }
 
@@ -177,10 +178,13 @@ impl FromStr for OriginPath {
     type Err = NotAnOriginPath;
 
     fn from_str(path: &str) -> Result<Self, NotAnOriginPath> {
-        if path.is_empty() || (path.starts_with('/') && !path.ends_with('/')) {
-            Ok(Self(path.into()))
-        } else {
-            Err(NotAnOriginPath(path.to_owned()))
+        match path.strip_prefix('/') {
+            _ if path.is_empty() => Ok(Self::default()),
+            Some(directory) if !path.ends_with('/') => {
+                let prefix = percent_decode_str(directory).chain(iter::once(b'/')).collect();
+                Ok(Self { prefix })
+            }
+            _ => Err(NotAnOriginPath(path.to_owned())),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{Change, Effect, Key, Origin, Text, Unreadable, full, s3::Entity};
 
@@ -15,7 +16,7 @@ struct Event<'a> {
     #[serde(borrow, rename = "detail-type")]
     kind: Option<Text<'a>>,
     #[serde(borrow)]
-    detail: Option<Entity<'a>>,
+    detail: Option<&'a RawValue>,
 }
 
 /// Reads one event. The key is taken as it is: EventBridge, unlike a notification,
@@ -27,7 +28,8 @@ pub(super) fn read(json: &[u8], origin: Origin<'_>) -> Result<Change, Unreadable
     let effect = effect(&kind.0);
     let id = full(event.id);
     let origin = Origin { id: id.as_ref().map_or(origin.id, |id| &id.0), ..origin };
-    event.detail.unwrap_or_default().change(WHAT, kind, effect, origin, |key| Key::from(key.as_bytes()))
+    Entity::read(WHAT, event.detail, effect)?
+        .change(WHAT, kind, effect, origin, |key| Key::from(key.as_bytes()))
 }
 
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventBridge.html>

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Change, Effect, Key, Origin, Text, Unreadable, full, view};
+use super::{Change, Effect, Key, Origin, Text, Unreadable, beginning, full, view};
 
 const WHAT: &str = "an S3 record";
 
@@ -19,7 +19,7 @@ struct Record<'a> {
     #[serde(borrow, rename = "eventName")]
     name: Option<Text<'a>>,
     #[serde(borrow)]
-    s3: Option<Entity<'a>>,
+    s3: Option<&'a RawValue>,
 }
 
 /// The object that an S3 event is about, as a notification's `s3` and
@@ -50,14 +50,28 @@ struct Object<'a> {
 pub(super) fn read(record: &RawValue, origin: Origin<'_>) -> Result<Change, Unreadable> {
     let record: Record<'_> = view(WHAT, record)?;
     if let Some(version) = record.version.filter(|version| major(&version.0) != "2") {
-        return Err(Unreadable::Version(version.0.into_owned()));
+        return Err(Unreadable::Version(beginning(version.0.as_bytes())));
     }
     let event = full(record.name).ok_or(Unreadable::Missing { what: WHAT, field: "eventName" })?;
     let effect = effect(&event.0);
-    record.s3.unwrap_or_default().change(WHAT, event, effect, origin, decode)
+    Entity::read(WHAT, record.s3, effect)?.change(WHAT, event, effect, origin, decode)
 }
 
-impl Entity<'_> {
+impl<'a> Entity<'a> {
+    /// The object in `json`. Where the event changes no object, whatever else is
+    /// there is taken for none.
+    pub(super) fn read(
+        what: &'static str,
+        json: Option<&'a RawValue>,
+        effect: Effect,
+    ) -> Result<Self, Unreadable> {
+        match json.map(|json| view(what, json)) {
+            Some(Err(unreadable)) if effect == Effect::Content => Err(unreadable),
+            Some(Ok(entity)) => Ok(entity),
+            Some(Err(_)) | None => Ok(Self::default()),
+        }
+    }
+
     /// The change of this object, whose key is spelled as `decode` reads it.
     pub(super) fn change(
         self,

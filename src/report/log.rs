@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{EVENT_UNREADABLE, Report, Sending};
 use crate::{config::Problems, plan::Plan, site::Ignored};
 
-/// How many bytes of paths a line holds at the most. CloudWatch takes much longer
+/// How many bytes of paths a line holds of one invalidation. CloudWatch takes much longer
 /// lines, but nobody reads them.
 const MOST_PATH_BYTES: usize = 64 * 1024;
 
@@ -17,6 +17,9 @@ const MOST_UNREADABLE: usize = 20;
 
 /// How many names of unknown events are remembered.
 const MOST_UNKNOWN: usize = 1_000;
+
+/// How much of such a name is told.
+const MOST_NAME: usize = 100;
 
 /// Makes log lines, and remembers what need not be said again.
 #[derive(Debug, Default)]
@@ -49,14 +52,8 @@ impl Log {
         lines.push(summary(report, request_id));
         lines.extend(unreadable(report, request_id));
         for failed in report.sendings().filter(|sending| sending.error.is_some()) {
-            #[derive(Serialize)]
-            struct Fields<'a> {
-                #[serde(flatten)]
-                sending: Sending<'a>,
-            }
-            let sending = Sending { paths: shown(&failed.paths), ..failed };
             let message = "invalidation failed";
-            lines.push(Line { level: "ERROR", message, request_id, fields: Fields { sending } }.json());
+            lines.push(Line { level: "ERROR", message, request_id, fields: Shown::of(failed) }.json());
         }
         lines
     }
@@ -68,7 +65,8 @@ impl Log {
         }
         let mut lines = Vec::new();
         for &(index, why) in &report.plan.ignored {
-            let event = &*report.batch.changes[index].event;
+            let event = &report.batch.changes[index].event;
+            let event = event.split_at_checked(MOST_NAME).map_or(&**event, |(beginning, _)| beginning);
             if why == Ignored::UnknownEvent
                 && self.unknown.len() < MOST_UNKNOWN
                 && self.unknown.insert(event.to_owned())
@@ -101,31 +99,20 @@ fn summary(report: &Report, request_id: &str) -> String {
         ignored: BTreeMap<Ignored, usize>,
         unreadable: usize,
         billed_paths: usize,
-        invalidations: Vec<Done<'a>>,
-    }
-    #[derive(Serialize)]
-    struct Done<'a> {
-        #[serde(flatten)]
-        sending: Sending<'a>,
-        path_count: usize,
-        wildcard_count: usize,
+        invalidations: Vec<Shown<'a>>,
     }
     let mut ignored = BTreeMap::new();
     for &(_, why) in &report.plan.ignored {
         *ignored.entry(why).or_default() += 1;
     }
-    let done = report.sendings().filter(|sending| sending.error.is_none()).map(|sending| Done {
-        path_count: sending.paths.len(),
-        wildcard_count: sending.paths.iter().filter(|path| path.ends_with('*')).count(),
-        sending: Sending { paths: shown(&sending.paths), ..sending },
-    });
+    let done = report.sendings().filter(|sending| sending.error.is_none());
     let fields = Fields {
         messages: report.batch.messages.len(),
         changes: report.batch.changes.len(),
         ignored,
         unreadable: report.unreadable().count(),
         billed_paths: report.billed_paths(),
-        invalidations: done.collect(),
+        invalidations: done.map(Shown::of).collect(),
     };
     let message = match (&report.outcome, &report.plan) {
         (None, _) => "dry run",
@@ -155,13 +142,27 @@ fn unreadable(report: &Report, request_id: &str) -> Option<String> {
     (count > 0).then(|| Line { level: "ERROR", message, request_id, fields }.json())
 }
 
-/// As many paths as a line should hold.
-fn shown<'a>(paths: &[&'a str]) -> Vec<&'a str> {
-    let mut room = MOST_PATH_BYTES;
-    let fits = |path: &&&str| {
-        let fits = room.checked_sub(path.len());
-        room = fits.unwrap_or(0);
-        fits.is_some()
-    };
-    paths.iter().take_while(fits).copied().collect()
+/// An invalidation with as many of its paths as a line should hold.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    sending: Sending<'a>,
+    path_count: usize,
+    wildcard_count: usize,
+}
+
+impl<'a> Shown<'a> {
+    fn of(mut sending: Sending<'a>) -> Self {
+        let path_count = sending.paths.len();
+        let wildcard_count = sending.paths.iter().filter(|path| path.ends_with('*')).count();
+        let mut room = MOST_PATH_BYTES;
+        let fits = |path: &&str| {
+            let left = room.checked_sub(path.len());
+            room = left.unwrap_or(0);
+            left.is_some()
+        };
+        let shown = sending.paths.iter().copied().take_while(fits).count();
+        sending.paths.truncate(shown);
+        Self { sending, path_count, wildcard_count }
+    }
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use super::Report;
 use crate::{
     cover::Covering,
-    event::Change,
-    path::{Kind, why_widened},
+    event::{Change, Plain},
+    path::{Item, Kind, why_widened},
     plan::{Cause, Invalidation, Policy, Reason, reasons},
     site::Form,
     submit::Sent,
@@ -24,6 +24,9 @@ impl fmt::Display for Report {
     /// Each invalidation with its paths, as CloudFront returned it where it did, then
     /// what was ignored and what could not be done, then the bill.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.outcome.is_none() {
+            writeln!(f, "dry run: nothing was sent")?;
+        }
         for (index, invalidation) in self.plan.invalidations.iter().enumerate() {
             self.heading(f, index, invalidation)?;
             if let Some(Sent::Accepted(created)) = self.sent(index) {
@@ -64,7 +67,8 @@ impl Report {
                 writeln!(f, "{}  already done  {items}, {wildcards}", of.distribution)
             }
             Some(Sent::Failed(error)) => {
-                writeln!(f, "{}  FAILED  {}: {error}", of.distribution, error.error_type())
+                let why = error.to_string();
+                writeln!(f, "{}  FAILED  {}: {}", of.distribution, error.error_type(), Plain(&why))
             }
         }
     }
@@ -81,20 +85,27 @@ impl Report {
         }
         for (message, why) in self.unreadable() {
             match &self.batch.messages[message].id {
-                Some(id) => writeln!(f, "  message {id:?}: {why}")?,
-                None => writeln!(f, "  {why}")?,
+                Some(id) => writeln!(f, "  message {id:?}: {}", Plain(&why))?,
+                None => writeln!(f, "  {}", Plain(&why))?,
             }
         }
-        let (sent, billed) = (self.plan.invalidations.len(), self.billed_paths());
-        let mills = billed * MILLS_PER_PATH;
+        let failed = |index: &usize| matches!(self.sent(*index), Some(Sent::Failed(_)));
+        let planned = self.plan.invalidations.len();
+        let failed = (0..planned).filter(failed).count();
+        let asked = self.batch.changes.len() + self.batch.requests.len();
+        write!(f, "{} from {}", counted(planned - failed, "invalidation"), counted(asked, "change"))?;
+        if failed > 0 {
+            write!(f, ", {failed} failed")?;
+        }
+        let billed = self.billed_paths();
+        let (mills, verb) =
+            (billed * MILLS_PER_PATH, if self.outcome.is_some() { "billed" } else { "to bill" });
+        let paths = counted(billed, "path");
         writeln!(
             f,
-            "{} from {}, {} billed: ${}.{:03} beyond the first 1,000 of the month",
-            counted(sent, "invalidation"),
-            counted(self.batch.changes.len() + self.batch.requests.len(), "change"),
-            counted(billed, "path"),
+            ", {paths} {verb}: ${}.{:03} beyond the first 1,000 of the month",
             mills / 1000,
-            mills % 1000,
+            mills % 1000
         )
     }
 }
@@ -129,29 +140,36 @@ impl Explained<'_> {
         let path = &covering.item;
         let own = behind.iter().find(|reason| reason.item == *path);
         let label = match own {
-            _ if covering.folded => "folded",
-            None => "folded",
-            Some(reason) => match (reason.form, path.kind()) {
-                (Form::Typed, _) => "typed",
-                (Form::AnyQuery, _) => "form",
-                (_, Kind::Wildcard) => "widened",
-                (Form::Object, _) => "exact",
-                (Form::Directory | Form::BareDirectory | Form::CleanUrl, _) => "form",
-            },
+            Some(reason) if !covering.folded => Because(reason).label(),
+            _ => "folded",
         };
-        if let [only] = behind
+        // The same cause is often delivered more than once.
+        let mut causes: Vec<(String, &Item, usize)> = Vec::new();
+        for reason in behind {
+            let because = Because(reason).to_string();
+            let known = causes.iter().position(|(known, item, _)| *known == because && *item == &reason.item);
+            match known {
+                Some(index) => causes[index].2 += 1,
+                None if self.all || causes.len() <= FEW => causes.push((because, &reason.item, 1)),
+                None => {}
+            }
+        }
+        let times = |times: usize| if times == 1 { String::new() } else { format!(" (×{times})") };
+        if let [(because, _, often)] = &causes[..]
             && !covering.folded
         {
-            return writeln!(f, "  {label:<7}  {path:<width$}  {}", Because(only));
+            return writeln!(f, "  {label:<7}  {path:<width$}  {because}{}", times(*often));
         }
         writeln!(f, "  {label:<7}  {path:<width$}  {}", counted(covering.covers, "path"))?;
-        let shown = if self.all { behind.len() } else { FEW };
-        for reason in behind.iter().take(shown) {
-            writeln!(f, "           {:<width$}  {}", reason.item, Because(reason))?;
+        let shown = if self.all { causes.len() } else { causes.len().min(FEW) };
+        let mut told = 0;
+        for (because, item, often) in &causes[..shown] {
+            told += often;
+            writeln!(f, "             {item:<width$}  {because}{}", times(*often))?;
         }
-        match behind.len().saturating_sub(shown) {
+        match behind.len().saturating_sub(told) {
             0 => Ok(()),
-            more => writeln!(f, "           … and {more} more"),
+            more => writeln!(f, "             … and {more} more"),
         }
     }
 }
@@ -159,10 +177,31 @@ impl Explained<'_> {
 /// What asked for an item, and how the item follows from it.
 struct Because<'a>(&'a Reason<'a>);
 
+impl Because<'_> {
+    /// The kind of reason, in a word.
+    fn label(&self) -> &'static str {
+        match (self.0.cause, self.0.form, self.0.item.kind()) {
+            (Cause::Request(_), _, Kind::Wildcard) if !self.typed().ends_with('*') => "widened",
+            (Cause::Request(_), _, _) => "typed",
+            (_, Form::AnyQuery, _) => "form",
+            (_, _, Kind::Wildcard) => "widened",
+            (_, Form::Object | Form::Typed, _) => "exact",
+            (_, Form::Directory | Form::BareDirectory | Form::CleanUrl, _) => "form",
+        }
+    }
+
+    /// What the person typed that became the item.
+    fn typed(&self) -> &str {
+        let Cause::Request(request) = self.0.cause else { return "" };
+        let became = |typed: &&String| typed.parse::<Item>().as_ref() == Ok(&self.0.item);
+        request.paths.iter().find(became).map_or("", String::as_str)
+    }
+}
+
 impl fmt::Display for Because<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Cause::Change(change) = self.0.cause else {
-            return f.write_str("as asked for by hand");
+            return write!(f, "asked for as {:?}", self.typed());
         };
         match self.0.form {
             Form::Object | Form::Typed => write!(f, "{}", Subject(change))?,
@@ -181,7 +220,7 @@ struct Subject<'a>(&'a Change);
 impl fmt::Display for Subject<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let change = self.0;
-        write!(f, "s3://{}/{} {}", change.bucket.escape_debug(), change.key, change.event.escape_debug())
+        write!(f, "s3://{}/{} {}", Plain(&change.bucket), change.key, Plain(&change.event))
     }
 }
 

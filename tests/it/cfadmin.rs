@@ -143,6 +143,25 @@ fn what_is_folded_is_shown_with_what_stands_behind_it() {
 }
 
 #[test]
+fn a_typed_path_that_is_widened_says_so() {
+    let output = cfadmin(&["plan", "-"], &[], &json!({"paths": ["/~joe/a.html"]}).to_string());
+    assert!(
+        text(&output.stdout).contains("  widened  /*  asked for as \"/~joe/a.html\"\n"),
+        "{}",
+        text(&output.stdout)
+    );
+}
+
+#[test]
+fn a_dry_run_and_a_failure_bill_nothing() {
+    let output = cfadmin(&["invoke", "--local", "events/put.json"], &[("INVALIDATOR_DRY_RUN", "true")], "");
+    assert!(text(&output.stdout).starts_with("dry run: nothing was sent\n"));
+    let elsewhere = json!({"paths": ["/a"], "distribution": "E404"}).to_string();
+    let output = cfadmin(&["invoke", "--local", "-"], &[], &elsewhere);
+    assert!(text(&output.stdout).contains("0 invalidations from 1 change, 1 failed, 0 paths billed: $0.000"));
+}
+
+#[test]
 fn failures_are_told_and_exit_with_1() {
     let elsewhere = json!({"paths": ["/a"], "distribution": "E404"}).to_string();
     let output = cfadmin(&["invoke", "--local", "-"], &[], &elsewhere);
@@ -180,6 +199,12 @@ fn wrong_usage_exits_with_2() {
     assert_eq!(output.status.code(), Some(2));
     let said = text(&output.stderr);
     assert!(said.contains("INVALIDATOR_DRYRUN") && said.contains("INVALIDATOR_MAX_PATHS"), "{said}");
+    let output = cfadmin(&["plan", "-", "-"], &[], "{}");
+    assert_eq!(output.status.code(), Some(2), "standard input twice");
+    for attempts in ["0", "abc"] {
+        let output = cfadmin(&["invoke", "events/put.json"], &[("AWS_MAX_ATTEMPTS", attempts)], "");
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    }
     // Against AWS, the distribution has to be said.
     let output = cfadmin(&["invoke", "events/put.json"], &[], "");
     assert_eq!(output.status.code(), Some(2));
@@ -192,6 +217,10 @@ fn keys_cannot_move_the_cursor() {
     let output = cfadmin(&["plan", "-"], &[], &event.to_string());
     assert!(!text(&output.stdout).contains('\u{1b}'), "{:?}", text(&output.stdout));
     assert!(text(&output.stdout).contains("s3://site/a\\u{1b}[2Jb\\nc"));
+    for event in [json!({"Type": "\u{1b}[31mConfirmation"}), json!({"paths": ["/a"], "\u{1b}[31m\nE1": 1})] {
+        let output = cfadmin(&["plan", "-"], &[], &event.to_string());
+        assert!(!text(&output.stdout).contains('\u{1b}'), "{:?}", text(&output.stdout));
+    }
 }
 
 #[test]

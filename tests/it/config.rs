@@ -64,6 +64,24 @@ fn every_problem_at_once() {
 }
 
 #[test]
+fn values_that_could_never_match_are_refused() {
+    for bucket in ["s3://site", "arn:aws:s3:::site", "a b c"] {
+        assert!(refused(&[("INVALIDATOR_BUCKETS", bucket)])[0].contains("give the name alone"), "{bucket}");
+    }
+    assert!(refused(&[("INVALIDATOR_INCLUDE", "/docs/**")])[0].contains("keys have no leading \"/\""));
+    for url in ["http://", "http://[::1", "ftp://x", "http:///x"] {
+        let variables = [
+            ("INVALIDATOR_DISTRIBUTIONS", "E1"),
+            ("AWS_ACCESS_KEY_ID", "x"),
+            ("AWS_SECRET_ACCESS_KEY", "x"),
+            ("AWS_ENDPOINT_URL", url),
+        ];
+        let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert!(Config::of_function(owned).is_err(), "{url}");
+    }
+}
+
+#[test]
 fn a_distribution_is_needed() {
     for none in [&[][..], &[("INVALIDATOR_DISTRIBUTIONS", "")], &[("INVALIDATOR_DISTRIBUTIONS", " , ")]] {
         let problems = read(none).expect_err("problems");
@@ -90,7 +108,7 @@ fn the_function_needs_credentials_unless_it_is_a_dry_run() {
     assert_eq!(
         problems.0,
         [
-            "AWS_ENDPOINT_URL=\"localhost:1\" is no URL: it must begin with http:// or https://",
+            "AWS_ENDPOINT_URL=\"localhost:1\" is no URL: one looks like https://cloudfront.amazonaws.com",
             "AWS_ACCESS_KEY_ID is not set: Lambda sets it, and elsewhere you must",
             "AWS_SECRET_ACCESS_KEY is not set: Lambda sets it, and elsewhere you must",
         ]

@@ -87,6 +87,8 @@ fn other_shapes_are_unreadable() {
         (json!({"Type": "SubscriptionConfirmation"}), "confirm or remove the subscription"),
         (json!({"Type": "Notification"}), "an SNS notification has no Message"),
         (json!({"Event": "s3:OtherEvent"}), "no event that is known here"),
+        (json!({"Event": "s3:TestEvent", "paths": ["/a"]}), "no event that is known here"),
+        (json!({"Records": [], "paths": ["/a"]}), "no event that is known here"),
         (json!({"paths": []}), "manual event: no paths"),
         (json!({"distribution": "E1"}), "manual event: no paths"),
         (json!({"paths": "/a"}), "a manual event cannot be read"),
@@ -185,6 +187,10 @@ fn effects() {
     assert_eq!(bridged("Object Restore Completed", detail.clone()), Effect::None);
     assert_eq!(bridged("Object Tags Added", detail), Effect::None);
     assert_eq!(bridged("AWS API Call via CloudTrail", json!({"eventName": "PutObject"})), Effect::Unknown);
+    assert_eq!(bridged("Something New", json!({"bucket": "b"})), Effect::Unknown);
+    assert_eq!(bridged("Object Tags Added", json!("x")), Effect::None);
+    let odd = json!({"Records": [{"eventSource": "aws:s3", "eventName": "BucketThing:Put", "s3": {"bucket": "b"}}]});
+    assert_eq!(effect(odd), Effect::Unknown);
 }
 
 #[test]
@@ -212,6 +218,12 @@ fn keys_cannot_forge_what_people_read() {
     assert_eq!(batch.changes[0].key.to_string(), "a\\n{\"level\":\"INFO\"}\\u{1b}[2J\\u{7f}\\u{85}é");
     let batch = read(json!({"Records": [s3_record("a%FFb", "1")]}).to_string().as_bytes(), "i");
     assert_eq!(batch.changes[0].key.to_string(), "a\\xffb");
+}
+
+#[test]
+fn errors_and_keys_cannot_turn_the_text_around() {
+    let batch = read(eventbridge("a\u{202e}b", "1").to_string().as_bytes(), "i");
+    assert_eq!(batch.changes[0].key.to_string(), "a\\u{202e}b");
 }
 
 #[test]

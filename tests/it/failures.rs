@@ -36,6 +36,8 @@ async fn what_cloudfront_answers_is_told_apart() {
         (413, "BatchTooLarge", "BatchTooLarge"),
         (400, "MissingBody", "CloudFrontFailed"),
         (405, "MethodNotAllowed", "CloudFrontFailed"),
+        (404, "Gone", "CloudFrontFailed"),
+        (400, "RequestExpired", "CloudFrontDenied"),
     ]
     .into_iter()
     .enumerate()
@@ -52,6 +54,40 @@ async fn what_cloudfront_answers_is_told_apart() {
         // It comes again, and this time it is done.
         assert_eq!(function.invoke(batch(&sequencer)).await.handed_back(), [""; 0]);
         assert_eq!(cloudfront.recorded().len(), number + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_complaint_about_a_reference_is_not_that_it_was_used() {
+    let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+    let mut function = start(&cloudfront, &[]).await;
+    cloudfront.inject(None, refusal(400, "InvalidArgument", "The caller reference is too long."));
+    assert_eq!(function.invoke(batch("1")).await.handed_back(), ["m0", "m1"]);
+}
+
+#[tokio::test]
+async fn no_event_makes_a_log_line_or_an_error_without_bound() {
+    let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+    let mut function = start(&cloudfront, &[]).await;
+    let long = "x".repeat(300_000);
+    for event in [
+        json!({"paths": vec!["a**"; 20_000]}),
+        json!({"source": long}),
+        json!({"paths": ["/a"], &long: 1}),
+        json!({"Records": [{"eventSource": long}]}),
+        json!({"Type": format!("{long}Confirmation")}),
+        json!({"Records": vec![json!({"eventSource": "aws:s3"}); 5_000]}),
+        sqs((0..5_000).map(|_| ("m", "x".to_owned()))),
+    ] {
+        let logged = function.log().len();
+        let answer = function.invoke(event.to_string()).await;
+        if let Answer::Error { message, .. } = answer {
+            assert!(message.len() < 10_000, "{} bytes", message.len());
+        }
+        while function.log().len() < logged + 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(function.log().iter().all(|line| line.len() < 10_000));
     }
 }
 

@@ -112,7 +112,7 @@ async fn a_manual_event_says_what_is_wrong_with_each_path() {
     assert_eq!(
         answer.message(),
         "manual event: \"e1\" is no distribution id: one looks like E1A2B3C4D5E6F7, upper-case letters and digits; \
-         a path is empty: write \"/\" for the root, or \"/*\" for everything; \
+         \"\" is no path: write \"/\" for the root, or \"/*\" for everything; \
          \"/a*b\" has a \"*\" before its end, where CloudFront takes it literally and purges nothing: \
          end the path at the first \"*\""
     );
@@ -134,6 +134,30 @@ async fn the_same_batch_again_is_the_same_invalidation() {
     assert_eq!(recorded.len(), 2);
     assert_eq!(recorded[0].paths, recorded[1].paths);
     assert_ne!(recorded[0].caller_reference, recorded[1].caller_reference);
+}
+
+#[tokio::test]
+async fn an_answer_that_names_no_invalidation_is_no_success() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("its address"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let _ = stream.read(&mut vec![0; 65_536]);
+            let body =
+                "<Invalidation xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\"></Invalidation>";
+            let _ = write!(
+                stream,
+                "HTTP/1.1 201 Created\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    let mut function = Function::start(&endpoint, &[]).await;
+    let answer = function.invoke(sqs([("m", s3("a", "1").to_string())]).to_string()).await;
+    assert_eq!(answer.handed_back(), ["m"]);
+    assert_eq!(function.invoke(s3("a", "1").to_string()).await.error_type(), "CloudFrontUnreachable");
 }
 
 #[tokio::test]

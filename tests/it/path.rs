@@ -76,12 +76,16 @@ fn typed_text_is_a_path() {
 
 #[test]
 fn what_was_mistyped_is_quoted_with_advice() {
-    assert_eq!(refused(""), "a path is empty: write \"/\" for the root, or \"/*\" for everything");
+    assert_eq!(refused(""), "\"\" is no path: write \"/\" for the root, or \"/*\" for everything");
     assert_eq!(
         refused("/a/*/b"),
         "\"/a/*/b\" has a \"*\" before its end, where CloudFront takes it literally and purges nothing: \
          end the path at the first \"*\""
     );
+    assert!(refused(" /a").starts_with("\" /a\" begins or ends with white space"));
+    assert!(refused("/a\n").contains("begins or ends with white space"));
+    assert!(refused("/a/%2a").contains("ends in an escaped \"*\", which is no wildcard"));
+    assert!(refused("d111111abcdef8.cloudfront.net/a").contains("is a URL: write only its path"));
     assert!(refused("/a**").contains("\"/a**\" has a \"*\" before its end"));
     assert_eq!(
         refused("HTTPS://d111111abcdef8.cloudfront.net/a"),

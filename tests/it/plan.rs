@@ -59,6 +59,10 @@ fn forms_below_an_origin_path() {
     assert_eq!(paths(&origin, "site/"), ["/"]);
     assert_eq!(paths(&origin, "site"), [""; 0]);
     assert_eq!(paths(&origin, "site//a"), ["//a"]);
+    // Written as in the distribution's configuration, where it is escaped.
+    let escaped = [("INVALIDATOR_ORIGIN_PATH", "/my%20site")];
+    assert_eq!(paths(&escaped, "my site/a"), ["/a"]);
+    assert_eq!(paths(&escaped, "my%20site/a"), [""; 0]);
 }
 
 #[test]
@@ -69,6 +73,12 @@ fn globs() {
     assert!(included("site/**, *.{html,xml}", "feed.xml") && included("site/**", "site/a/b"));
     assert!(!included("site/**", "site") && !included("site/**", "my-site/a"));
     assert!(included("a+b c*", "a+b c.txt"), "the key is raw");
+    assert!(included(",", "anything"), "a list of nothing is none");
+    let tricky = "tmp[{]/**,a[],]b,logs\\,1,{x,y[,]},z";
+    for key in ["tmp{/x", "a]b", "a,b", "logs,1", "x", "y,", "z"] {
+        assert!(included(tricky, key), "{key}");
+    }
+    assert!(!included(tricky, "logs") && !included(tricky, "y") && !included(tricky, "b"));
     let excluded = [("INVALIDATOR_INCLUDE", "**"), ("INVALIDATOR_EXCLUDE", "logs/**,*.tmp")];
     assert_eq!(paths(&excluded, "logs/1"), [""; 0]);
     assert_eq!(paths(&excluded, "a.tmp"), [""; 0]);

@@ -1,15 +1,15 @@
 //! What the subcommands share: events to read, configuration, output to write.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs::File,
     io::{self, Read, Write},
+    path::{Path, PathBuf},
 };
 
 use clap::Args;
-use cloudfront_invalidator::{
-    config::{Config, DISTRIBUTIONS},
-    report::Report,
-};
+use cloudfront_invalidator::{config::DISTRIBUTIONS, report::Report};
 
 use crate::{Exit, Stop};
 
@@ -21,7 +21,7 @@ const EXAMPLE: &str = "E1EXAMPLE";
 pub(crate) struct Events {
     /// Files with an event each, as Lambda would get it; "-" for standard input
     #[arg(required = true, value_name = "EVENT")]
-    events: Vec<String>,
+    events: Vec<PathBuf>,
 
     /// One JSON document per event, a line each
     #[arg(long)]
@@ -30,16 +30,23 @@ pub(crate) struct Events {
 
 impl Events {
     /// The events: name and bytes. All are read before anything is done.
-    pub(crate) fn read(&self) -> Result<Vec<(&str, Vec<u8>)>, Stop> {
-        let read = |name: &String| {
-            if name == "-" {
-                let mut bytes = Vec::new();
-                io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    pub(crate) fn read(&self) -> Result<Vec<(String, Vec<u8>)>, Stop> {
+        let standard = Path::new("-");
+        if self.events.iter().filter(|name| *name == standard).count() > 1 {
+            return Err(Stop::Usage("standard input (\"-\") can be read only once"));
+        }
+        let read = |path: &PathBuf| {
+            let name = path.display().to_string();
+            let mut bytes = Vec::new();
+            let read = if path == standard {
+                io::stdin().lock().read_to_end(&mut bytes)
             } else {
-                fs::read(name)
-            }
+                File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
+            };
+            read.map_err(Stop::io(&name))?;
+            Ok((name, bytes))
         };
-        self.events.iter().map(|name| Ok((&**name, read(name).map_err(Stop::io(name))?))).collect()
+        self.events.iter().map(read).collect()
     }
 
     /// Writes what became of one event.
@@ -61,17 +68,22 @@ impl Events {
     }
 }
 
-/// The configuration in the environment, with the example distribution where it
-/// names none and `example` allows it.
-pub(crate) fn config(example: bool) -> Result<Config, Stop> {
-    let mut variables: Vec<(String, String)> = env::vars_os()
-        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
-        .collect();
+/// The environment, with the example distribution where it names none.
+pub(crate) fn variables_with_example() -> Vec<(String, String)> {
+    let mut variables = variables();
     let named = |(name, value): &(String, String)| name == DISTRIBUTIONS && !value.trim().is_empty();
-    if example && !variables.iter().any(named) {
+    if !variables.iter().any(named) {
         variables.push((DISTRIBUTIONS.to_owned(), EXAMPLE.to_owned()));
     }
-    Ok(Config::read(variables)?)
+    variables
+}
+
+/// The environment.
+pub(crate) fn variables() -> Vec<(String, String)> {
+    let text = |(name, value): (OsString, OsString)| {
+        (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+    };
+    env::vars_os().map(text).collect()
 }
 
 /// Failed if anything of any event was not done.

@@ -12,7 +12,7 @@ use cloudfront_invalidator::{
 
 use crate::{
     Exit, Stop,
-    input::{Events, config, exit},
+    input::{Events, exit, variables, variables_with_example},
 };
 
 /// Do what the function would do with an event
@@ -30,20 +30,21 @@ pub(crate) struct Arguments {
 const LIMIT: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let config = config(arguments.local)?;
+    let (config, max_attempts) =
+        Config::of_caller(if arguments.local { variables_with_example() } else { variables() })?;
     let events = arguments.events.read()?;
-    let cloudfront = if arguments.local { Some(start(&config).await?) } else { None };
-    let client = match &cloudfront {
+    let local = if arguments.local { Some(start(&config).await?) } else { None };
+    let client = match &local {
         _ if config.dry_run => None,
         Some(local) => Some(Client::new(&settings(local))),
-        None => Some(Client::from_profile().await),
+        None => Some(Client::from_profile(max_attempts).await),
     };
     let mut done = true;
     for (number, (name, event)) in events.into_iter().enumerate() {
         let invocation = invocation(number);
         let deadline = Instant::now() + LIMIT;
         let report = line(&event, &invocation, &config.policy, client.as_ref(), deadline).await;
-        arguments.events.write(name, &report, &report)?;
+        arguments.events.write(&name, &report, &report)?;
         done &= report.is_done();
     }
     Ok(exit(done))

@@ -38,7 +38,10 @@ enum Exit {
 enum Stop {
     /// The configuration cannot be.
     #[error("{0}")]
-    Usage(#[from] cloudfront_invalidator::config::Problems),
+    Configuration(#[from] cloudfront_invalidator::config::Problems),
+    /// The arguments contradict each other.
+    #[error("{0}")]
+    Usage(&'static str),
     /// Files, streams, sockets.
     #[error("{0}: {1}")]
     Io(String, #[source] io::Error),
@@ -65,7 +68,7 @@ async fn main() -> ExitCode {
         Err(Stop::Io(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(stop) => {
             eprintln!("cfadmin: {stop}");
-            ExitCode::from(if matches!(stop, Stop::Usage(_)) { 2 } else { 1 })
+            ExitCode::from(if matches!(stop, Stop::Io(..)) { 1 } else { 2 })
         }
     }
 }

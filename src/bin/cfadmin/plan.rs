@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use clap::Args;
-use cloudfront_invalidator::run as line;
+use cloudfront_invalidator::{config::Config, run as line};
 
 use crate::{
     Exit, Stop,
-    input::{Events, config, exit},
+    input::{Events, exit, variables_with_example},
 };
 
 /// Show what would be sent for an event, and why; nothing is contacted
@@ -26,11 +26,11 @@ pub(crate) struct Arguments {
 const INVOCATION: &str = "plan";
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let policy = config(true)?.policy;
+    let policy = Config::read(variables_with_example())?.policy;
     let mut done = true;
     for (name, event) in arguments.events.read()? {
         let report = line(&event, INVOCATION, &policy, None, Instant::now()).await;
-        arguments.events.write(name, &report, report.explain(&policy, arguments.all))?;
+        arguments.events.write(&name, &report, report.explain(&policy, arguments.all))?;
         done &= report.is_done();
     }
     Ok(exit(done))
