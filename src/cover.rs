@@ -5,13 +5,18 @@
 //! wildcard also purges that: its **collateral**. Nobody listed the bucket, so the
 //! expected collateral of the wildcard for a common beginning is estimated as
 //!
-//! > the number of different directories that the changed paths below it are in
-//! > × 1.2 to the power of minus its length
+//! > the square root of the number of directories that the changed paths below it are
+//! > in, × 1/2 for each byte of an unfinished name at its end, × 2/3 for each
+//! > directory that it is deep,
 //!
-//! A longer beginning is shared by fewer objects, by about a fifth a byte, and each
-//! directory that it reaches brings neighbours of its own. [`cover`] finds the items
-//! with the least sum of that, exactly. A wildcard need not end at a `/`: the
-//! branching points of the tree of all paths, byte by byte, are all tried.
+//! and never less than that of all the wildcards within it, whose purge it includes.
+//! Half a name is shared by few other names; a deeper directory holds less; and what
+//! changes in many directories at once was likely generated anew, so that ten of them
+//! hide less than ten times what one does. docs/cover.md shows how well that does.
+//!
+//! [`cover`] finds the items with the least sum of that, exactly. A wildcard need not
+//! end at a `/`: the branching points of the tree of all paths, byte by byte, are all
+//! tried.
 //!
 //! ```
 //! use cloudfront_invalidator::{cover::{Budget, cover}, path::Item};
@@ -28,8 +33,11 @@ mod search;
 use crate::path::{Item, Kind};
 use search::{Fold, Row, cheapest};
 
-/// How much likelier an object is to share a beginning that is one byte shorter.
-const PER_BYTE: f64 = 1.2;
+/// How many of the names that begin alike still do one byte later.
+const PER_BYTE_OF_NAME: f64 = 1.0 / 2.0;
+
+/// How much of what is in a directory is in one of those within it.
+const PER_DIRECTORY: f64 = 2.0 / 3.0;
 
 /// How much one invalidation may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +53,8 @@ pub struct Budget {
 pub struct Cover {
     /// What is to be sent, in the order of the wire. None covers another.
     pub items: Vec<Covering>,
-    /// The expected collateral of what was folded: see the [module](self).
+    /// The expected collateral of what was folded: see the [module](self). Infinite
+    /// where nothing narrower than `/*` fits.
     pub cost: f64,
     /// What no cover within the budget can cost less than. The same as `cost`, but
     /// for batches beyond what [`cover`] says that it searches exactly.
@@ -70,16 +79,18 @@ pub struct Candidate<'a> {
     pub stem: &'a str,
     /// How many different directories they are in.
     pub directories: usize,
-    /// How many they are.
-    pub paths: usize,
 }
 
-/// What a wildcard for these is expected to purge besides: see the [module](self).
+/// What a wildcard for these is expected to purge besides, but for what the wildcards
+/// within it do: see the [module](self). In no unit; only the proportions matter.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a number of paths, far below 2^52")]
 pub fn expected_collateral(candidate: &Candidate<'_>) -> f64 {
-    let length = i32::try_from(candidate.stem.len()).unwrap_or(i32::MAX);
-    candidate.directories as f64 * PER_BYTE.powi(-length)
+    let stem = candidate.stem;
+    let name = stem.len() - stem.rfind('/').map_or(0, |slash| slash + 1);
+    let depth = stem.bytes().filter(|byte| *byte == b'/').count();
+    let power = |base: f64, exponent: usize| base.powi(i32::try_from(exponent).unwrap_or(i32::MAX));
+    (candidate.directories as f64).sqrt() * power(PER_BYTE_OF_NAME, name) * power(PER_DIRECTORY, depth)
 }
 
 /// The items within `budget` that cover all of `items` at the least expected
@@ -100,7 +111,8 @@ pub fn cover(items: impl IntoIterator<Item = Item>, budget: Budget) -> Cover {
 
 /// [`cover`] by another measure of collateral, such as one that knows the bucket.
 ///
-/// The measure of a wider candidate must not be less than that of one within it.
+/// Where a candidate is given less than those within it together, it costs as much as
+/// they do: it purges all that they would.
 #[must_use]
 pub fn cover_by(
     items: impl IntoIterator<Item = Item>,
@@ -231,9 +243,29 @@ fn candidates(
         let within = directories[first..].partition_point(|directory| directory.starts_with(stem));
         // And the one that the stem itself is in, where some path is directly in it.
         let around = usize::from(branch.directory < branch.len);
-        let cost =
-            collateral(&Candidate { stem, directories: within + around, paths: branch.end - branch.start });
+        let cost = collateral(&Candidate { stem, directories: within + around });
         Fold { leaves: branch.start..branch.end, cost }
     };
-    branches.iter().map(fold).collect()
+    let mut folds: Vec<Fold> = branches.iter().map(fold).collect();
+    let mut within = vec![0.0; folds.len()];
+    let around = parents(branches);
+    for index in (0..folds.len()).rev() {
+        folds[index].cost = folds[index].cost.max(within[index]);
+        if let Some(parent) = around[index] {
+            within[parent] += folds[index].cost;
+        }
+    }
+    folds
+}
+
+/// For each branch, the index of the one that it is directly within.
+fn parents(branches: &[Branch]) -> Vec<Option<usize>> {
+    let mut around: Vec<usize> = Vec::new();
+    let parent = |(index, branch): (usize, &Branch)| {
+        while around.pop_if(|outer| branches[*outer].end <= branch.start).is_some() {}
+        let parent = around.last().copied();
+        around.push(index);
+        parent
+    };
+    branches.iter().enumerate().map(parent).collect()
 }

@@ -6,24 +6,31 @@
 //! steps over one leaf (an item) and leaps over a run (an item and a wildcard, at the
 //! run's cost), and the best one is a shortest path under two limits. It is found by
 //! labels: all ways to reach a point of which none is beaten in cost, items and
-//! wildcards at once. Two things keep them few:
+//! wildcards at once. What keeps that fast:
 //!
 //! - A price on items and one on wildcards make it a plain shortest path, which
-//!   gives, for every point, a lower bound on what the rest must cost (Lagrangian
-//!   relaxation). A first search that keeps only the few most promising labels gives
-//!   an upper bound. A label that cannot get below it is dropped; no optimum is lost.
+//!   gives, for every step and leap, a lower bound on what a cover with it must cost
+//!   (Lagrangian relaxation). The covers met while looking for the best prices give an
+//!   upper bound.
+//! - The search looks for a cover that costs no more than a little above the lower
+//!   bound and, where there is none, for one that costs no more than a little more, up
+//!   to the upper one. What it finds first is the best there is.
+//! - Steps and leaps that cannot be in such a cover are left out. Mostly few leaps
+//!   remain, and the row shrinks to the points where they begin and end. Labels that
+//!   cannot become such a cover are dropped.
 //! - A point has at most one label for each number of items and wildcards, so there
 //!   are never more than points × items × wildcards.
 
 use std::ops::Range;
 
-/// How many labels a point keeps in the first, quick search.
+/// How many labels a point keeps where the exact search would take too long.
 const FEW: usize = 24;
 
-/// How many labels the exact search may make before the quick one's answer has to
-/// do: more than there can be for 20,000 paths at the default budget, each of whose
-/// points and folds has at most 150 × 15.
-const MOST_LABELS: usize = 100_000_000;
+/// How many labels the exact search may make for each leaf and fold, of which so many
+/// count, before the other has to do: as many as there can be at 150 items and 15
+/// wildcards for 20,000 paths.
+const MOST_LABELS: usize = 150 * 15;
+const MOST_COUNTED: usize = 2 * 20_000;
 
 /// Slack for rounding when bounds are compared.
 const ROUNDING: f64 = 1e-9;
@@ -64,11 +71,14 @@ struct Label {
     cost: f64,
     items: u32,
     wildcards: u32,
-    /// The leaps so far: the index of the last in `Search::leaps`.
+    /// The leaps so far: the index of the last in the trail.
     leaps: u32,
     /// The leap by which it has just arrived, if it has.
     arrived_by: u32,
 }
+
+/// Leaps made: the fold, and the index of the leap before.
+type Trail = Vec<(u32, u32)>;
 
 /// What items and wildcards cost in the relaxed problem.
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,12 +94,53 @@ pub(super) fn cheapest(row: &Row<'_>) -> Option<Found> {
         return None;
     }
     search.price();
-    let quick = search.walk(f64::INFINITY, FEW);
-    let beyond = quick.as_ref().map_or(f64::INFINITY, |found| found.cost);
-    match search.walk(beyond, usize::MAX) {
-        Some(exact) => Some(Found { at_least: exact.cost, ..exact }),
-        None => quick.map(|found| Found { at_least: search.bound.min(found.cost), ..found }),
+    // The best is mostly near the bound, and to search what is near is quick: so look a
+    // little beyond the bound, then four times as far, and so on. What is found first
+    // is the best.
+    let (mut known, mut made) = (search.beyond, 0);
+    let mut ahead = (known - search.bound) / 256.0;
+    loop {
+        search.beyond = known.min(search.bound + ahead);
+        let found = search.walk(&search.shrink(), usize::MAX, &mut made);
+        match found {
+            Some(found) if found.cost <= search.rounded_beyond() => {
+                return Some(Found { at_least: found.cost, ..found });
+            }
+            // Only below what was looked for is everything looked at.
+            Some(found) => known = known.min(found.cost),
+            None if made > search.most_labels() => break,
+            None if search.beyond >= known || ahead <= 0.0 => return None,
+            None => {}
+        }
+        ahead *= 4.0;
     }
+    search.beyond = known;
+    let quick = search.walk(&search.shrink(), FEW, &mut 0)?;
+    Some(Found { at_least: search.bound.min(quick.cost), ..quick })
+}
+
+/// What it costs to make every fold that is within no other. No cover costs more, as
+/// no fold costs less than those within it.
+fn everything_folded(folds: &[Fold]) -> f64 {
+    let (mut total, mut end) = (0.0, 0);
+    for fold in folds {
+        if fold.leaves.start >= end {
+            total += fold.cost;
+            end = fold.leaves.end;
+        }
+    }
+    total
+}
+
+/// What is left of a row: the points that matter, and the ways between them.
+struct Shrunk {
+    /// The leaf at which each point is.
+    points: Vec<usize>,
+    /// From each point to the next, the items and wildcards of the leaves between.
+    /// None where some of them must be folded.
+    steps: Vec<Option<(u32, u32)>>,
+    /// In the order of their first points: the points, and the index in the row.
+    leaps: Vec<(Range<usize>, usize)>,
 }
 
 struct Search<'a> {
@@ -107,8 +158,8 @@ struct Search<'a> {
     chosen: Vec<u32>,
     /// What no cover within the budget can cost less than.
     bound: f64,
-    /// Leaps made on the way: the fold, and the leap before.
-    leaps: Vec<(u32, u32)>,
+    /// What the best cover within the budget does not cost more than, if there is one.
+    beyond: f64,
 }
 
 impl<'a> Search<'a> {
@@ -142,7 +193,7 @@ impl<'a> Search<'a> {
             rest: vec![0.0; points],
             chosen: vec![NONE; points],
             bound: 0.0,
-            leaps: Vec::new(),
+            beyond: everything_folded(row.folds),
         }
     }
 
@@ -172,7 +223,8 @@ impl<'a> Search<'a> {
     /// The cheapest way through the row where items and wildcards may be had at these
     /// prices beyond the budget and are paid back for what is left of it: its cost
     /// with its slope in the price of items, and the slope in that of wildcards.
-    /// Leaves in `rest` what each point's rest costs.
+    /// Leaves in `rest` what each point's rest costs, and in `beyond` what it costs
+    /// where it is within the budget.
     fn relax(&mut self, prices: Prices) -> (Touching, f64) {
         let points = self.rest.len();
         self.rest[points - 1] = 0.0;
@@ -191,85 +243,136 @@ impl<'a> Search<'a> {
             self.rest[point] = least;
             self.chosen[point] = chosen;
         }
-        let (mut items, mut wildcards, mut point) = (0.0, 0.0, 0);
+        let (mut items, mut wildcards, mut cost, mut point) = (0.0, 0.0, 0.0, 0);
         while point < points - 1 {
             items += 1.0;
             if self.chosen[point] == NONE {
                 wildcards += f64::from(u8::from(self.row.wildcard[point]));
                 point += 1;
             } else {
+                let fold = &self.row.folds[self.chosen[point] as usize];
                 wildcards += 1.0;
-                point = self.row.folds[self.chosen[point] as usize].leaves.end;
+                cost += fold.cost;
+                point = fold.leaves.end;
             }
         }
         let (max_items, max_wildcards) = (real(self.row.max_items), real(self.row.max_wildcards));
         let value = self.rest[0] - prices.item * max_items - prices.wildcard * max_wildcards;
+        if items <= max_items && wildcards <= max_wildcards {
+            self.beyond = self.beyond.min(cost);
+        }
         (Touching { value, slope: items - max_items }, wildcards - max_wildcards)
     }
 
-    /// Walks the row with labels, of which each point keeps at most `most`, and which
-    /// may not come to cost more than `beyond`. Nothing where that leads nowhere, or
-    /// takes more labels than may be made.
-    fn walk(&mut self, beyond: f64, most: usize) -> Option<Found> {
-        let points = self.rest.len();
-        self.leaps.clear();
-        let mut arriving: Vec<Vec<Label>> = vec![Vec::new(); points];
-        arriving[0].push(Label { cost: 0.0, items: 0, wildcards: 0, leaps: NONE, arrived_by: NONE });
-        let mut made = 0_usize;
-        for point in 0..points - 1 {
-            let mut labels = std::mem::take(&mut arriving[point]);
-            self.settle(point, &mut labels, most);
-            made += labels.len() * (1 + self.starts[point].len());
-            if made > MOST_LABELS {
-                return None;
-            }
-            for index in self.starts[point].clone() {
+    /// What is left of the row without the steps and leaps that no cover below
+    /// `beyond` has.
+    fn shrink(&self) -> Shrunk {
+        let leaves = self.row.wildcard.len();
+        // The least that it costs to come to each point, as `rest` is from there on.
+        let mut come = vec![f64::INFINITY; leaves + 1];
+        come[0] = 0.0;
+        let most = self.row.max_items;
+        let paid_back = self.prices.item * real(most) + self.prices.wildcard * real(self.row.max_wildcards);
+        let promising = |come: f64, cost: f64, end: usize| {
+            come + cost + self.rest[end] - paid_back <= self.rounded_beyond()
+        };
+        let step =
+            |leaf: usize| self.prices.item + if self.row.wildcard[leaf] { self.prices.wildcard } else { 0.0 };
+        let mut kept = Vec::new();
+        let mut is_point = vec![false; leaves + 1];
+        (is_point[0], is_point[leaves]) = (true, true);
+        for leaf in 0..leaves {
+            come[leaf + 1] = come[leaf + 1].min(come[leaf] + step(leaf));
+            for index in self.starts[leaf].clone() {
                 let fold = &self.row.folds[index];
+                let cost = fold.cost + self.prices.item + self.prices.wildcard;
                 let end = fold.leaves.end;
-                arriving[end].extend(labels.iter().filter_map(|label| {
+                come[end] = come[end].min(come[leaf] + cost);
+                if promising(come[leaf], cost, end) {
+                    (is_point[leaf], is_point[end]) = (true, true);
+                    kept.push(index);
+                }
+            }
+        }
+        let points: Vec<usize> = (0..=leaves).filter(|leaf| is_point[*leaf]).collect();
+        let steps = points.windows(2).map(|pair| {
+            let mut between = pair[0]..pair[1];
+            let whole = between.clone().all(|leaf| promising(come[leaf], step(leaf), leaf + 1));
+            let wildcards = between.by_ref().filter(|leaf| self.row.wildcard[*leaf]).count();
+            whole.then(|| (number(pair[1] - pair[0]), number(wildcards)))
+        });
+        let point = |leaf: usize| points.binary_search(&leaf).unwrap_or(points.len());
+        let leaps = kept.iter().map(|&index| {
+            let run = &self.row.folds[index].leaves;
+            (point(run.start)..point(run.end), index)
+        });
+        Shrunk { steps: steps.collect(), leaps: leaps.collect(), points }
+    }
+
+    /// Walks what is left of the row with labels, of which each point keeps at most
+    /// `most`. Nothing where that leads nowhere, or takes more labels than may be made.
+    fn walk(&self, shrunk: &Shrunk, most: usize, made: &mut usize) -> Option<Found> {
+        let last = shrunk.points.len() - 1;
+        let mut trail: Trail = Vec::new();
+        let mut arriving: Vec<Vec<Label>> = vec![Vec::new(); last + 1];
+        arriving[0].push(Label { cost: 0.0, items: 0, wildcards: 0, leaps: NONE, arrived_by: NONE });
+        let mut next = 0;
+        for point in 0..last {
+            let mut labels = std::mem::take(&mut arriving[point]);
+            self.settle(shrunk.points[point], &mut labels, most, &mut trail);
+            while let Some((run, index)) = shrunk.leaps.get(next).filter(|(run, _)| run.start == point) {
+                next += 1;
+                *made += labels.len();
+                let (cost, end) = (self.row.folds[*index].cost, shrunk.points[run.end]);
+                arriving[run.end].extend(labels.iter().filter_map(|label| {
                     let label = Label {
-                        cost: label.cost + fold.cost,
+                        cost: label.cost + cost,
                         items: label.items + 1,
                         wildcards: label.wildcards + 1,
-                        arrived_by: number(index),
+                        arrived_by: number(*index),
                         ..*label
                     };
-                    self.is_promising(end, &label, beyond).then_some(label)
+                    self.is_promising(end, &label).then_some(label)
                 }));
             }
-            let own = u32::from(self.row.wildcard[point]);
+            *made += labels.len();
+            if *made > self.most_labels() {
+                return None;
+            }
+            let Some((items, wildcards)) = shrunk.steps[point] else { continue };
             for label in &mut labels {
-                label.items += 1;
-                label.wildcards += own;
+                label.items += items;
+                label.wildcards += wildcards;
             }
-            labels.retain(|label| self.is_promising(point + 1, label, beyond));
-            // Most points are reached in no other way, and then nothing is copied.
-            if arriving[point + 1].is_empty() {
-                arriving[point + 1] = labels;
-            } else {
-                arriving[point + 1].append(&mut labels);
-            }
+            labels.retain(|label| self.is_promising(shrunk.points[point + 1], label));
+            arriving[point + 1].append(&mut labels);
         }
-        let mut last = std::mem::take(&mut arriving[points - 1]);
-        self.settle(points - 1, &mut last, usize::MAX);
-        let best = last.into_iter().min_by(|a, b| a.cost.total_cmp(&b.cost))?;
-        let mut folds = Vec::new();
-        let mut leap = best.leaps;
-        while leap != NONE {
-            let (fold, before) = self.leaps[leap as usize];
-            folds.push(fold as usize);
-            leap = before;
-        }
+        let mut labels = std::mem::take(&mut arriving[last]);
+        self.settle(shrunk.points[last], &mut labels, usize::MAX, &mut trail);
+        let best = labels.into_iter().min_by(|a, b| a.cost.total_cmp(&b.cost))?;
+        let leaps =
+            std::iter::successors(trail.get(best.leaps as usize), |(_, before)| trail.get(*before as usize));
+        let mut folds: Vec<usize> = leaps.map(|(fold, _)| *fold as usize).collect();
         folds.reverse();
         Some(Found { folds, cost: best.cost, at_least: 0.0 })
     }
 
     /// Whether a label may still come to a cover within budget that costs no more
     /// than `beyond`.
-    fn is_promising(&self, point: usize, label: &Label, beyond: f64) -> bool {
+    fn is_promising(&self, point: usize, label: &Label) -> bool {
         label.items as usize + self.least_items[point] <= self.row.max_items
             && label.wildcards as usize + self.least_wildcards[point] <= self.row.max_wildcards
-            && self.comes_to(point, label) <= beyond + beyond.min(f64::MAX).abs() * ROUNDING
+            && self.comes_to(point, label) <= self.rounded_beyond()
+    }
+
+    /// How many labels may be made before the search gives up being exact.
+    fn most_labels(&self) -> usize {
+        (self.row.wildcard.len() + self.row.folds.len()).min(MOST_COUNTED) * MOST_LABELS
+    }
+
+    /// `beyond`, with some slack for rounding.
+    fn rounded_beyond(&self) -> f64 {
+        self.beyond * (1.0 + ROUNDING)
     }
 
     /// What a cover that begins with this label costs at least.
@@ -281,7 +384,7 @@ impl<'a> Search<'a> {
 
     /// Keeps the labels that no other beats in every respect, `most` of them at the
     /// most, and writes down the leaps by which they came.
-    fn settle(&mut self, point: usize, labels: &mut Vec<Label>, most: usize) {
+    fn settle(&self, point: usize, labels: &mut Vec<Label>, most: usize, trail: &mut Trail) {
         if labels.iter().any(|label| label.arrived_by != NONE) {
             unbeaten(labels);
         }
@@ -292,8 +395,8 @@ impl<'a> Search<'a> {
         }
         for label in labels {
             if label.arrived_by != NONE {
-                let leap = number(self.leaps.len());
-                self.leaps.push((label.arrived_by, label.leaps));
+                let leap = number(trail.len());
+                trail.push((label.arrived_by, label.leaps));
                 (label.leaps, label.arrived_by) = (leap, NONE);
             }
         }

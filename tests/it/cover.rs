@@ -3,18 +3,19 @@
 use std::collections::BTreeSet;
 
 use cloudfront_invalidator::{
-    cover::{Budget, cover},
+    cover::{Budget, Candidate, cover, expected_collateral},
     path::{Item, Kind},
 };
-use proptest::{collection::vec, prelude::*};
+use percent_encoding::percent_decode_str;
+use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::path::any_key;
 
 /// The cover of these, written as they are typed.
 fn check(items: usize, wildcards: usize, given: &[&str], expected: &[&str]) {
     let given = given.iter().map(|typed| typed.parse::<Item>().expect("an item"));
-    let covering = cover(given, Budget { items, wildcards }).items;
-    let wire: Vec<&str> = covering.iter().map(|one| one.item.as_str()).collect();
+    let cover = cover(given, Budget { items, wildcards });
+    let wire: Vec<&str> = cover.items.iter().map(|one| one.item.as_str()).collect();
     assert_eq!(wire, expected);
 }
 
@@ -55,44 +56,201 @@ fn tags_are_never_folded() {
     check(1, 1, &["#a1", "#a2"], &["/*"]);
 }
 
-fn any_items() -> impl Strategy<Value = Vec<Item>> {
+/// Keys that branch a lot and share a lot, so that there is something to choose.
+fn branching_key() -> impl Strategy<Value = Vec<u8>> {
+    let pieces = vec!["a", "b", "c", "/", "/", "é", "è", " ", "!", "~", "index.html"];
+    vec(select(pieces), 1..8).prop_map(|pieces| pieces.concat().into_bytes())
+}
+
+fn any_items(most: usize) -> impl Strategy<Value = Vec<Item>> {
     let tag = "#[a-cA-C]{1,2}".prop_map(|tag| tag.parse().expect("a tag"));
-    vec(prop_oneof![12 => any_key().prop_map(|key| Item::from_key(&key)), 1 => tag], 0..60)
+    let item = |key: Vec<u8>| Item::from_key(&key);
+    vec(prop_oneof![8 => branching_key().prop_map(item), 8 => any_key().prop_map(item), 1 => tag], 0..most)
+}
+
+/// The laws that hold for every cover.
+fn obeys_the_laws(items: &[Item], budget: Budget) -> Result<(), String> {
+    let law = |holds: bool, broken: &dyn Fn() -> String| if holds { Ok(()) } else { Err(broken()) };
+    let cover = cover(items.to_vec(), budget);
+    let sent: Vec<&Item> = cover.items.iter().map(|one| &one.item).collect();
+    let everything = sent == [&Item::everything()];
+    let wildcards = sent.iter().filter(|item| item.kind() == Kind::Wildcard).count();
+
+    law(sent.len() <= budget.items, &|| format!("{} items", sent.len()))?;
+    law(wildcards <= budget.wildcards, &|| format!("{wildcards} wildcards"))?;
+    law(sent.is_sorted(), &|| format!("{sent:?} is not sorted"))?;
+    // Neither a wildcard nor a path sorts after what it covers, but for `!` to `)`.
+    let stems: BTreeSet<&str> =
+        sent.iter().filter(|item| item.kind() == Kind::Wildcard).map(|item| item.stem()).collect();
+    let exact: BTreeSet<&str> = sent.iter().map(|item| item.as_str()).collect();
+    let covering = |path: &str, least: usize| {
+        (least..=path.len())
+            .filter(|end| path.is_char_boundary(*end))
+            .find(|end| stems.contains(&path[..*end]))
+    };
+    for item in items {
+        let found = match item.kind() {
+            Kind::Tag => sent.iter().any(|one| one.covers(item)),
+            _ => exact.contains(item.as_str()) || covering(item.stem(), 1).is_some(),
+        };
+        law(everything || found, &|| format!("{item} is not covered"))?;
+    }
+    for item in &sent {
+        let itself = usize::from(item.kind() == Kind::Wildcard);
+        let covers =
+            stems.iter().filter(|stem| item.kind() != Kind::Tag && item.stem().starts_with(**stem)).count();
+        law(covers <= itself, &|| format!("{item} is covered by another"))?;
+    }
+    let given: BTreeSet<&Item> = items.iter().collect();
+    let valid = items.iter().all(|item| percent_decode_str(item.stem()).decode_utf8().is_ok());
+    for one in &cover.items {
+        law(one.folded || given.contains(&one.item), &|| format!("{} from nowhere", one.item))?;
+        law(one.folded || one.item.kind() != Kind::Tag || one.covers == 1, &|| {
+            format!("{} folds", one.item)
+        })?;
+        let stem = one.item.stem();
+        let finished = percent_decode_str(stem).decode_utf8().is_ok();
+        law(finished || !valid, &|| format!("{stem} ends within a character"))?;
+    }
+    let total: usize = cover.items.iter().map(|one| one.covers).sum();
+    let tags: BTreeSet<String> = items
+        .iter()
+        .filter(|one| one.kind() == Kind::Tag)
+        .map(|tag| tag.as_str().to_ascii_lowercase())
+        .collect();
+    let paths = given.iter().filter(|item| item.kind() != Kind::Tag).count();
+    law(total == paths + tags.len(), &|| format!("{total} of {paths} and {} covered", tags.len()))?;
+    let exact = cover.at_least.total_cmp(&cover.cost).is_eq();
+    law(exact, &|| format!("{} may not be best: at least {}", cover.cost, cover.at_least))
+}
+
+/// What the best cover of these costs, found by trying every set of wildcards; none
+/// where only `/*` is left.
+fn least_cost(items: &[Item], budget: Budget) -> Option<f64> {
+    let mut leaves: Vec<&Item> = items.iter().filter(|item| item.kind() != Kind::Tag).collect();
+    leaves.sort_unstable();
+    leaves.dedup();
+    let all = leaves.clone();
+    leaves.retain(|leaf| !all.iter().any(|other| other != leaf && other.covers(leaf)));
+    let mut stems: Vec<Item> = Vec::new();
+    for one in &leaves {
+        for other in leaves.iter().filter(|other| other != &one) {
+            stems.push(one.wildcard(one.common_stem(other)));
+        }
+    }
+    stems.sort_unstable_by_key(|stem| (usize::MAX - stem.stem().len(), stem.clone()));
+    stems.dedup();
+    stems.retain(|stem| *stem != Item::everything());
+
+    // From the innermost outwards, each at least what those within it come to.
+    let mut costs: Vec<f64> = Vec::new();
+    for (index, stem) in stems.iter().enumerate() {
+        let below = leaves.iter().filter(|leaf| stem.covers(leaf));
+        let directories: BTreeSet<&str> =
+            below.map(|leaf| &leaf.stem()[..=leaf.stem().rfind('/').expect("a slash")]).collect();
+        let candidate = Candidate { stem: stem.stem(), directories: directories.len() };
+        let inner: Vec<usize> = (0..index).filter(|inner| stem.covers(&stems[*inner])).collect();
+        let outermost =
+            |one: &&usize| !inner.iter().any(|other| other != *one && stems[*other].covers(&stems[**one]));
+        let within: f64 = inner.iter().filter(outermost).map(|one| costs[*one]).sum();
+        costs.push(expected_collateral(&candidate).max(within));
+    }
+
+    (0..1_u32 << stems.len())
+        .filter_map(|chosen| {
+            let chosen: Vec<usize> = (0..stems.len()).filter(|index| chosen >> index & 1 == 1).collect();
+            let left = leaves.iter().filter(|leaf| !chosen.iter().any(|index| stems[*index].covers(leaf)));
+            let (exact, forced): (Vec<&&Item>, Vec<&&Item>) =
+                left.partition(|leaf| leaf.kind() == Kind::Exact);
+            let wildcards = chosen.len() + forced.len();
+            let fits = wildcards <= budget.wildcards && wildcards + exact.len() <= budget.items;
+            fits.then(|| chosen.iter().map(|index| costs[*index]).sum())
+        })
+        .min_by(f64::total_cmp)
 }
 
 proptest! {
-    #[test]
-    fn a_cover_covers_within_budget(items in any_items(), most in 1_usize..40, wildcards in 1_usize..8) {
-        let covering = cover(items.clone(), Budget { items: most, wildcards }).items;
-        let sent: Vec<&Item> = covering.iter().map(|one| &one.item).collect();
-        let everything = sent == [&Item::everything()];
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
-        prop_assert!(sent.len() <= most);
-        prop_assert!(sent.iter().filter(|item| item.kind() == Kind::Wildcard).count() <= wildcards);
-        for item in &items {
-            prop_assert!(everything || sent.iter().any(|one| one.covers(item)), "{item} is not covered");
-        }
-        for (index, one) in sent.iter().enumerate() {
-            for (other_index, other) in sent.iter().enumerate() {
-                prop_assert!(index == other_index || !one.covers(other), "{one} covers {other}");
-            }
-        }
-        prop_assert!(sent.is_sorted());
-        let given: BTreeSet<&Item> = items.iter().collect();
-        for one in &covering {
-            prop_assert!(one.folded || given.contains(&one.item), "{} from nowhere", one.item);
+    #[test]
+    fn a_cover_obeys_the_laws(items in any_items(60), most in 1_usize..40, wildcards in 1_usize..8) {
+        obeys_the_laws(&items, Budget { items: most, wildcards }).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn a_cover_costs_as_little_as_the_best_of_all(
+        items in any_items(10), most in 1_usize..9, wildcards in 1_usize..5,
+    ) {
+        let paths: Vec<Item> = items.into_iter().filter(|item| item.kind() != Kind::Tag).collect();
+        let budget = Budget { items: most, wildcards };
+        let cost = cover(paths.clone(), budget).cost;
+        match least_cost(&paths, budget) {
+            None => prop_assert!(cost.is_infinite(), "{cost}, but nothing fits"),
+            Some(least) => prop_assert!((cost - least).abs() <= 1e-9 * least, "{cost}, and {least} is possible"),
         }
     }
 
     #[test]
-    fn order_and_duplicates_change_nothing(items in any_items(), most in 1_usize..40, seed in any::<u64>()) {
+    fn a_larger_budget_never_costs_more(
+        items in any_items(60), most in 1_usize..30, wildcards in 1_usize..6, more in 0_usize..5, wider in 0_usize..3,
+    ) {
+        let cost = |items: &[Item], most, wildcards| cover(items.to_vec(), Budget { items: most, wildcards }).cost;
+        let (little, much) = (cost(&items, most, wildcards), cost(&items, most + more, wildcards + wider));
+        prop_assert!(much <= little * (1.0 + 1e-9), "{much} instead of {little}");
+    }
+
+    #[test]
+    fn order_and_duplicates_change_nothing(
+        items in any_items(60), twice in any_items(10), most in 1_usize..40,
+    ) {
         let budget = Budget { items: most, wildcards: 3 };
-        let mut shuffled = [items.clone(), items.clone()].concat();
-        let mut state = seed;
-        for index in (1..shuffled.len()).rev() {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            shuffled.swap(index, usize::try_from(state >> 33).expect("31 bits") % (index + 1));
+        let once = [items.clone(), twice.clone()].concat();
+        let again = [twice.clone(), items.into_iter().rev().collect(), twice].concat();
+        prop_assert_eq!(cover(once, budget), cover(again, budget));
+    }
+}
+
+/// Shapes that an attacker who may upload any names could choose.
+fn shapes() -> Vec<(&'static str, Vec<String>)> {
+    let chain = |piece: &str, most: usize| (1..=most).map(|n| piece.repeat(n)).collect::<Vec<_>>();
+    let numbers = |most: usize| 0..most;
+    let binary = |n: usize| (0..14).map(|bit| if n >> bit & 1 == 0 { 'a' } else { 'b' }).collect::<String>();
+    vec![
+        ("a chain of directories", chain("a/", 500)),
+        ("a chain of names", chain("a", 1_000)),
+        (
+            "a chain with a leaf at each step",
+            chain("a/", 500).iter().map(|path| format!("{path}x")).collect(),
+        ),
+        (
+            "a chain with a leaf after each step",
+            chain("b/", 500).iter().map(|path| format!("{path}c")).collect(),
+        ),
+        ("siblings", numbers(10_000).map(|n| format!("dir/{n:05}.html")).collect()),
+        (
+            "all different first bytes",
+            numbers(95).map(|n| format!("{}x", char::from(32 + n as u8))).collect(),
+        ),
+        ("one long common beginning", numbers(1_000).map(|n| format!("{}{n}", "x".repeat(1_000))).collect()),
+        (
+            "different within an escape",
+            numbers(512)
+                .map(|n| format!("k{}", char::from_u32(0x400 + n as u32).expect("a letter")))
+                .collect(),
+        ),
+        ("a full binary tree", numbers(10_000).map(binary).collect()),
+        ("a full binary tree of directories", numbers(2_000).map(|n| binary(n).replace('a', "a/")).collect()),
+        ("forced wildcards", numbers(3_000).map(|n| format!("{:03}/{n}~", n % 100)).collect()),
+    ]
+}
+
+#[test]
+fn adversarial_shapes_obey_the_laws() {
+    for (name, keys) in shapes() {
+        let items: Vec<Item> = keys.iter().map(|key| Item::from_key(key.as_bytes())).collect();
+        for (most, wildcards) in [(150, 15), (15, 10), (1, 1), (1_000, 50)] {
+            let budget = Budget { items: most, wildcards };
+            obeys_the_laws(&items, budget).unwrap_or_else(|law| panic!("{name} within {budget:?}: {law}"));
         }
-        prop_assert_eq!(cover(items, budget), cover(shuffled, budget));
     }
 }
