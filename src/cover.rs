@@ -73,16 +73,18 @@ pub struct Covering {
 }
 
 /// Neighbours with a common beginning, which one wildcard could replace.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate<'a> {
     /// What they have in common: what stands before the `*`.
     pub stem: &'a str,
     /// How many different directories they are in.
     pub directories: usize,
+    /// What the next narrower candidates within it come to together.
+    pub within: f64,
 }
 
-/// What a wildcard for these is expected to purge besides, but for what the wildcards
-/// within it do: see the [module](self). In no unit; only the proportions matter.
+/// What a wildcard for these is expected to purge besides: see the [module](self). In
+/// no unit; only the proportions matter.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a number of paths, far below 2^52")]
 pub fn expected_collateral(candidate: &Candidate<'_>) -> f64 {
@@ -90,7 +92,9 @@ pub fn expected_collateral(candidate: &Candidate<'_>) -> f64 {
     let name = stem.len() - stem.rfind('/').map_or(0, |slash| slash + 1);
     let depth = stem.bytes().filter(|byte| *byte == b'/').count();
     let power = |base: f64, exponent: usize| base.powi(i32::try_from(exponent).unwrap_or(i32::MAX));
-    (candidate.directories as f64).sqrt() * power(PER_BYTE_OF_NAME, name) * power(PER_DIRECTORY, depth)
+    let alone =
+        (candidate.directories as f64).sqrt() * power(PER_BYTE_OF_NAME, name) * power(PER_DIRECTORY, depth);
+    alone.max(candidate.within)
 }
 
 /// The items within `budget` that cover all of `items` at the least expected
@@ -110,9 +114,6 @@ pub fn cover(items: impl IntoIterator<Item = Item>, budget: Budget) -> Cover {
 }
 
 /// [`cover`] by another measure of collateral, such as one that knows the bucket.
-///
-/// Where a candidate is given less than those within it together, it costs as much as
-/// they do: it purges all that they would.
 #[must_use]
 pub fn cover_by(
     items: impl IntoIterator<Item = Item>,
@@ -237,24 +238,23 @@ fn candidates(
     directories.sort_unstable();
     directories.dedup();
 
-    let fold = |branch: &Branch| {
+    let around = parents(branches);
+    let mut within = vec![0.0; branches.len()];
+    let mut folds = Vec::with_capacity(branches.len());
+    // From the innermost outwards.
+    for (index, branch) in branches.iter().enumerate().rev() {
         let stem = &leaves[branch.start].item.stem()[..branch.len];
         let first = directories.partition_point(|directory| *directory < stem);
-        let within = directories[first..].partition_point(|directory| directory.starts_with(stem));
+        let inner = directories[first..].partition_point(|directory| directory.starts_with(stem));
         // And the one that the stem itself is in, where some path is directly in it.
-        let around = usize::from(branch.directory < branch.len);
-        let cost = collateral(&Candidate { stem, directories: within + around });
-        Fold { leaves: branch.start..branch.end, cost }
-    };
-    let mut folds: Vec<Fold> = branches.iter().map(fold).collect();
-    let mut within = vec![0.0; folds.len()];
-    let around = parents(branches);
-    for index in (0..folds.len()).rev() {
-        folds[index].cost = folds[index].cost.max(within[index]);
+        let outer = usize::from(branch.directory < branch.len);
+        let cost = collateral(&Candidate { stem, directories: inner + outer, within: within[index] });
         if let Some(parent) = around[index] {
-            within[parent] += folds[index].cost;
+            within[parent] += cost;
         }
+        folds.push(Fold { leaves: branch.start..branch.end, cost });
     }
+    folds.reverse();
     folds
 }
 

@@ -119,19 +119,6 @@ pub(super) fn cheapest(row: &Row<'_>) -> Option<Found> {
     Some(Found { at_least: search.bound.min(quick.cost), ..quick })
 }
 
-/// What it costs to make every fold that is within no other. No cover costs more, as
-/// no fold costs less than those within it.
-fn everything_folded(folds: &[Fold]) -> f64 {
-    let (mut total, mut end) = (0.0, 0);
-    for fold in folds {
-        if fold.leaves.start >= end {
-            total += fold.cost;
-            end = fold.leaves.end;
-        }
-    }
-    total
-}
-
 /// What is left of a row: the points that matter, and the ways between them.
 struct Shrunk {
     /// The leaf at which each point is.
@@ -193,7 +180,8 @@ impl<'a> Search<'a> {
             rest: vec![0.0; points],
             chosen: vec![NONE; points],
             bound: 0.0,
-            beyond: everything_folded(row.folds),
+            // No cover makes a fold twice.
+            beyond: row.folds.iter().map(|fold| fold.cost).sum(),
         }
     }
 

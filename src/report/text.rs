@@ -58,6 +58,12 @@ impl Report {
     fn heading(&self, f: &mut fmt::Formatter<'_>, index: usize, of: &Invalidation) -> fmt::Result {
         let wildcards = of.items.iter().filter(|one| one.item.kind() == Kind::Wildcard).count();
         let (items, wildcards) = (counted(of.items.len(), "path"), counted(wildcards, "wildcard"));
+        let folded = of.items.iter().filter(|one| one.folded);
+        let (folds, behind) = folded.fold((0, 0), |(folds, behind), one| (folds + 1, behind + one.covers));
+        let wildcards = match folds {
+            0 => wildcards,
+            _ => format!("{wildcards}, {folds} of them folded from {}", counted(behind, "path")),
+        };
         match self.sent(index) {
             None => writeln!(f, "{}  {items}, {wildcards}", of.distribution),
             Some(Sent::Accepted(created)) => {

@@ -1,0 +1,98 @@
+//! The histories: every deploy, with the bucket as it was after it.
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::{BufRead, BufReader},
+    path::Path,
+    rc::Rc,
+};
+
+use cloudfront_invalidator::path::Item;
+use flate2::read::GzDecoder;
+use percent_encoding::percent_decode_str;
+
+/// The sites, each by the name of its history.
+pub(crate) const SITES: [&str; 3] = ["flink", "hexo", "kafka"];
+
+/// Deploys of more keys than this are left out: a batch of events holds no more.
+const MOST_CHANGES: usize = 10_000;
+
+/// One deploy of a site.
+pub(crate) struct Deploy {
+    /// The paths of what it put or deleted.
+    pub(crate) changed: Vec<Item>,
+    /// The keys of what was in the bucket after it and did not change: sorted.
+    unchanged: Vec<Rc<[u8]>>,
+    /// How many keys were in the bucket after it.
+    bucket: usize,
+}
+
+impl Deploy {
+    /// Whether a cover within this many items is worth measuring on it: it has more
+    /// changes than that, but is not a whole new site.
+    pub(crate) fn counts(&self, items: usize) -> bool {
+        let changed = self.changed.len();
+        changed > items && changed <= MOST_CHANGES && changed * 10 < self.bucket * 9
+    }
+
+    /// How many objects did not change.
+    pub(crate) fn unchanged(&self) -> usize {
+        self.unchanged.len()
+    }
+
+    /// How many of them have a path that begins so.
+    pub(crate) fn unchanged_below(&self, stem: &str) -> usize {
+        let key: Vec<u8> = percent_decode_str(&stem[1..]).collect();
+        let first = self.unchanged.partition_point(|other| **other < *key);
+        self.unchanged[first..].partition_point(|other| other.starts_with(&key))
+    }
+
+    /// How many of them these items purge.
+    pub(crate) fn collateral(&self, sent: &BTreeSet<String>) -> usize {
+        let mut wider: Option<&str> = None;
+        let mut stems: Vec<&str> = sent.iter().filter_map(|path| path.strip_suffix('*')).collect();
+        stems.sort_unstable();
+        stems.retain(|stem| {
+            let within = wider.is_some_and(|wider| stem.starts_with(wider));
+            wider = if within { wider } else { Some(stem) };
+            !within
+        });
+        stems.into_iter().map(|stem| self.unchanged_below(stem)).sum()
+    }
+}
+
+/// Every deploy of a site that may count for some budget.
+pub(crate) fn deploys(site: &str) -> Vec<Deploy> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("benches/deploys/data/{site}.txt.gz"));
+    let history = BufReader::new(GzDecoder::new(File::open(file).expect("a history")));
+    let mut bucket: BTreeSet<Rc<[u8]>> = BTreeSet::new();
+    let mut changed: BTreeSet<Rc<[u8]>> = BTreeSet::new();
+    let mut deploys = Vec::new();
+    for line in history.lines().map(|line| line.expect("a line of a history")) {
+        match line.split_once(' ') {
+            None => deploys.extend(finish(&mut changed, &bucket)),
+            Some((what, key)) => {
+                let key: Rc<[u8]> = key.as_bytes().into();
+                changed.insert(Rc::clone(&key));
+                if what == "P" {
+                    bucket.insert(key)
+                } else {
+                    bucket.remove(&key)
+                };
+            }
+        }
+    }
+    deploys.extend(finish(&mut changed, &bucket));
+    deploys
+}
+
+/// The deploy that changed these, leaving the bucket like this, if it may count.
+fn finish(changed: &mut BTreeSet<Rc<[u8]>>, bucket: &BTreeSet<Rc<[u8]>>) -> Option<Deploy> {
+    let changed = std::mem::take(changed);
+    (1..=MOST_CHANGES).contains(&changed.len()).then(|| Deploy {
+        changed: changed.iter().map(|key| Item::from_key(key)).collect(),
+        unchanged: bucket.difference(&changed).cloned().collect(),
+        bucket: bucket.len(),
+    })
+}

@@ -1,0 +1,96 @@
+//! Replays every deploy of three real sites and measures what each way to fold it
+//! purges that did not change: `cargo bench --bench deploys` prints the tables and
+//! draws the picture of docs/cover.md.
+//!
+//! `benches/deploys/data` holds the histories: which keys each deploy put (`P`) and
+//! deleted (`D`), from the public repositories of flink.apache.org, hexo.io and
+//! kafka.apache.org. Counted are the deploys that change more keys than the budget has
+//! items, at most 10,000, and less than nine tenths of the bucket. Collateral is the
+//! number of objects that a plan purges although they did not change.
+
+mod history;
+mod picture;
+mod rules;
+
+use history::{Deploy, SITES, deploys};
+use rules::{Rule, real};
+
+/// The budgets of the tables: items, and wildcards among them.
+const BUDGETS: [(usize, usize); 4] = [(15, 10), (50, 15), (150, 5), (150, 15)];
+
+/// The numbers of items in the picture, at 15 wildcards or as many as fit.
+const PICTURED: [usize; 8] = [8, 15, 25, 50, 100, 150, 300, 600];
+
+/// Where the picture goes.
+const PICTURE: &str = "docs/cover.svg";
+
+/// What a rule comes to over all deploys that count.
+#[derive(Clone, Default)]
+struct Total {
+    deploys: usize,
+    items: usize,
+    collateral: usize,
+    /// The sum of the shares of the unchanged objects that were purged.
+    share: f64,
+    /// The collateral on each site.
+    by_site: Vec<usize>,
+}
+
+impl Total {
+    fn of(rule: Rule, sites: &[Vec<Deploy>], items: usize, wildcards: usize) -> Self {
+        let mut total = Self::default();
+        for site in sites {
+            let before = total.collateral;
+            for deploy in site.iter().filter(|deploy| deploy.counts(items)) {
+                let sent = rule.apply(deploy, items, wildcards);
+                let collateral = deploy.collateral(&sent);
+                total.deploys += 1;
+                total.items += sent.len();
+                total.collateral += collateral;
+                total.share += real(collateral) / real(deploy.unchanged().max(1));
+            }
+            total.by_site.push(total.collateral - before);
+        }
+        total
+    }
+
+    /// The row of the table, with the collateral as a multiple of the best possible.
+    fn row(&self, name: &str, best: &Self) -> String {
+        let dollars = real(self.items) * 0.005;
+        let share = 100.0 * self.share / real(self.deploys);
+        let ratio = real(self.collateral) / real(best.collateral);
+        let sites: Vec<String> = self.by_site.iter().map(usize::to_string).collect();
+        format!(
+            "| {name} | {} | ${dollars:.2} | {} | {ratio:.2} | {share:.2} % | {} |",
+            self.items,
+            self.collateral,
+            sites.join(" + ")
+        )
+    }
+}
+
+fn main() {
+    let sites: Vec<Vec<Deploy>> = SITES.iter().map(|site| deploys(site)).collect();
+    for (items, wildcards) in BUDGETS {
+        let totals = Rule::ALL.map(|rule| Total::of(rule, &sites, items, wildcards));
+        let best = &totals[totals.len() - 1];
+        println!("\n{items} items of which {wildcards} may be wildcards, {} deploys:\n", best.deploys);
+        println!(
+            "| | items sent | billed | collateral | × the best | purged of what did not change | {} |",
+            SITES.join(" + ")
+        );
+        println!("|---|---:|---:|---:|---:|---:|---|");
+        for (rule, total) in Rule::ALL.iter().zip(&totals) {
+            println!("{}", total.row(rule.name(), best));
+        }
+    }
+    let lines = Rule::ALL.map(|rule| {
+        let collateral = |items: usize| {
+            let total = Total::of(rule, &sites, items, items.min(15));
+            (items, real(total.collateral) / real(total.deploys))
+        };
+        (rule.name(), PICTURED.map(collateral).to_vec())
+    });
+    picture::draw(PICTURE, &lines);
+    println!("\n{PICTURE} is drawn");
+}

@@ -1,0 +1,111 @@
+//! The ways to fold a deploy that are compared.
+
+use std::collections::BTreeSet;
+
+use cloudfront_invalidator::{
+    cover::{Budget, Cover, cover, cover_by},
+    path::Item,
+};
+
+use crate::history::Deploy;
+
+/// A way to fold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// What simple tools do.
+    Everything,
+    /// s3deploy's rule, at its own 8 items.
+    S3deployAtEight,
+    /// s3deploy's rule, at as many items as the others have.
+    S3deploy,
+    /// The best that can be done with whole directories by one who knows the bucket.
+    Directories,
+    /// This project's.
+    Cover,
+    /// The same search by one who knows the bucket: as good as it gets.
+    Perfect,
+}
+
+impl Rule {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Everything,
+        Self::S3deployAtEight,
+        Self::S3deploy,
+        Self::Directories,
+        Self::Cover,
+        Self::Perfect,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Everything => "`/*`",
+            Self::S3deployAtEight => "s3deploy's rule, at its 8",
+            Self::S3deploy => "s3deploy's rule, at N",
+            Self::Directories => "best directories, knowing the bucket",
+            Self::Cover => "this cover",
+            Self::Perfect => "this cover, knowing the bucket",
+        }
+    }
+
+    /// What it sends for a deploy.
+    pub(crate) fn apply(self, deploy: &Deploy, items: usize, wildcards: usize) -> BTreeSet<String> {
+        let changed = || deploy.changed.iter().cloned();
+        let budget = Budget { items, wildcards };
+        match self {
+            Self::Everything => BTreeSet::from(["/*".to_owned()]),
+            Self::S3deployAtEight => s3deploy(&deploy.changed, 8),
+            Self::S3deploy => s3deploy(&deploy.changed, items),
+            Self::Directories => {
+                let cost = |stem: &str| real(deploy.unchanged_below(directory(stem)));
+                let cover = cover_by(changed(), budget, |candidate| cost(candidate.stem));
+                let widened = cover.items.into_iter().map(|one| {
+                    if one.folded { format!("{}*", directory(one.item.stem())) } else { one.item.to_string() }
+                });
+                widened.collect()
+            }
+            Self::Cover => sent(cover(changed(), budget)),
+            Self::Perfect => {
+                let cost = |stem: &str| real(deploy.unchanged_below(stem));
+                sent(cover_by(changed(), budget, |candidate| cost(candidate.stem)))
+            }
+        }
+    }
+}
+
+fn sent(cover: Cover) -> BTreeSet<String> {
+    cover.items.into_iter().map(|one| one.item.to_string()).collect()
+}
+
+/// A stem up to its last slash. What shares the stem shares that, and a fold of more
+/// that shares it too is at least as good, so folding by this cost finds the best
+/// directories.
+fn directory(stem: &str) -> &str {
+    &stem[..=stem.rfind('/').unwrap_or_default()]
+}
+
+/// From the description of the tool: for each depth from the deepest to 1, until no
+/// more than `most` are left, every path that is deeper becomes its parent's parent
+/// with `/*`; if there are still more, `/*`.
+fn s3deploy(changed: &[Item], most: usize) -> BTreeSet<String> {
+    let depth = |path: &str| path.matches('/').count();
+    let mut paths: BTreeSet<String> = changed.iter().map(ToString::to_string).collect();
+    let deepest = paths.iter().map(|path| depth(path)).max().unwrap_or_default();
+    for level in (1..=deepest).rev() {
+        if paths.len() <= most {
+            return paths;
+        }
+        let up = |path: String| if depth(&path) > level { grandparent(&path) } else { path };
+        paths = paths.into_iter().map(up).collect();
+    }
+    if paths.len() <= most { paths } else { BTreeSet::from(["/*".to_owned()]) }
+}
+
+fn grandparent(path: &str) -> String {
+    let above = |path: &str| path.rsplit_once('/').map(|(above, _)| above.to_owned()).unwrap_or_default();
+    format!("{}/*", above(&above(path)))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a number of objects, far below 2^52")]
+pub(crate) const fn real(count: usize) -> f64 {
+    count as f64
+}
