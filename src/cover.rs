@@ -7,10 +7,13 @@
 //!
 //! > the square root of the number of directories that the changed paths below it are
 //! > in, × 1/2 for each byte of an unfinished name at its end, × 2/3 for each
-//! > directory that it is deep,
+//! > directory that it is deep, + 1/400 for each name that a directory below it lacks,
 //!
 //! and never less than that of all the wildcards within it, whose purge it includes.
-//! Half a name is shared by few other names; a deeper directory holds less; and what
+//! A name is lacking where the batch has it in another directory that is called the
+//! same, and here not: it is likely there, too, and did not change. (Of
+//! `docs/1.0/api/list.html`, `docs/2.0/api/list.html` and `docs/2.0/api/map.html`, the
+//! first `api/` lacks `map.html`.) Half a name is shared by few other names; a deeper directory holds less; and what
 //! changes in many directories at once was likely generated anew, so that ten of them
 //! hide less than ten times what one does. docs/cover.md shows how well that does.
 //!
@@ -30,6 +33,8 @@
 
 mod search;
 
+use std::collections::{HashMap, HashSet};
+
 use crate::path::{Item, Kind};
 use search::{Fold, Row, cheapest};
 
@@ -38,6 +43,9 @@ const PER_BYTE_OF_NAME: f64 = 1.0 / 2.0;
 
 /// How much of what is in a directory is in one of those within it.
 const PER_DIRECTORY: f64 = 2.0 / 3.0;
+
+/// What a name counts that is likely there and did not change.
+const PER_NAME_LACKING: f64 = 1.0 / 400.0;
 
 /// How much one invalidation may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +87,9 @@ pub struct Candidate<'a> {
     pub stem: &'a str,
     /// How many different directories they are in.
     pub directories: usize,
+    /// How many names the directories below the stem are known to lack: names that a
+    /// directory called the same has somewhere in the batch, and that one has not.
+    pub lacking: usize,
     /// What the next narrower candidates within it come to together.
     pub within: f64,
 }
@@ -94,7 +105,7 @@ pub fn expected_collateral(candidate: &Candidate<'_>) -> f64 {
     let power = |base: f64, exponent: usize| base.powi(i32::try_from(exponent).unwrap_or(i32::MAX));
     let alone =
         (candidate.directories as f64).sqrt() * power(PER_BYTE_OF_NAME, name) * power(PER_DIRECTORY, depth);
-    alone.max(candidate.within)
+    (alone + PER_NAME_LACKING * candidate.lacking as f64).max(candidate.within)
 }
 
 /// The items within `budget` that cover all of `items` at the least expected
@@ -238,6 +249,7 @@ fn candidates(
     directories.sort_unstable();
     directories.dedup();
 
+    let lacking = lacking(leaves);
     let around = parents(branches);
     let mut within = vec![0.0; branches.len()];
     let mut folds = Vec::with_capacity(branches.len());
@@ -248,7 +260,13 @@ fn candidates(
         let inner = directories[first..].partition_point(|directory| directory.starts_with(stem));
         // And the one that the stem itself is in, where some path is directly in it.
         let outer = usize::from(branch.directory < branch.len);
-        let cost = collateral(&Candidate { stem, directories: inner + outer, within: within[index] });
+        let candidate = Candidate {
+            stem,
+            directories: inner + outer,
+            lacking: lacking.below(stem),
+            within: within[index],
+        };
+        let cost = collateral(&candidate);
         if let Some(parent) = around[index] {
             within[parent] += cost;
         }
@@ -256,6 +274,68 @@ fn candidates(
     }
     folds.reverse();
     folds
+}
+
+/// What directories lack that others of the same name have.
+struct Lacking<'a> {
+    /// Every directory that a path goes through, sorted.
+    directories: Vec<&'a str>,
+    /// How many names the directories before each of them lack together.
+    before: Vec<usize>,
+}
+
+impl Lacking<'_> {
+    /// How many the directories lack whose path begins with `stem`.
+    fn below(&self, stem: &str) -> usize {
+        let first = self.directories.partition_point(|directory| *directory < stem);
+        let within = self.directories[first..].partition_point(|directory| directory.starts_with(stem));
+        self.before[first + within] - self.before[first]
+    }
+}
+
+fn lacking(leaves: &[Covering]) -> Lacking<'_> {
+    let mut directories: Vec<&str> = Vec::new();
+    let mut names: Vec<usize> = Vec::new();
+    // The index of each directory that the last path went through, outermost first.
+    let mut through: Vec<usize> = Vec::new();
+    let mut known: HashMap<&str, HashSet<&str>> = HashMap::new();
+    let mut last = "";
+    for leaf in leaves {
+        let path = leaf.item.stem();
+        let shared = path.bytes().zip(last.bytes()).take_while(|(a, b)| a == b).count();
+        last = path;
+        while through.pop_if(|index| directories[*index].len() > shared).is_some() {}
+        let mut start = through.last().map_or(0, |index| directories[*index].len());
+        // What comes right behind the last directory that is shared is a new name in it.
+        while start < path.len() || through.is_empty() {
+            let end = path[start..].find('/').map_or(path.len(), |slash| start + slash + 1);
+            if let Some(&index) = through.last() {
+                names[index] += 1;
+                known.entry(name(directories[index])).or_default().insert(&path[start..end]);
+            }
+            if !path[..end].ends_with('/') {
+                break;
+            }
+            through.push(directories.len());
+            directories.push(&path[..end]);
+            names.push(0);
+            start = end;
+        }
+    }
+    let mut before = Vec::with_capacity(directories.len() + 1);
+    let mut total = 0;
+    for (directory, names) in directories.iter().zip(names) {
+        before.push(total);
+        total += known.get(name(directory)).map_or(0, HashSet::len).saturating_sub(names);
+    }
+    before.push(total);
+    Lacking { directories, before }
+}
+
+/// What a directory is called, without those around it.
+fn name(directory: &str) -> &str {
+    let path = directory.trim_end_matches('/');
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
 /// For each branch, the index of the one that it is directly within.

@@ -97,10 +97,14 @@ pub(super) fn cheapest(row: &Row<'_>) -> Option<Found> {
     // The best is mostly near the bound, and to search what is near is quick: so look a
     // little beyond the bound, then four times as far, and so on. What is found first
     // is the best.
-    let (mut known, mut made) = (search.beyond, 0);
+    let mut known = search.beyond;
     let mut ahead = (known - search.bound) / 256.0;
+    if search.bound > 0.0 {
+        ahead = ahead.min(search.bound / 4096.0);
+    }
     loop {
         search.beyond = known.min(search.bound + ahead);
+        let mut made = 0;
         let found = search.walk(&search.shrink(), usize::MAX, &mut made);
         match found {
             Some(found) if found.cost <= search.rounded_beyond() => {

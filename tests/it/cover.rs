@@ -1,6 +1,6 @@
 //! Few items that cover many.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cloudfront_invalidator::{
     cover::{Budget, Candidate, cover, expected_collateral},
@@ -124,6 +124,27 @@ fn obeys_the_laws(items: &[Item], budget: Budget) -> Result<(), String> {
     law(exact, &|| format!("{} may not be best: at least {}", cover.cost, cover.at_least))
 }
 
+/// How many names the directories below `stem` lack that others called the same have.
+fn lacking(leaves: &[&Item], stem: &str) -> usize {
+    let mut names: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for leaf in leaves {
+        let path = leaf.stem();
+        let ends: Vec<usize> = path.match_indices('/').map(|(slash, _)| slash + 1).collect();
+        for (index, end) in ends.iter().enumerate() {
+            let name = &path[*end..ends.get(index + 1).copied().unwrap_or(path.len())];
+            names.entry(&path[..*end]).or_default().extend((!name.is_empty()).then_some(name));
+        }
+    }
+    let called =
+        |directory: &str| directory.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+    let lacks = |(directory, own): (&&str, &BTreeSet<&str>)| {
+        let same = names.iter().filter(|(other, _)| called(other) == called(directory));
+        let all: BTreeSet<&&str> = same.flat_map(|(_, names)| names).collect();
+        all.len() - own.len()
+    };
+    names.iter().filter(|(directory, _)| directory.starts_with(stem)).map(lacks).sum()
+}
+
 /// What the best cover of these costs, found by trying every set of wildcards; none
 /// where only `/*` is left.
 fn least_cost(items: &[Item], budget: Budget) -> Option<f64> {
@@ -152,7 +173,12 @@ fn least_cost(items: &[Item], budget: Budget) -> Option<f64> {
         let outermost =
             |one: &&usize| !inner.iter().any(|other| other != *one && stems[*other].covers(&stems[**one]));
         let within: f64 = inner.iter().filter(outermost).map(|one| costs[*one]).sum();
-        let candidate = Candidate { stem: stem.stem(), directories: directories.len(), within };
+        let candidate = Candidate {
+            stem: stem.stem(),
+            directories: directories.len(),
+            lacking: lacking(&leaves, stem.stem()),
+            within,
+        };
         costs.push(expected_collateral(&candidate));
     }
 
