@@ -98,6 +98,7 @@ pub(super) fn cheapest(row: &Row<'_>) -> Option<Found> {
     // little beyond the bound, then four times as far, and so on. What is found first
     // is the best.
     let mut known = search.beyond;
+    let mut best: Option<Found> = None;
     let mut ahead = (known - search.bound) / 256.0;
     if search.bound > 0.0 {
         ahead = ahead.min(search.bound / 4096.0);
@@ -111,7 +112,12 @@ pub(super) fn cheapest(row: &Row<'_>) -> Option<Found> {
                 return Some(Found { at_least: found.cost, ..found });
             }
             // Only below what was looked for is everything looked at.
-            Some(found) => known = known.min(found.cost),
+            Some(found) => {
+                if found.cost <= known {
+                    known = found.cost;
+                }
+                best = best.filter(|best| best.cost <= found.cost).or(Some(found));
+            }
             None if made > search.most_labels() => break,
             None if search.beyond >= known || ahead <= 0.0 => return None,
             None => {}
@@ -119,8 +125,9 @@ pub(super) fn cheapest(row: &Row<'_>) -> Option<Found> {
         ahead *= 4.0;
     }
     search.beyond = known;
-    let quick = search.walk(&search.shrink(), FEW, &mut 0)?;
-    Some(Found { at_least: search.bound.min(quick.cost), ..quick })
+    let quick = search.walk(&search.shrink(), FEW, &mut 0);
+    let found = best.into_iter().chain(quick).min_by(|a, b| a.cost.total_cmp(&b.cost))?;
+    Some(Found { at_least: search.bound.min(found.cost), ..found })
 }
 
 /// What is left of a row: the points that matter, and the ways between them.
