@@ -13,9 +13,10 @@
 //! A name is lacking where the batch has it in another directory that is called the
 //! same, and here not: it is likely there, too, and did not change. (Of
 //! `docs/1.0/api/list.html`, `docs/2.0/api/list.html` and `docs/2.0/api/map.html`, the
-//! first `api/` lacks `map.html`.) Half a name is shared by few other names; a deeper directory holds less; and what
-//! changes in many directories at once was likely generated anew, so that ten of them
-//! hide less than ten times what one does. docs/cover.md shows how well that does.
+//! first `api/` lacks `map.html`.) Half a name is shared by few other names; a deeper
+//! directory holds less; and what changes in many directories at once was likely
+//! generated anew, so that ten of them hide less than ten times what one does.
+//! docs/cover.md shows how well that does.
 //!
 //! [`cover`] finds the items with the least sum of that, exactly. A wildcard need not
 //! end at a `/`: the branching points of the tree of all paths, byte by byte, are all
@@ -33,7 +34,10 @@
 
 mod search;
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 use crate::path::{Item, Kind};
 use search::{Fold, Row, cheapest};
@@ -256,8 +260,7 @@ fn candidates(
     // From the innermost outwards.
     for (index, branch) in branches.iter().enumerate().rev() {
         let stem = &leaves[branch.start].item.stem()[..branch.len];
-        let first = directories.partition_point(|directory| *directory < stem);
-        let inner = directories[first..].partition_point(|directory| directory.starts_with(stem));
+        let inner = beginning_with(stem, &directories).len();
         // And the one that the stem itself is in, where some path is directly in it.
         let outer = usize::from(branch.directory < branch.len);
         let candidate = Candidate {
@@ -276,6 +279,12 @@ fn candidates(
     folds
 }
 
+/// Where those stand in a sorted list that begin with `stem`.
+fn beginning_with(stem: &str, sorted: &[&str]) -> Range<usize> {
+    let first = sorted.partition_point(|text| *text < stem);
+    first..first + sorted[first..].partition_point(|text| text.starts_with(stem))
+}
+
 /// What directories lack that others of the same name have.
 struct Lacking<'a> {
     /// Every directory that a path goes through, sorted.
@@ -287,9 +296,8 @@ struct Lacking<'a> {
 impl Lacking<'_> {
     /// How many the directories lack whose path begins with `stem`.
     fn below(&self, stem: &str) -> usize {
-        let first = self.directories.partition_point(|directory| *directory < stem);
-        let within = self.directories[first..].partition_point(|directory| directory.starts_with(stem));
-        self.before[first + within] - self.before[first]
+        let within = beginning_with(stem, &self.directories);
+        self.before[within.end] - self.before[within.start]
     }
 }
 

@@ -11,8 +11,9 @@ use serde_json::value::{RawValue, to_raw_value};
 
 pub use self::log::Log;
 use crate::{
+    cloudfront::Error,
     event::{Batch, Key},
-    plan::Plan,
+    plan::{Invalidation, Plan},
     site::Ignored,
     submit::{Outcome, Sent},
 };
@@ -87,11 +88,7 @@ impl Report {
     /// Indices of the messages that are not done: sorted, each once.
     fn failed_messages(&self) -> Vec<usize> {
         let mut failed: Vec<usize> = self.unreadable().map(|(message, _)| message).collect();
-        for (index, invalidation) in self.plan.invalidations.iter().enumerate() {
-            if let Some(Sent::Failed(_)) = self.sent(index) {
-                failed.extend(&invalidation.messages);
-            }
-        }
+        failed.extend(self.failures().flat_map(|(invalidation, _)| &invalidation.messages));
         failed.sort_unstable();
         failed.dedup();
         failed
@@ -108,6 +105,16 @@ impl Report {
         unread.chain(rejected)
     }
 
+    /// The invalidations that may not exist, and why.
+    fn failures(&self) -> impl Iterator<Item = (&Invalidation, &Error)> {
+        self.plan.invalidations.iter().enumerate().filter_map(|(index, invalidation)| {
+            match self.sent(index) {
+                Some(Sent::Failed(error)) => Some((invalidation, error)),
+                _ => None,
+            }
+        })
+    }
+
     /// How the invalidation at `index` went, if it was sent.
     fn sent(&self, index: usize) -> Option<&Sent> {
         self.outcome.as_ref()?.0.get(index)
@@ -116,11 +123,9 @@ impl Report {
     fn failure(&self) -> Failure {
         let mut failures: Vec<(&'static str, String)> =
             self.unreadable().map(|(_, why)| (EVENT_UNREADABLE, why)).collect();
-        for (index, invalidation) in self.plan.invalidations.iter().enumerate() {
-            if let Some(Sent::Failed(error)) = self.sent(index) {
-                failures.push((error.error_type(), format!("{}: {error}", invalidation.distribution)));
-            }
-        }
+        failures.extend(self.failures().map(|(invalidation, error)| {
+            (error.error_type(), format!("{}: {error}", invalidation.distribution))
+        }));
         Failure {
             error_type: failures.first().map_or(EVENT_UNREADABLE, |(error_type, _)| error_type),
             message: told(failures.into_iter().map(|(_, why)| why)),
@@ -212,7 +217,7 @@ impl Report {
                 caller_reference: &invalidation.caller_reference,
                 id,
                 status,
-                error_type: error.map(crate::cloudfront::Error::error_type),
+                error_type: error.map(Error::error_type),
                 error: error.map(ToString::to_string),
             }
         })

@@ -87,6 +87,13 @@ struct Prices {
     wildcard: f64,
 }
 
+impl Prices {
+    /// The price of one item.
+    fn of(self, wildcard: bool) -> f64 {
+        self.item + if wildcard { self.wildcard } else { 0.0 }
+    }
+}
+
 /// The cheapest cover of the row, or nothing where none is within the budget.
 pub(super) fn cheapest(row: &Row<'_>) -> Option<Found> {
     let mut search = Search::new(row);
@@ -229,12 +236,11 @@ impl<'a> Search<'a> {
         self.rest[points - 1] = 0.0;
         self.chosen[points - 1] = NONE;
         for point in (0..points - 1).rev() {
-            let own = if self.row.wildcard[point] { prices.wildcard } else { 0.0 };
-            let mut least = prices.item + own + self.rest[point + 1];
+            let mut least = prices.of(self.row.wildcard[point]) + self.rest[point + 1];
             let mut chosen = NONE;
             for index in self.starts[point].clone() {
                 let fold = &self.row.folds[index];
-                let cost = fold.cost + prices.item + prices.wildcard + self.rest[fold.leaves.end];
+                let cost = fold.cost + prices.of(true) + self.rest[fold.leaves.end];
                 if cost < least {
                     (least, chosen) = (cost, number(index));
                 }
@@ -275,8 +281,7 @@ impl<'a> Search<'a> {
         let promising = |come: f64, cost: f64, end: usize| {
             come + cost + self.rest[end] - paid_back <= self.rounded_beyond()
         };
-        let step =
-            |leaf: usize| self.prices.item + if self.row.wildcard[leaf] { self.prices.wildcard } else { 0.0 };
+        let step = |leaf: usize| self.prices.of(self.row.wildcard[leaf]);
         let mut kept = Vec::new();
         let mut is_point = vec![false; leaves + 1];
         (is_point[0], is_point[leaves]) = (true, true);
@@ -284,7 +289,7 @@ impl<'a> Search<'a> {
             come[leaf + 1] = come[leaf + 1].min(come[leaf] + step(leaf));
             for index in self.starts[leaf].clone() {
                 let fold = &self.row.folds[index];
-                let cost = fold.cost + self.prices.item + self.prices.wildcard;
+                let cost = fold.cost + self.prices.of(true);
                 let end = fold.leaves.end;
                 come[end] = come[end].min(come[leaf] + cost);
                 if promising(come[leaf], cost, end) {
@@ -295,9 +300,8 @@ impl<'a> Search<'a> {
         }
         let points: Vec<usize> = (0..=leaves).filter(|leaf| is_point[*leaf]).collect();
         let steps = points.windows(2).map(|pair| {
-            let mut between = pair[0]..pair[1];
-            let whole = between.clone().all(|leaf| promising(come[leaf], step(leaf), leaf + 1));
-            let wildcards = between.by_ref().filter(|leaf| self.row.wildcard[*leaf]).count();
+            let whole = (pair[0]..pair[1]).all(|leaf| promising(come[leaf], step(leaf), leaf + 1));
+            let wildcards = self.row.wildcard[pair[0]..pair[1]].iter().filter(|wildcard| **wildcard).count();
             whole.then(|| (number(pair[1] - pair[0]), number(wildcards)))
         });
         let point = |leaf: usize| points.binary_search(&leaf).unwrap_or(points.len());

@@ -95,9 +95,7 @@ impl Report {
                 None => writeln!(f, "  {}", Plain(&why))?,
             }
         }
-        let failed = |index: &usize| matches!(self.sent(*index), Some(Sent::Failed(_)));
-        let planned = self.plan.invalidations.len();
-        let failed = (0..planned).filter(failed).count();
+        let (planned, failed) = (self.plan.invalidations.len(), self.failures().count());
         let asked = self.batch.changes.len() + self.batch.requests.len();
         write!(f, "{} from {}", counted(planned - failed, "invalidation"), counted(asked, "change"))?;
         if failed > 0 {
