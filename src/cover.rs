@@ -6,17 +6,17 @@
 //! expected collateral of the wildcard for a common beginning is estimated as
 //!
 //! > the square root of the number of directories that the changed paths below it are
-//! > in, × 1/2 for each byte of an unfinished name at its end, × 2/3 for each
-//! > directory that it is deep, + 1/400 for each name that a directory below it lacks,
+//! > in, halved for each directory that it is deep and for each byte of an unfinished
+//! > name at its end, + 1/400 for each path that a directory below it lacks,
 //!
 //! and never less than that of all the wildcards within it, whose purge it includes.
-//! A name is lacking where the batch has it in another directory that is called the
-//! same, and here not: it is likely there, too, and did not change. (Of
-//! `docs/1.0/api/list.html`, `docs/2.0/api/list.html` and `docs/2.0/api/map.html`, the
-//! first `api/` lacks `map.html`.) Half a name is shared by few other names; a deeper
-//! directory holds less; and what changes in many directories at once was likely
-//! generated anew, so that ten of them hide less than ten times what one does.
-//! docs/cover.md shows how well that does.
+//! A path is lacking where another directory has it whose last two names are the same:
+//! it is likely there, too, and did not change. (Of `1.0/java/util/list.html`,
+//! `2.0/java/util/list.html` and `2.0/java/util/map.html`, the first `java/util/` lacks
+//! `map.html`.) Half a name is shared by few other names; a deeper directory holds
+//! less; and what changes in many directories at once was likely generated anew, so
+//! that ten of them hide less than ten times what one does. docs/cover.md shows how well
+//! that does.
 //!
 //! [`cover`] finds the items with the least sum of that, exactly. A wildcard need not
 //! end at a `/`: the branching points of the tree of all paths, byte by byte, are all
@@ -32,24 +32,19 @@
 //! assert_eq!(sent, ["/about.html", "/blog/2026/*", "/feed.xml"]);
 //! ```
 
+mod directories;
 mod search;
 
-use std::{
-    collections::{HashMap, HashSet},
-    ops::Range,
-};
-
 use crate::path::{Item, Kind};
+use directories::Directories;
 use search::{Fold, Row, cheapest};
 
-/// How many of the names that begin alike still do one byte later.
-const PER_BYTE_OF_NAME: f64 = 1.0 / 2.0;
+/// How much of what is in a directory is in one of those within it, and how many of
+/// the names that begin alike still do one byte later.
+const PER_STEP: f64 = 1.0 / 2.0;
 
-/// How much of what is in a directory is in one of those within it.
-const PER_DIRECTORY: f64 = 2.0 / 3.0;
-
-/// What a name counts that is likely there and did not change.
-const PER_NAME_LACKING: f64 = 1.0 / 400.0;
+/// What a path counts that is likely there and did not change.
+const PER_PATH_LACKING: f64 = 1.0 / 400.0;
 
 /// How much one invalidation may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +64,7 @@ pub struct Cover {
     /// where nothing narrower than `/*` fits.
     pub cost: f64,
     /// What no cover within the budget can cost less than. The same as `cost`, but
-    /// for batches beyond what [`cover`] says that it searches exactly.
+    /// beyond what [`cover`] says that it searches exactly.
     pub at_least: f64,
 }
 
@@ -91,8 +86,9 @@ pub struct Candidate<'a> {
     pub stem: &'a str,
     /// How many different directories they are in.
     pub directories: usize,
-    /// How many names the directories below the stem are known to lack: names that a
-    /// directory called the same has somewhere in the batch, and that one has not.
+    /// How many paths the directories below the stem are known to lack: those that a
+    /// directory with the same last two names has somewhere in the batch, and that one
+    /// has not.
     pub lacking: usize,
     /// What the next narrower candidates within it come to together.
     pub within: f64,
@@ -106,10 +102,9 @@ pub fn expected_collateral(candidate: &Candidate<'_>) -> f64 {
     let stem = candidate.stem;
     let name = stem.len() - stem.rfind('/').map_or(0, |slash| slash + 1);
     let depth = stem.bytes().filter(|byte| *byte == b'/').count();
-    let power = |base: f64, exponent: usize| base.powi(i32::try_from(exponent).unwrap_or(i32::MAX));
-    let alone =
-        (candidate.directories as f64).sqrt() * power(PER_BYTE_OF_NAME, name) * power(PER_DIRECTORY, depth);
-    (alone + PER_NAME_LACKING * candidate.lacking as f64).max(candidate.within)
+    let narrowed = PER_STEP.powi(i32::try_from(depth + name).unwrap_or(i32::MAX));
+    let alone = (candidate.directories as f64).sqrt() * narrowed;
+    (alone + PER_PATH_LACKING * candidate.lacking as f64).max(candidate.within)
 }
 
 /// The items within `budget` that cover all of `items` at the least expected
@@ -120,9 +115,9 @@ pub fn expected_collateral(candidate: &Candidate<'_>) -> f64 {
 /// where they alone leave no room, `/*` stands for them too, as it purges everything.
 /// The order of `items` and duplicates in it change nothing.
 ///
-/// Exact for every input of up to 20,000 paths at 150 items and 15 wildcards, and for
-/// all others that it finds as easy; beyond that it is a good cover whose distance
-/// from the best is at most `cost - at_least`.
+/// Exact for up to 20,000 paths where items times wildcards are at most 150 × 15, and
+/// for all others that do not take seconds; for those it is a good cover whose
+/// distance from the best is at most `cost - at_least`.
 #[must_use]
 pub fn cover(items: impl IntoIterator<Item = Item>, budget: Budget) -> Cover {
     cover_by(items, budget, expected_collateral)
@@ -249,101 +244,30 @@ fn candidates(
     branches: &[Branch],
     collateral: impl Fn(&Candidate<'_>) -> f64,
 ) -> Vec<Fold> {
-    let mut directories: Vec<&str> = leaves.iter().map(directory).collect();
-    directories.sort_unstable();
-    directories.dedup();
-
-    let lacking = lacking(leaves);
+    let directories = Directories::of(leaves.iter().map(|leaf| leaf.item.stem()));
     let around = parents(branches);
     let mut within = vec![0.0; branches.len()];
     let mut folds = Vec::with_capacity(branches.len());
     // From the innermost outwards.
     for (index, branch) in branches.iter().enumerate().rev() {
-        let stem = &leaves[branch.start].item.stem()[..branch.len];
-        let inner = beginning_with(stem, &directories).len();
+        let run = branch.start..branch.end;
+        let below = directories.below(&run, branch.len);
         // And the one that the stem itself is in, where some path is directly in it.
         let outer = usize::from(branch.directory < branch.len);
         let candidate = Candidate {
-            stem,
-            directories: inner + outer,
-            lacking: lacking.below(stem),
+            stem: &leaves[branch.start].item.stem()[..branch.len],
+            directories: below.holding + outer,
+            lacking: below.lacking,
             within: within[index],
         };
         let cost = collateral(&candidate);
         if let Some(parent) = around[index] {
             within[parent] += cost;
         }
-        folds.push(Fold { leaves: branch.start..branch.end, cost });
+        folds.push(Fold { leaves: run, cost });
     }
     folds.reverse();
     folds
-}
-
-/// Where those stand in a sorted list that begin with `stem`.
-fn beginning_with(stem: &str, sorted: &[&str]) -> Range<usize> {
-    let first = sorted.partition_point(|text| *text < stem);
-    first..first + sorted[first..].partition_point(|text| text.starts_with(stem))
-}
-
-/// What directories lack that others of the same name have.
-struct Lacking<'a> {
-    /// Every directory that a path goes through, sorted.
-    directories: Vec<&'a str>,
-    /// How many names the directories before each of them lack together.
-    before: Vec<usize>,
-}
-
-impl Lacking<'_> {
-    /// How many the directories lack whose path begins with `stem`.
-    fn below(&self, stem: &str) -> usize {
-        let within = beginning_with(stem, &self.directories);
-        self.before[within.end] - self.before[within.start]
-    }
-}
-
-fn lacking(leaves: &[Covering]) -> Lacking<'_> {
-    let mut directories: Vec<&str> = Vec::new();
-    let mut names: Vec<usize> = Vec::new();
-    // The index of each directory that the last path went through, outermost first.
-    let mut through: Vec<usize> = Vec::new();
-    let mut known: HashMap<&str, HashSet<&str>> = HashMap::new();
-    let mut last = "";
-    for leaf in leaves {
-        let path = leaf.item.stem();
-        let shared = path.bytes().zip(last.bytes()).take_while(|(a, b)| a == b).count();
-        last = path;
-        while through.pop_if(|index| directories[*index].len() > shared).is_some() {}
-        let mut start = through.last().map_or(0, |index| directories[*index].len());
-        // What comes right behind the last directory that is shared is a new name in it.
-        while start < path.len() || through.is_empty() {
-            let end = path[start..].find('/').map_or(path.len(), |slash| start + slash + 1);
-            if let Some(&index) = through.last() {
-                names[index] += 1;
-                known.entry(name(directories[index])).or_default().insert(&path[start..end]);
-            }
-            if !path[..end].ends_with('/') {
-                break;
-            }
-            through.push(directories.len());
-            directories.push(&path[..end]);
-            names.push(0);
-            start = end;
-        }
-    }
-    let mut before = Vec::with_capacity(directories.len() + 1);
-    let mut total = 0;
-    for (directory, names) in directories.iter().zip(names) {
-        before.push(total);
-        total += known.get(name(directory)).map_or(0, HashSet::len).saturating_sub(names);
-    }
-    before.push(total);
-    Lacking { directories, before }
-}
-
-/// What a directory is called, without those around it.
-fn name(directory: &str) -> &str {
-    let path = directory.trim_end_matches('/');
-    path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
 /// For each branch, the index of the one that it is directly within.

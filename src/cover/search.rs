@@ -16,21 +16,35 @@
 //!   bound and, where there is none, for one that costs no more than a little more, up
 //!   to the upper one. What it finds first is the best there is.
 //! - Steps and leaps that cannot be in such a cover are left out. Mostly few leaps
-//!   remain, and the row shrinks to the points where they begin and end. Labels that
-//!   cannot become such a cover are dropped.
+//!   remain, and the row shrinks to the points where they begin and end.
+//! - Labels that cannot become such a cover are dropped. A label that has spent little
+//!   on items and much on wildcards is not judged by the prices that are best for the
+//!   whole, so each is held against dozens of prices.
 //! - A point has at most one label for each number of items and wildcards, so there
 //!   are never more than points × items × wildcards.
 
+mod prices;
+mod walk;
+
 use std::ops::Range;
+
+use prices::{Prices, Touching, maximise};
+use walk::{TooMany, Walk};
 
 /// How many labels a point keeps where the exact search would take too long.
 const FEW: usize = 24;
 
-/// How many labels the exact search may make for each leaf and fold, of which so many
-/// count, before the other has to do: as many as there can be at 150 items and 15
-/// wildcards for 20,000 paths.
-const MOST_LABELS: usize = 150 * 15;
-const MOST_COUNTED: usize = 2 * 20_000;
+/// Up to so many leaves, and items times wildcards in the budget, the search is exact
+/// whatever it takes: it is never more than so many labels for each leaf and fold.
+const EXACT_LEAVES: usize = 20_000;
+const EXACT_BUDGET: usize = 150 * 15;
+
+/// Beyond that, how many labels may be made before a hasty search has to do: some
+/// seconds of work.
+const MOST_LABELS: usize = 10_000_000;
+
+/// Up to so many points, each may be looked at from many sides.
+const MOST_COUNTED: usize = 2 * EXACT_LEAVES;
 
 /// Slack for rounding when bounds are compared.
 const ROUNDING: f64 = 1e-9;
@@ -65,35 +79,6 @@ pub(super) struct Found {
     pub(super) at_least: f64,
 }
 
-/// A way to reach a point.
-#[derive(Clone, Copy, Debug)]
-struct Label {
-    cost: f64,
-    items: u32,
-    wildcards: u32,
-    /// The leaps so far: the index of the last in the trail.
-    leaps: u32,
-    /// The leap by which it has just arrived, if it has.
-    arrived_by: u32,
-}
-
-/// Leaps made: the fold, and the index of the leap before.
-type Trail = Vec<(u32, u32)>;
-
-/// What items and wildcards cost in the relaxed problem.
-#[derive(Clone, Copy, Debug, Default)]
-struct Prices {
-    item: f64,
-    wildcard: f64,
-}
-
-impl Prices {
-    /// The price of one item.
-    fn of(self, wildcard: bool) -> f64 {
-        self.item + if wildcard { self.wildcard } else { 0.0 }
-    }
-}
-
 /// The cheapest cover of the row, or nothing where none is within the budget.
 pub(super) fn cheapest(row: &Row<'_>) -> Option<Found> {
     let mut search = Search::new(row);
@@ -102,37 +87,36 @@ pub(super) fn cheapest(row: &Row<'_>) -> Option<Found> {
     }
     search.price();
     // The best is mostly near the bound, and to search what is near is quick: so look a
-    // little beyond the bound, then four times as far, and so on. What is found first
+    // little beyond the bound, then twice as far, and so on. What is found first
     // is the best.
     let mut known = search.beyond;
     let mut best: Option<Found> = None;
-    let mut ahead = (known - search.bound) / 256.0;
+    let mut ahead = (known - search.bound) / 64.0;
     if search.bound > 0.0 {
-        ahead = ahead.min(search.bound / 4096.0);
+        ahead = ahead.min(search.bound / 1024.0);
     }
+    let exact =
+        row.wildcard.len() <= EXACT_LEAVES && row.max_items.saturating_mul(row.max_wildcards) <= EXACT_BUDGET;
+    let limit = if exact { usize::MAX } else { MOST_LABELS };
     loop {
         search.beyond = known.min(search.bound + ahead);
-        let mut made = 0;
-        let found = search.walk(&search.shrink(), usize::MAX, &mut made);
-        match found {
-            Some(found) if found.cost <= search.rounded_beyond() => {
+        match Walk::new(&search, &search.shrink()).run(usize::MAX, limit) {
+            Ok(Some(found)) if found.cost <= search.rounded_beyond() => {
                 return Some(Found { at_least: found.cost, ..found });
             }
             // Only below what was looked for is everything looked at.
-            Some(found) => {
-                if found.cost <= known {
-                    known = found.cost;
-                }
+            Ok(Some(found)) => {
+                known = known.min(found.cost);
                 best = best.filter(|best| best.cost <= found.cost).or(Some(found));
             }
-            None if made > search.most_labels() => break,
-            None if search.beyond >= known || ahead <= 0.0 => return None,
-            None => {}
+            Ok(None) if search.beyond >= known || ahead <= 0.0 => return None,
+            Ok(None) => {}
+            Err(TooMany) => break,
         }
-        ahead *= 4.0;
+        ahead *= 2.0;
     }
     search.beyond = known;
-    let quick = search.walk(&search.shrink(), FEW, &mut 0);
+    let quick = Walk::new(&search, &search.shrink()).run(FEW, usize::MAX).ok().flatten();
     let found = best.into_iter().chain(quick).min_by(|a, b| a.cost.total_cmp(&b.cost))?;
     Some(Found { at_least: search.bound.min(found.cost), ..found })
 }
@@ -312,164 +296,10 @@ impl<'a> Search<'a> {
         Shrunk { steps: steps.collect(), leaps: leaps.collect(), points }
     }
 
-    /// Walks what is left of the row with labels, of which each point keeps at most
-    /// `most`. Nothing where that leads nowhere, or takes more labels than may be made.
-    fn walk(&self, shrunk: &Shrunk, most: usize, made: &mut usize) -> Option<Found> {
-        let last = shrunk.points.len() - 1;
-        let mut trail: Trail = Vec::new();
-        let mut arriving: Vec<Vec<Label>> = vec![Vec::new(); last + 1];
-        arriving[0].push(Label { cost: 0.0, items: 0, wildcards: 0, leaps: NONE, arrived_by: NONE });
-        let mut next = 0;
-        for point in 0..last {
-            let mut labels = std::mem::take(&mut arriving[point]);
-            self.settle(shrunk.points[point], &mut labels, most, &mut trail);
-            while let Some((run, index)) = shrunk.leaps.get(next).filter(|(run, _)| run.start == point) {
-                next += 1;
-                *made += labels.len();
-                let (cost, end) = (self.row.folds[*index].cost, shrunk.points[run.end]);
-                arriving[run.end].extend(labels.iter().filter_map(|label| {
-                    let label = Label {
-                        cost: label.cost + cost,
-                        items: label.items + 1,
-                        wildcards: label.wildcards + 1,
-                        arrived_by: number(*index),
-                        ..*label
-                    };
-                    self.is_promising(end, &label).then_some(label)
-                }));
-            }
-            *made += labels.len();
-            if *made > self.most_labels() {
-                return None;
-            }
-            let Some((items, wildcards)) = shrunk.steps[point] else { continue };
-            for label in &mut labels {
-                label.items += items;
-                label.wildcards += wildcards;
-            }
-            labels.retain(|label| self.is_promising(shrunk.points[point + 1], label));
-            arriving[point + 1].append(&mut labels);
-        }
-        let mut labels = std::mem::take(&mut arriving[last]);
-        self.settle(shrunk.points[last], &mut labels, usize::MAX, &mut trail);
-        let best = labels.into_iter().min_by(|a, b| a.cost.total_cmp(&b.cost))?;
-        let leaps =
-            std::iter::successors(trail.get(best.leaps as usize), |(_, before)| trail.get(*before as usize));
-        let mut folds: Vec<usize> = leaps.map(|(fold, _)| *fold as usize).collect();
-        folds.reverse();
-        Some(Found { folds, cost: best.cost, at_least: 0.0 })
-    }
-
-    /// Whether a label may still come to a cover within budget that costs no more
-    /// than `beyond`.
-    fn is_promising(&self, point: usize, label: &Label) -> bool {
-        label.items as usize + self.least_items[point] <= self.row.max_items
-            && label.wildcards as usize + self.least_wildcards[point] <= self.row.max_wildcards
-            && self.comes_to(point, label) <= self.rounded_beyond()
-    }
-
-    /// How many labels may be made before the search gives up being exact.
-    fn most_labels(&self) -> usize {
-        (self.row.wildcard.len() + self.row.folds.len()).min(MOST_COUNTED) * MOST_LABELS
-    }
-
     /// `beyond`, with some slack for rounding.
     fn rounded_beyond(&self) -> f64 {
         self.beyond * (1.0 + ROUNDING)
     }
-
-    /// What a cover that begins with this label costs at least.
-    fn comes_to(&self, point: usize, label: &Label) -> f64 {
-        let items_left = real(self.row.max_items) - f64::from(label.items);
-        let wildcards_left = real(self.row.max_wildcards) - f64::from(label.wildcards);
-        label.cost + self.rest[point] - self.prices.item * items_left - self.prices.wildcard * wildcards_left
-    }
-
-    /// Keeps the labels that no other beats in every respect, `most` of them at the
-    /// most, and writes down the leaps by which they came.
-    fn settle(&self, point: usize, labels: &mut Vec<Label>, most: usize, trail: &mut Trail) {
-        if labels.iter().any(|label| label.arrived_by != NONE) {
-            unbeaten(labels);
-        }
-        if labels.len() > most {
-            let worth = |label: &Label| self.comes_to(point, label);
-            labels.select_nth_unstable_by(most, |a, b| worth(a).total_cmp(&worth(b)));
-            labels.truncate(most);
-        }
-        for label in labels {
-            if label.arrived_by != NONE {
-                let leap = number(trail.len());
-                trail.push((label.arrived_by, label.leaps));
-                (label.leaps, label.arrived_by) = (leap, NONE);
-            }
-        }
-    }
-}
-
-/// Removes every label for which another has no more items, no more wildcards and no
-/// higher cost.
-fn unbeaten(labels: &mut Vec<Label>) {
-    labels.sort_unstable_by(|a, b| {
-        (a.wildcards, a.items).cmp(&(b.wildcards, b.items)).then(a.cost.total_cmp(&b.cost))
-    });
-    // For what was kept so far: items ascending, cost descending.
-    let mut stairs: Vec<(u32, f64)> = Vec::new();
-    labels.retain(|label| {
-        let above = stairs.partition_point(|&(items, _)| items <= label.items);
-        if above > 0 && stairs[above - 1].1 <= label.cost {
-            return false;
-        }
-        let beaten = stairs[above..].iter().take_while(|&&(_, cost)| cost >= label.cost).count();
-        let same = usize::from(above > 0 && stairs[above - 1].0 == label.items);
-        stairs.splice(above - same..above + beaten, [(label.items, label.cost)]);
-        true
-    });
-}
-
-/// A line that touches a function at one place.
-#[derive(Clone, Copy, Debug)]
-struct Touching {
-    value: f64,
-    slope: f64,
-}
-
-/// Where a concave, piecewise linear function of a price is highest, as nearly as a
-/// few looks tell. Each look is where the lines that touch on either side of the top
-/// meet, which is the top itself as soon as both belong to it.
-fn maximise(start: f64, mut at: impl FnMut(f64) -> Touching) -> f64 {
-    const LOOKS: usize = 12;
-    const STRETCHES: usize = 40;
-    let mut low = (0.0, at(0.0));
-    if low.1.slope <= 0.0 {
-        return 0.0;
-    }
-    let mut high = (start, at(start));
-    for _ in 0..STRETCHES {
-        if high.1.slope <= 0.0 {
-            break;
-        }
-        low = high;
-        high = (high.0 * 8.0, at(high.0 * 8.0));
-    }
-    for _ in 0..LOOKS {
-        let ((low_price, below), (high_price, above)) = (low, high);
-        let rise = above.value - below.value + below.slope * low_price - above.slope * high_price;
-        let price = rise / (below.slope - above.slope);
-        let meeting = below.value + below.slope * (price - low_price);
-        if !(low_price < price && price < high_price) {
-            break;
-        }
-        let touching = at(price);
-        if touching.value >= meeting - meeting.abs() * ROUNDING {
-            return price;
-        }
-        if touching.slope > 0.0 {
-            low = (price, touching);
-        } else {
-            high = (price, touching);
-        }
-    }
-    if low.1.value > high.1.value { low.0 } else { high.0 }
 }
 
 /// Leaves, folds and leaps are counted in 32 bits: there is no memory for more.

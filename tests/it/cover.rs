@@ -121,28 +121,43 @@ fn obeys_the_laws(items: &[Item], budget: Budget) -> Result<(), String> {
     let paths = given.iter().filter(|item| item.kind() != Kind::Tag).count();
     law(total == paths + tags.len(), &|| format!("{total} of {paths} and {} covered", tags.len()))?;
     let exact = cover.at_least.total_cmp(&cover.cost).is_eq();
-    law(exact, &|| format!("{} may not be best: at least {}", cover.cost, cover.at_least))
+    let promised = paths <= 20_000 && budget.items * budget.wildcards <= 150 * 15;
+    let near = cover.at_least <= cover.cost && cover.cost <= cover.at_least * 1.01;
+    law(exact || (near && !promised), &|| {
+        format!("{} may not be best: at least {}", cover.cost, cover.at_least)
+    })
 }
 
-/// How many names the directories below `stem` lack that others called the same have.
+/// How many paths the directories below `stem` lack that others with the same last two
+/// names have.
 fn lacking(leaves: &[&Item], stem: &str) -> usize {
-    let mut names: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut paths_in: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
     for leaf in leaves {
         let path = leaf.stem();
         let ends: Vec<usize> = path.match_indices('/').map(|(slash, _)| slash + 1).collect();
         for (index, end) in ends.iter().enumerate() {
             let name = &path[*end..ends.get(index + 1).copied().unwrap_or(path.len())];
-            names.entry(&path[..*end]).or_default().extend((!name.is_empty()).then_some(name));
+            let names = paths_in.entry(&path[..*end]).or_default();
+            if !name.is_empty() {
+                *names.entry(name).or_default() += 1;
+            }
         }
     }
-    let called =
-        |directory: &str| directory.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
-    let lacks = |(directory, own): (&&str, &BTreeSet<&str>)| {
-        let same = names.iter().filter(|(other, _)| called(other) == called(directory));
-        let all: BTreeSet<&&str> = same.flat_map(|(_, names)| names).collect();
-        all.len() - own.len()
+    let called = |directory: &str| {
+        let names: Vec<&str> = directory.trim_end_matches('/').split('/').collect();
+        names[names.len().saturating_sub(2)..].join("/")
     };
-    names.iter().filter(|(directory, _)| directory.starts_with(stem)).map(lacks).sum()
+    let lacks = |(directory, own): (&&str, &BTreeMap<&str, usize>)| {
+        let mut all: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, names) in paths_in.iter().filter(|(other, _)| called(other) == called(directory)) {
+            for (name, paths) in names {
+                let most = all.entry(name).or_default();
+                *most = (*most).max(*paths);
+            }
+        }
+        all.iter().filter(|(name, _)| !own.contains_key(**name)).map(|(_, paths)| paths).sum::<usize>()
+    };
+    paths_in.iter().filter(|(directory, _)| directory.starts_with(stem)).map(lacks).sum()
 }
 
 /// What the best cover of these costs, found by trying every set of wildcards; none
@@ -256,8 +271,8 @@ fn shapes() -> Vec<(&'static str, Vec<String>)> {
         ("all different first bytes", (' '..='~').map(|c| format!("{c}x")).collect()),
         ("one long common beginning", numbers(1_000).map(|n| format!("{}{n}", "x".repeat(1_000))).collect()),
         ("different within an escape", ('\u{400}'..'\u{600}').map(|c| format!("k{c}")).collect()),
-        ("a full binary tree", numbers(10_000).map(binary).collect()),
-        ("a full binary tree of directories", numbers(2_000).map(|n| binary(n).replace('a', "a/")).collect()),
+        ("a full binary tree", numbers(3_000).map(binary).collect()),
+        ("a full binary tree of directories", numbers(1_000).map(|n| binary(n).replace('a', "a/")).collect()),
         ("forced wildcards", numbers(3_000).map(|n| format!("{:03}/{n}~", n % 100)).collect()),
     ]
 }

@@ -1,0 +1,206 @@
+//! The walk with labels through what is left of a row.
+
+use super::{Found, MOST_COUNTED, NONE, Search, Shrunk, number, prices::Prices, real};
+
+/// At which multiples of the best prices labels are judged: those of items, and those
+/// of wildcards.
+const ITEM_PRICES: [f64; 9] = [0.25, 0.5, 0.7, 0.85, 1.0, 1.2, 1.4, 2.0, 4.0];
+const WILDCARD_PRICES: [f64; 5] = [0.25, 0.5, 1.0, 2.0, 4.0];
+
+/// A way to reach a point.
+#[derive(Clone, Copy, Debug)]
+struct Label {
+    cost: f64,
+    items: u32,
+    wildcards: u32,
+    /// The leaps so far: the index of the last in the trail.
+    leaps: u32,
+    /// The leap by which it has just arrived, if it has.
+    arrived_by: u32,
+}
+
+/// Leaps made: the fold, and the index of the leap before.
+type Trail = Vec<(u32, u32)>;
+
+/// What the rest of a shrunk row costs at least from each of its points, at several
+/// prices.
+struct Outlook {
+    /// The best ones first.
+    prices: Vec<Prices>,
+    /// For each point, what its rest costs at each of the prices.
+    rest: Vec<f64>,
+}
+
+impl Outlook {
+    fn new(search: &Search<'_>, shrunk: &Shrunk) -> Self {
+        let best = search.prices;
+        let mut prices = vec![best];
+        // Of more points it would take too much memory.
+        if shrunk.points.len() <= MOST_COUNTED {
+            let at = |item, wildcard| Prices { item: best.item * item, wildcard: best.wildcard * wildcard };
+            prices.extend(
+                ITEM_PRICES.iter().flat_map(|item| WILDCARD_PRICES.map(|wildcard| at(item, wildcard))),
+            );
+        }
+        let many = prices.len();
+        let mut rest = vec![f64::INFINITY; shrunk.points.len() * many];
+        let mut leaps = shrunk.leaps.iter().rev().peekable();
+        for point in (0..shrunk.points.len()).rev() {
+            let (here, later) = rest[point * many..].split_at_mut(many);
+            match shrunk.steps.get(point) {
+                None => here.fill(0.0),
+                Some(None) => {}
+                Some(Some((items, wildcards))) => {
+                    for ((here, next), prices) in here.iter_mut().zip(&*later).zip(&prices) {
+                        *here =
+                            next + f64::from(*items) * prices.item + f64::from(*wildcards) * prices.wildcard;
+                    }
+                }
+            }
+            while let Some((run, index)) = leaps.next_if(|(run, _)| run.start == point) {
+                let cost = search.row.folds[*index].cost;
+                let there = &later[(run.end - point - 1) * many..];
+                for ((here, there), prices) in here.iter_mut().zip(there).zip(&prices) {
+                    *here = here.min(cost + prices.of(true) + there);
+                }
+            }
+        }
+        Self { prices, rest }
+    }
+
+    /// What a cover costs at least that goes on from this point with so many items and
+    /// wildcards left, at each of the prices, the best ones first.
+    fn from(&self, point: usize, items: f64, wildcards: f64) -> impl Iterator<Item = f64> {
+        let rest = &self.rest[point * self.prices.len()..];
+        rest.iter()
+            .zip(&self.prices)
+            .map(move |(rest, price)| rest - price.item * items - price.wildcard * wildcards)
+    }
+}
+
+/// A walk through what is left of a row.
+pub(super) struct Walk<'a> {
+    search: &'a Search<'a>,
+    shrunk: &'a Shrunk,
+    outlook: Outlook,
+    trail: Trail,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(search: &'a Search<'a>, shrunk: &'a Shrunk) -> Self {
+        Self { search, shrunk, outlook: Outlook::new(search, shrunk), trail: Vec::new() }
+    }
+
+    /// The best cover that can be had with at most `most` labels at a point. Nothing
+    /// where that leads nowhere; an error where it makes more labels than `limit`.
+    pub(super) fn run(mut self, most: usize, limit: usize) -> Result<Option<Found>, TooMany> {
+        let Shrunk { steps, leaps, .. } = self.shrunk;
+        let mut made = 0;
+        let mut arriving: Vec<Vec<Label>> = vec![Vec::new(); steps.len() + 1];
+        arriving[0].push(Label { cost: 0.0, items: 0, wildcards: 0, leaps: NONE, arrived_by: NONE });
+        let mut leaps = leaps.iter().peekable();
+        for (point, step) in steps.iter().enumerate() {
+            let mut labels = std::mem::take(&mut arriving[point]);
+            self.settle(point, &mut labels, most);
+            while let Some((run, index)) = leaps.next_if(|(run, _)| run.start == point) {
+                made += labels.len();
+                let cost = self.search.row.folds[*index].cost;
+                arriving[run.end].extend(labels.iter().filter_map(|label| {
+                    let label = Label {
+                        cost: label.cost + cost,
+                        items: label.items + 1,
+                        wildcards: label.wildcards + 1,
+                        arrived_by: number(*index),
+                        ..*label
+                    };
+                    self.is_promising(run.end, &label).then_some(label)
+                }));
+            }
+            made += labels.len();
+            if made > limit {
+                return Err(TooMany);
+            }
+            let Some((items, wildcards)) = *step else { continue };
+            for label in &mut labels {
+                label.items += items;
+                label.wildcards += wildcards;
+            }
+            labels.retain(|label| self.is_promising(point + 1, label));
+            arriving[point + 1].append(&mut labels);
+        }
+        let mut labels = arriving.pop().unwrap_or_default();
+        self.settle(steps.len(), &mut labels, usize::MAX);
+        Ok(labels.into_iter().min_by(|a, b| a.cost.total_cmp(&b.cost)).map(|best| self.found(&best)))
+    }
+
+    /// The cover that a label at the end stands for.
+    fn found(&self, label: &Label) -> Found {
+        let leap = |index: u32| self.trail.get(index as usize);
+        let leaps = std::iter::successors(leap(label.leaps), |(_, before)| leap(*before));
+        let mut folds: Vec<usize> = leaps.map(|(fold, _)| *fold as usize).collect();
+        folds.reverse();
+        Found { folds, cost: label.cost, at_least: 0.0 }
+    }
+
+    /// Whether a label may still come to a cover within budget that costs no more
+    /// than what is looked for.
+    fn is_promising(&self, point: usize, label: &Label) -> bool {
+        let Search { row, least_items, least_wildcards, .. } = self.search;
+        let leaf = self.shrunk.points[point];
+        label.items as usize + least_items[leaf] <= row.max_items
+            && label.wildcards as usize + least_wildcards[leaf] <= row.max_wildcards
+            && self.comes_to(point, label).all(|cost| cost <= self.search.rounded_beyond())
+    }
+
+    /// What a cover that begins with this label costs at least, at several prices, the
+    /// best ones first.
+    fn comes_to(&self, point: usize, label: &Label) -> impl Iterator<Item = f64> {
+        let items = real(self.search.row.max_items) - f64::from(label.items);
+        let wildcards = real(self.search.row.max_wildcards) - f64::from(label.wildcards);
+        let cost = label.cost;
+        self.outlook.from(point, items, wildcards).map(move |rest| cost + rest)
+    }
+
+    /// Keeps the labels that no other beats in every respect, `most` of them at the
+    /// most, and writes down the leaps by which they came.
+    fn settle(&mut self, point: usize, labels: &mut Vec<Label>, most: usize) {
+        if labels.iter().any(|label| label.arrived_by != NONE) {
+            unbeaten(labels);
+        }
+        if labels.len() > most {
+            let worth = |label: &Label| self.comes_to(point, label).next().unwrap_or(label.cost);
+            labels.select_nth_unstable_by(most, |a, b| worth(a).total_cmp(&worth(b)));
+            labels.truncate(most);
+        }
+        for label in labels {
+            if label.arrived_by != NONE {
+                let leap = number(self.trail.len());
+                self.trail.push((label.arrived_by, label.leaps));
+                (label.leaps, label.arrived_by) = (leap, NONE);
+            }
+        }
+    }
+}
+
+/// More labels than may be made.
+pub(super) struct TooMany;
+
+/// Removes every label for which another has no more items, no more wildcards and no
+/// higher cost.
+fn unbeaten(labels: &mut Vec<Label>) {
+    labels.sort_unstable_by(|a, b| {
+        (a.wildcards, a.items).cmp(&(b.wildcards, b.items)).then(a.cost.total_cmp(&b.cost))
+    });
+    // For what was kept so far: items ascending, cost descending.
+    let mut stairs: Vec<(u32, f64)> = Vec::new();
+    labels.retain(|label| {
+        let above = stairs.partition_point(|&(items, _)| items <= label.items);
+        if above > 0 && stairs[above - 1].1 <= label.cost {
+            return false;
+        }
+        let beaten = stairs[above..].iter().take_while(|&&(_, cost)| cost >= label.cost).count();
+        let same = usize::from(above > 0 && stairs[above - 1].0 == label.items);
+        stairs.splice(above - same..above + beaten, [(label.items, label.cost)]);
+        true
+    });
+}
