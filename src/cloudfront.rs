@@ -3,6 +3,8 @@
 //! An [`struct@Error`] answers questions about what happened, so that nobody else has to
 //! know codes and statuses.
 
+mod distributions;
+
 use std::time::Duration;
 
 use aws_sdk_cloudfront::{
@@ -113,21 +115,17 @@ impl Client {
             .caller_reference(caller_reference)
             .build()
             .map_err(|error| Error::new(Kind::Other, chain(&error)))?;
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .operation_attempt_timeout((limit / ATTEMPTS).max(LEAST_ATTEMPT).min(limit))
-            .operation_timeout(limit);
         let answer = self
             .sdk
             .create_invalidation()
             .distribution_id(distribution)
             .invalidation_batch(batch)
             .customize()
-            .config_override(aws_sdk_cloudfront::config::Builder::new().timeout_config(timeouts.build()))
+            .config_override(overrides(limit))
             .send()
             .await?;
         let created = answer.invalidation.map(Invalidation::from);
-        created.filter(|created| !created.id.is_empty()).ok_or_else(Error::no_answer)
+        created.filter(|created| !created.id.is_empty()).ok_or_else(|| Error::no_answer("invalidation"))
     }
 
     /// The invalidation with this id.
@@ -139,7 +137,7 @@ impl Client {
     /// As [`Client::create_invalidation`].
     pub async fn invalidation(&self, distribution: &str, id: &str) -> Result<Invalidation, Error> {
         let answer = self.sdk.get_invalidation().distribution_id(distribution).id(id).send().await?;
-        answer.invalidation.map(Invalidation::from).ok_or_else(Error::no_answer)
+        answer.invalidation.map(Invalidation::from).ok_or_else(|| Error::no_answer("invalidation"))
     }
 
     /// The ids of all invalidations of a distribution, newest first, every page.
@@ -158,6 +156,15 @@ impl Client {
         }
         Ok(ids)
     }
+}
+
+/// A call that ends within `limit`, with time for each of its attempts.
+fn overrides(limit: Duration) -> aws_sdk_cloudfront::config::Builder {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout((limit / ATTEMPTS).max(LEAST_ATTEMPT).min(limit))
+        .operation_timeout(limit);
+    aws_sdk_cloudfront::config::Builder::new().timeout_config(timeouts.build())
 }
 
 /// The SDK's standard retries.
@@ -208,8 +215,26 @@ impl Error {
         Self { kind, text }
     }
 
-    fn no_answer() -> Self {
-        Self::new(Kind::Unreachable, "CloudFront's answer names no invalidation".to_owned())
+    fn no_answer(missing: &str) -> Self {
+        Self::new(Kind::Unreachable, format!("CloudFront's answer has no {missing}"))
+    }
+
+    /// Several answers took too long together.
+    pub(crate) fn too_late() -> Self {
+        Self::new(Kind::Unreachable, "CloudFront's answers took too long".to_owned())
+    }
+
+    /// There is no such distribution: what was looked for, and what there is.
+    pub(crate) const fn no_such_distribution(text: String) -> Self {
+        Self::new(Kind::NoSuchDistribution, text)
+    }
+
+    /// CloudFront would have to be asked, and may not be.
+    pub(crate) fn not_asked() -> Self {
+        Self::new(
+            Kind::Other,
+            "distributions would have to be looked up, and CloudFront is not asked".to_owned(),
+        )
     }
 
     /// The reference was used before. Since a reference stands for one distribution
@@ -286,10 +311,11 @@ where
             (None, Some(status)) => Kind::of("", "", status),
             (_, None) => match &error {
                 SdkError::TimeoutError(_) | SdkError::ResponseError(_) => Kind::Unreachable,
-                SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
-                    Kind::Unreachable
+                // Connections cut are of no kind, and so are credentials that are not found.
+                SdkError::DispatchFailure(failure) if !failure.is_user() => {
+                    if chain(&error).contains("credentials") { Kind::Other } else { Kind::Unreachable }
                 }
-                // No credentials, settings that contradict each other.
+                // Settings that contradict each other.
                 _ => Kind::Other,
             },
         };

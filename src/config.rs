@@ -3,18 +3,20 @@
 //! Where the strings come from is not known here: the function hands over its
 //! environment, the command line its own with a default or two, a test a list.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use http::Uri;
 
 use crate::{
     cover::Budget,
+    discover::{Search, Target},
     plan::Policy,
-    site::{DistributionId, Forms, OriginPath, Site, Watch},
+    site::{Forms, OriginPath, Watch},
 };
 
-/// The ids of the distributions, with commas between.
+/// The distributions, with commas between. Empty: those that have the bucket of an event
+/// as an origin.
 pub const DISTRIBUTIONS: &str = "INVALIDATOR_DISTRIBUTIONS";
 const BUCKETS: &str = "INVALIDATOR_BUCKETS";
 const ORIGIN_PATH: &str = "INVALIDATOR_ORIGIN_PATH";
@@ -26,10 +28,12 @@ const CLEAN_URLS: &str = "INVALIDATOR_CLEAN_URLS";
 const QUERY_STRINGS: &str = "INVALIDATOR_QUERY_STRINGS";
 const MAX_PATHS: &str = "INVALIDATOR_MAX_PATHS";
 const MAX_WILDCARDS: &str = "INVALIDATOR_MAX_WILDCARDS";
+const SITES_TTL: &str = "INVALIDATOR_SITES_TTL";
+const BUCKET_ALIASES: &str = "INVALIDATOR_BUCKET_ALIASES";
 const DRY_RUN: &str = "INVALIDATOR_DRY_RUN";
 
 /// Every variable of its own that the function knows.
-pub const VARIABLES: [&str; 12] = [
+pub const VARIABLES: [&str; 14] = [
     DISTRIBUTIONS,
     BUCKETS,
     ORIGIN_PATH,
@@ -41,6 +45,8 @@ pub const VARIABLES: [&str; 12] = [
     QUERY_STRINGS,
     MAX_PATHS,
     MAX_WILDCARDS,
+    SITES_TTL,
+    BUCKET_ALIASES,
     DRY_RUN,
 ];
 
@@ -62,11 +68,19 @@ pub const MOST_PATHS: usize = 3_000;
 /// <https://docs.aws.amazon.com/general/latest/gr/cf_region.html>
 pub const DEFAULT_MAX_WILDCARDS: usize = 15;
 
+/// The default of `INVALIDATOR_SITES_TTL`: five minutes.
+pub const DEFAULT_SITES_TTL: Duration = Duration::from_mins(5);
+
+/// The most that it may be: a day.
+const MOST_SITES_TTL: usize = 86_400;
+
 /// What the `INVALIDATOR_*` variables say.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What becomes of changes.
     pub policy: Policy,
+    /// Which distributions it is for.
+    pub search: Search,
     /// Whether to stop once the plan is made.
     pub dry_run: bool,
 }
@@ -136,8 +150,9 @@ impl Config {
         reader.finish((config, attempts))
     }
 
-    /// Reads what the function needs: these variables and, unless it is a dry run,
-    /// those that Lambda sets for the AWS SDKs.
+    /// Reads what the function needs: these variables and, unless it is a dry run in
+    /// which CloudFront need not be asked for distributions either, those that Lambda
+    /// sets for the AWS SDKs.
     ///
     /// # Errors
     ///
@@ -147,7 +162,7 @@ impl Config {
     ) -> Result<(Self, Option<Aws>), Problems> {
         let mut reader = Reader::new(variables);
         let config = reader.config();
-        let aws = (!config.dry_run).then(|| reader.aws());
+        let aws = (!config.dry_run || config.search.asks()).then(|| reader.aws());
         reader.finish((config, aws))
     }
 }
@@ -179,13 +194,13 @@ impl Reader {
             }
         }
         let problems = self.problems.len();
-        let distributions = self.list::<DistributionId>(DISTRIBUTIONS);
-        if distributions.is_empty() && self.problems.len() == problems {
+        let distributions = self.list::<Target>(DISTRIBUTIONS);
+        let origin_path = self.value::<OriginPath>(ORIGIN_PATH);
+        if distributions.is_empty() && origin_path.is_some() && self.problems.len() == problems {
             self.problems.push(format!(
-                "{DISTRIBUTIONS} is not set: give the id of the distribution, or several with commas between"
+                "{ORIGIN_PATH} is set and {DISTRIBUTIONS} is not: then the distributions' own origin paths count"
             ));
         }
-        let origin_path = self.value::<OriginPath>(ORIGIN_PATH).unwrap_or_default();
         let index_document = self.variables.get(INDEX_DOCUMENT);
         let index_document = index_document.map_or("index.html", |name| name.trim()).to_owned();
         if index_document.contains('/') {
@@ -196,7 +211,7 @@ impl Reader {
             index_document,
             bare_directories: self.flag(BARE_DIRECTORIES),
             clean_urls: self.flag(CLEAN_URLS),
-            query_strings: self.flag(QUERY_STRINGS),
+            query_strings: self.choice(QUERY_STRINGS),
         };
         let items = self.number(MAX_PATHS, MOST_PATHS).unwrap_or(DEFAULT_MAX_PATHS);
         let wildcards = self.number(MAX_WILDCARDS, MOST_PATHS).unwrap_or(DEFAULT_MAX_WILDCARDS);
@@ -206,13 +221,19 @@ impl Reader {
             include: (!include.is_empty()).then_some(include),
             exclude: self.globs(EXCLUDE),
         };
-        let site =
-            |distribution| Site { distribution, origin_path: origin_path.clone(), forms: forms.clone() };
+        let ttl = self.number(SITES_TTL, MOST_SITES_TTL).and_then(|seconds| u64::try_from(seconds).ok());
         Config {
-            policy: Policy {
-                watch,
-                sites: distributions.into_iter().map(site).collect(),
-                budget: Budget { items, wildcards },
+            policy: Policy { watch, budget: Budget { items, wildcards } },
+            search: Search {
+                distributions,
+                origin_path: origin_path.unwrap_or_default(),
+                forms,
+                aliases: self
+                    .list::<Alias>(BUCKET_ALIASES)
+                    .into_iter()
+                    .map(|alias| (alias.0, alias.1))
+                    .collect(),
+                ttl: ttl.map_or(DEFAULT_SITES_TTL, Duration::from_secs),
             },
             dry_run: self.flag(DRY_RUN),
         }
@@ -270,12 +291,18 @@ impl Reader {
     }
 
     fn flag(&mut self, name: &str) -> bool {
-        match self.get(name).map(str::to_ascii_lowercase).as_deref() {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(other) => {
-                self.problems.push(format!("{name}={other:?} is neither \"true\" nor \"false\""));
-                false
+        self.choice(name).unwrap_or_default()
+    }
+
+    /// True, false, or left open.
+    fn choice(&mut self, name: &str) -> Option<bool> {
+        match self.get(name)?.to_ascii_lowercase().as_str() {
+            "false" => Some(false),
+            "true" => Some(true),
+            other => {
+                let problem = format!("{name}={other:?} is neither \"true\" nor \"false\"");
+                self.problems.push(problem);
+                None
             }
         }
     }
@@ -365,6 +392,22 @@ fn is_url(text: &str) -> bool {
         let known = url.scheme_str().is_some_and(|scheme| matches!(scheme, "http" | "https"));
         known && url.host().is_some_and(|host| !host.is_empty())
     })
+}
+
+/// A name that an origin may have instead of the bucket's, and the bucket.
+#[derive(PartialEq)]
+struct Alias(String, String);
+
+impl FromStr for Alias {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (alias, bucket) = text.split_once('=').filter(|(alias, _)| !alias.trim().is_empty()).ok_or_else(|| {
+            format!("{text:?} is no alias of a bucket: one looks like my-access-point-abc123-s3alias=my-bucket")
+        })?;
+        let bucket: BucketName = bucket.trim().parse()?;
+        Ok(Self(alias.trim().to_ascii_lowercase(), bucket.0))
+    }
 }
 
 /// The name of a bucket: by today's rules, or those that `us-east-1` had until 2018.

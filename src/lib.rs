@@ -6,15 +6,17 @@
 //!                        serves it as          budget allows      per distribution
 //! ```
 //!
-//! [`run`] is the line. Everything but `submit` is a pure function, so a dry run is
-//! the same line stopped after the plan. The function (`src/main.rs`), the command
-//! line (`src/bin/cfadmin`) and the tests all enter at the left, with bytes.
+//! [`Invalidator::run`] is the line. Everything but `discover` and `submit`, which ask
+//! CloudFront, is a pure function, so a dry run is the same line stopped after the plan.
+//! The function (`src/main.rs`), the command line (`src/bin/cfadmin`) and the tests all
+//! enter at the left, with bytes.
 //!
 //! In reading order:
 //!
 //! - [`event`] reads what AWS sends, in whatever envelope
 //! - [`path`] says what CloudFront calls an object
 //! - [`site`] says which paths of a distribution an object is served under
+//! - [`discover`] finds the distributions that serve a bucket
 //! - [`cover`] finds few items that cover many
 //! - [`plan`] says what is to be sent, and who waits for it
 //! - [`cloudfront`] is the API
@@ -26,6 +28,7 @@
 pub mod cloudfront;
 pub mod config;
 pub mod cover;
+pub mod discover;
 pub mod event;
 #[cfg(feature = "local")]
 pub mod local;
@@ -35,27 +38,51 @@ pub mod report;
 pub mod site;
 pub mod submit;
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
-use crate::{cloudfront::Client, plan::Policy, report::Report};
+use crate::{cloudfront::Client, config::Config, discover::Finder, plan::Policy, report::Report};
 
-/// The whole line: reads the event, plans, and sends what is planned by `deadline`.
-///
-/// `invocation` is an id that stays the same when the event is delivered again
-/// because it failed. Without a client nothing is sent, and the report tells of the
-/// plan alone.
-pub async fn run(
-    event: &[u8],
-    invocation: &str,
-    policy: &Policy,
-    client: Option<&Client>,
-    deadline: Instant,
-) -> Report {
-    let batch = event::read(event, invocation);
-    let plan = plan::plan(&batch, policy);
-    let outcome = match client {
-        Some(client) => Some(submit::submit(client, &plan, deadline).await),
-        None => None,
-    };
-    Report { batch, plan, outcome }
+/// The whole line, with what it remembers from one event to the next.
+#[derive(Debug)]
+pub struct Invalidator {
+    policy: Policy,
+    finder: Finder,
+    client: Option<Client>,
+    dry_run: bool,
+}
+
+impl Invalidator {
+    /// One that does what the configuration says. Without a client nothing is sent and
+    /// nobody asked.
+    #[must_use]
+    pub fn new(config: Config, client: Option<Client>) -> Self {
+        let Config { policy, search, dry_run } = config;
+        Self { policy, finder: Finder::new(search), client, dry_run }
+    }
+
+    /// Reads the event, plans, and, unless it is a dry run, sends what is planned by
+    /// `deadline`.
+    ///
+    /// `invocation` is an id that stays the same when the event is delivered again
+    /// because it failed.
+    pub async fn run(&self, event: &[u8], invocation: &str, deadline: Instant) -> Report {
+        let batch = event::read(event, invocation);
+        let client = self.client.as_ref();
+        // To find the sites may take half of the time.
+        let now = Instant::now();
+        let halfway = now + deadline.saturating_duration_since(now) / 2;
+        let found = self.finder.find(&batch, &self.policy.watch, client, halfway, SystemTime::now()).await;
+        let plan = plan::plan(&batch, &self.policy, &found.sites);
+        let outcome = match client.filter(|_| !self.dry_run) {
+            Some(client) => Some(submit::submit(client, &plan, deadline).await),
+            None => None,
+        };
+        Report { batch, found, plan, outcome }
+    }
+
+    /// What it does with changes.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
 }

@@ -1,7 +1,9 @@
 //! A CloudFront on loopback that speaks the real REST-XML protocol, as far as
 //! invalidations go, and is as strict: for trying things out and for tests.
 //!
-//! CreateInvalidation, GetInvalidation and ListInvalidations; the rules for paths
+//! CreateInvalidation, GetInvalidation and ListInvalidations; ListDistributions,
+//! GetDistribution, GetDistributionConfig and GetCachePolicy from what the AWS command
+//! line prints ([`Account`]); the rules for paths
 //! and tags, where one bad item sinks the whole request without being named;
 //! idempotent caller references; quotas on what is in progress; completion after a
 //! while; and faults on demand. What AWS does not document follows what was seen in
@@ -9,6 +11,7 @@
 //!
 //! <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>
 
+mod account;
 mod rules;
 mod store;
 mod wire;
@@ -35,7 +38,10 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-pub use self::store::Recorded;
+pub use self::{
+    account::{Account, NotAnAccount},
+    store::Recorded,
+};
 use self::{store::Store, wire::Refusal};
 
 /// How large a request may be: 3,000 paths of 4,000 characters, and a little.
@@ -44,8 +50,11 @@ const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// What the account looks like and how it behaves.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The distributions that there are.
+    /// Distributions of which only the id is known: they take invalidations, and are
+    /// not listed.
     pub distributions: Vec<String>,
+    /// The others, and their cache policies.
+    pub account: Account,
     /// How long an invalidation is in progress.
     pub completes_after: Duration,
     /// How many exact paths and tags may be in progress in one distribution.
@@ -60,6 +69,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             distributions: vec!["E1EXAMPLE".to_owned()],
+            account: Account::default(),
             completes_after: Duration::from_secs(5),
             paths_in_progress: 3_000,
             wildcards_in_progress: 15,
@@ -67,7 +77,7 @@ impl Default for Options {
     }
 }
 
-/// What goes wrong with a CreateInvalidation.
+/// What goes wrong with a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// An error is answered and nothing created.
@@ -126,6 +136,24 @@ impl Local {
     /// this distribution or, without one, of any.
     pub fn inject(&self, distribution: Option<&str>, fault: Fault) {
         lock(&self.store).faults.push((distribution.map(str::to_owned), fault));
+    }
+
+    /// Lets `fault` happen to a call of `operation`, which is ListDistributions,
+    /// GetDistribution, GetDistributionConfig or GetCachePolicy: the next one after as
+    /// many as `after`.
+    pub fn inject_read(&self, operation: &'static str, after: usize, fault: Fault) {
+        lock(&self.store).read_faults.push((operation, after, fault));
+    }
+
+    /// Every call that only reads distributions and cache policies, oldest first.
+    #[must_use]
+    pub fn reads(&self) -> Vec<&'static str> {
+        lock(&self.store).reads.clone()
+    }
+
+    /// Another account from now on.
+    pub fn change(&self, account: Account) {
+        lock(&self.store).options.account = account;
     }
 
     /// Every invalidation that was created, oldest first.
@@ -193,6 +221,18 @@ async fn answer(
         (&Method::GET, ["2020-05-31", "distribution", distribution, "invalidation", id]) => {
             lock(&store).get(distribution, id).map(|found| (200, None, wire::invalidation(&found)))
         }
+        (&Method::GET, ["2020-05-31", "distribution"]) => {
+            read(&store, "ListDistributions", |store| Ok(store.distributions(query))).await?
+        }
+        (&Method::GET, ["2020-05-31", "distribution", id]) => {
+            read(&store, "GetDistribution", |store| store.distribution(id)).await?
+        }
+        (&Method::GET, ["2020-05-31", "distribution", id, "config"]) => {
+            read(&store, "GetDistributionConfig", |store| store.options.account.config(id)).await?
+        }
+        (&Method::GET, ["2020-05-31", "cache-policy", id]) => {
+            read(&store, "GetCachePolicy", |store| store.options.account.policy(id)).await?
+        }
         _ => Err(Refusal::new(404, "UnknownOperationException", "No such operation here")),
     };
     let (status, location, body) = reply.unwrap_or_else(|refusal| (refusal.status, None, refusal.body()));
@@ -208,6 +248,21 @@ async fn answer(
 
 /// Status, location and body of an answer.
 type Reply = Result<(u16, Option<String>, String), Refusal>;
+
+/// Answers a call that changes nothing, unless a fault is to happen to it.
+async fn read(
+    store: &Mutex<Store>,
+    operation: &'static str,
+    answer: impl FnOnce(&Store) -> Result<String, Refusal>,
+) -> Result<Reply, Closed> {
+    let fault = lock(store).next_read_fault(operation);
+    match fault {
+        Some(Fault::Hang) => match std::future::pending::<Infallible>().await {},
+        Some(Fault::Close | Fault::LoseAnswer) => Err(Closed),
+        Some(Fault::Refuse { status, code, message }) => Ok(Err(Refusal::new(status, &code, &message))),
+        None => Ok(answer(&lock(store)).map(|body| (200, None, body))),
+    }
+}
 
 async fn create(store: &Mutex<Store>, distribution: &str, body: &[u8]) -> Result<Reply, Closed> {
     let fault = lock(store).next_fault(distribution);

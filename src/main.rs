@@ -11,11 +11,10 @@ use std::{
 };
 
 use cloudfront_invalidator::{
+    Invalidator,
     cloudfront::Client,
     config::Config,
-    plan::Policy,
     report::{Failure, Log},
-    run,
 };
 use lambda_runtime::{
     Context, Diagnostic, LambdaEvent, LambdaInvocation, Runtime, service_fn, tower::util::MapRequestLayer,
@@ -37,11 +36,8 @@ async fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
             return Ok(ExitCode::FAILURE);
         }
     };
-    let function = Arc::new(Function {
-        policy: config.policy,
-        client: aws.as_ref().map(Client::new),
-        log: Mutex::default(),
-    });
+    let invalidator = Invalidator::new(config, aws.as_ref().map(Client::new));
+    let function = Arc::new(Function { invalidator, log: Mutex::default() });
 
     // The runtime would parse the event, and refuse what it cannot parse, before the
     // function sees it. So it is given "null", and the function the bytes.
@@ -62,9 +58,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
 
 /// What lasts from one invocation to the next.
 struct Function {
-    policy: Policy,
-    /// None in a dry run.
-    client: Option<Client>,
+    invalidator: Invalidator,
     log: Mutex<Log>,
 }
 
@@ -73,7 +67,7 @@ impl Function {
         let killed = SystemTime::UNIX_EPOCH + Duration::from_millis(context.deadline);
         let left = killed.duration_since(SystemTime::now()).unwrap_or_default();
         let deadline = Instant::now() + left.saturating_sub(MARGIN);
-        let report = run(event, &context.request_id, &self.policy, self.client.as_ref(), deadline).await;
+        let report = self.invalidator.run(event, &context.request_id, deadline).await;
         for line in lock(&self.log).lines(&report, &context.request_id) {
             println!("{line}");
         }

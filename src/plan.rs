@@ -1,7 +1,7 @@
 //! A [`Batch`] and the sites it concerns become a [`Plan`]: a value that says what
 //! is to be sent and who waits for it. Showing it is a dry run.
 
-use std::{collections::BTreeSet, fmt::Write};
+use std::{collections::BTreeMap, fmt::Write};
 
 use sha2::{Digest, Sha256};
 
@@ -9,17 +9,15 @@ use crate::{
     cover::{Budget, Covering, cover},
     event::{Batch, Change, Request},
     path::{Item, TypedError},
-    site::{DistributionId, Form, Ignored, NotADistribution, Site, Watch},
+    site::{DistributionId, Form, Ignored, NotADistribution, Sites, Watch},
 };
 
 /// What this deployment does with changes: everything that a plan depends on
-/// besides the batch.
+/// besides the batch and the sites.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// Which changes are looked at.
     pub watch: Watch,
-    /// The distributions, each once.
-    pub sites: Vec<Site>,
     /// How much one invalidation may hold.
     pub budget: Budget,
 }
@@ -33,6 +31,9 @@ pub struct Plan {
     pub ignored: Vec<(usize, Ignored)>,
     /// Requests that cannot be done: index of the message, and why.
     pub rejected: Vec<(usize, String)>,
+    /// Indices of the messages that nothing is planned for yet, since it is not known
+    /// which distributions they concern: sorted, each once.
+    pub waiting: Vec<usize>,
 }
 
 /// One call of CreateInvalidation.
@@ -108,26 +109,23 @@ impl Cause<'_> {
 ///
 /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>
 #[must_use]
-pub fn plan(batch: &Batch, policy: &Policy) -> Plan {
-    let demand = Demand::of(batch, policy);
-    let mut invalidations = Vec::new();
-    for distribution in demand.distributions(policy) {
-        let (mut items, mut causes) = (Vec::new(), Vec::new());
-        for wanted in demand.of_distribution(distribution, policy) {
-            causes.push(wanted.cause);
-            items.extend(wanted.items.into_iter().map(|(item, _)| item));
+pub fn plan(batch: &Batch, policy: &Policy, sites: &Sites) -> Plan {
+    let demand = Demand::of(batch, policy, sites);
+    let mut invalidations = Vec::with_capacity(demand.wanted.len());
+    for (distribution, wanted) in demand.wanted {
+        let (mut items, mut causes) = (Vec::new(), Vec::with_capacity(wanted.len()));
+        for Wanted { cause, items: asked } in wanted {
+            causes.push(cause);
+            items.extend(asked.into_iter().map(|(item, _)| item));
         }
-        if !items.is_empty() {
-            let items = cover(items, policy.budget).items;
-            let caller_reference = caller_reference(distribution, &items, &causes);
-            let mut messages: Vec<usize> = causes.iter().map(Cause::message).collect();
-            messages.sort_unstable();
-            messages.dedup();
-            let distribution = distribution.clone();
-            invalidations.push(Invalidation { distribution, items, caller_reference, messages });
-        }
+        let items = cover(items, policy.budget).items;
+        let caller_reference = caller_reference(&distribution, &items, &causes);
+        let mut messages: Vec<usize> = causes.iter().map(Cause::message).collect();
+        messages.sort_unstable();
+        messages.dedup();
+        invalidations.push(Invalidation { distribution, items, caller_reference, messages });
     }
-    Plan { invalidations, ignored: demand.ignored, rejected: demand.rejected }
+    Plan { invalidations, ignored: demand.ignored, rejected: demand.rejected, waiting: demand.waiting }
 }
 
 /// Why one item is in a plan.
@@ -147,16 +145,15 @@ pub struct Reason<'a> {
 
 /// Every reason for every item of `plan`, which was made from these.
 #[must_use]
-pub fn reasons<'a>(batch: &'a Batch, policy: &Policy, plan: &Plan) -> Vec<Reason<'a>> {
-    let demand = Demand::of(batch, policy);
+pub fn reasons<'a>(batch: &'a Batch, policy: &Policy, sites: &Sites, plan: &Plan) -> Vec<Reason<'a>> {
+    let mut demand = Demand::of(batch, policy, sites);
     let mut reasons = Vec::new();
     for (index, invalidation) in plan.invalidations.iter().enumerate() {
-        for wanted in demand.of_distribution(&invalidation.distribution, policy) {
-            for (item, form) in wanted.items {
+        for Wanted { cause, items } in demand.wanted.remove(&invalidation.distribution).unwrap_or_default() {
+            for (item, form) in items {
                 let covers =
                     |covering: &Covering| covering.item.covers(&item) || covering.item == Item::everything();
                 if let Some(covering) = invalidation.items.iter().position(covers) {
-                    let cause = wanted.cause;
                     reasons.push(Reason { invalidation: index, covering, cause, item, form });
                 }
             }
@@ -165,12 +162,14 @@ pub fn reasons<'a>(batch: &'a Batch, policy: &Policy, plan: &Plan) -> Vec<Reason
     reasons
 }
 
-/// A batch without what leads to nothing, before it is spread over distributions.
+/// What a batch asks of each distribution, and what leads to nothing.
+#[derive(Default)]
 struct Demand<'a> {
-    changes: Vec<&'a Change>,
-    orders: Vec<Order<'a>>,
+    /// In the order of the batch, changes first. Nobody wants nothing.
+    wanted: BTreeMap<DistributionId, Vec<Wanted<'a>>>,
     ignored: Vec<(usize, Ignored)>,
     rejected: Vec<(usize, String)>,
+    waiting: Vec<usize>,
 }
 
 /// What a cause asks of one distribution, each item with how it follows.
@@ -180,64 +179,67 @@ struct Wanted<'a> {
 }
 
 impl<'a> Demand<'a> {
-    fn of(batch: &'a Batch, policy: &Policy) -> Self {
-        let mut demand = Self {
-            changes: Vec::with_capacity(batch.changes.len()),
-            orders: Vec::with_capacity(batch.requests.len()),
-            ignored: Vec::new(),
-            rejected: Vec::new(),
-        };
+    fn of(batch: &'a Batch, policy: &Policy, sites: &Sites) -> Self {
+        let mut demand = Self::default();
         for (index, change) in batch.changes.iter().enumerate() {
-            match policy.ignores(change) {
-                Some(why) => demand.ignored.push((index, why)),
-                None => demand.changes.push(change),
+            if let Err(why) = demand.change(change, policy, sites) {
+                demand.ignored.push((index, why));
             }
         }
         for request in &batch.requests {
-            match Order::read(request) {
-                Ok(order) => demand.orders.push(order),
-                Err(why) => demand.rejected.push((request.message, why)),
+            if let Err(why) = demand.request(request, sites) {
+                demand.rejected.push((request.message, why));
             }
         }
+        demand.waiting.sort_unstable();
+        demand.waiting.dedup();
         demand
     }
 
-    /// Every distribution that may get an invalidation, sorted.
-    fn distributions<'s>(&'s self, policy: &'s Policy) -> BTreeSet<&'s DistributionId> {
-        let configured = policy.sites.iter().map(|site| &site.distribution);
-        configured.chain(self.orders.iter().filter_map(|order| order.distribution.as_ref())).collect()
+    fn change(&mut self, change: &'a Change, policy: &Policy, sites: &Sites) -> Result<(), Ignored> {
+        policy.watch.ignores(change).map_or(Ok(()), Err)?;
+        if sites.unresolved || sites.doubtful.contains(&change.bucket) {
+            self.waiting.push(change.message);
+            return Ok(());
+        }
+        let mut served = Err(Ignored::Unserved);
+        for site in &sites.list {
+            match site.paths(&change.bucket, change.key.as_bytes()) {
+                Ok(items) => {
+                    self.want(&site.distribution, Cause::Change(change), items);
+                    served = Ok(());
+                }
+                Err(why) => served = served.map_err(|known| why.max(known)),
+            }
+        }
+        served
     }
 
-    fn of_distribution<'s>(
-        &'s self,
-        distribution: &'s DistributionId,
-        policy: &'s Policy,
-    ) -> impl Iterator<Item = Wanted<'a>> + 's {
-        let site = policy.sites.iter().find(|site| site.distribution == *distribution);
-        let changes = self.changes.iter().filter_map(move |change| {
-            let items = site?.paths(change.key.as_bytes())?;
-            Some(Wanted { cause: Cause::Change(change), items })
-        });
-        let orders = self.orders.iter().filter_map(move |order| {
-            let meant = match &order.distribution {
-                Some(named) => named == distribution,
-                None => site.is_some(),
-            };
-            let items = order.items.iter().map(|item| (item.clone(), Form::Typed)).collect();
-            meant.then_some(Wanted { cause: Cause::Request(order.request), items })
-        });
-        changes.chain(orders)
+    fn request(&mut self, request: &'a Request, sites: &Sites) -> Result<(), String> {
+        let order = Order::read(request)?;
+        let mut want = |distribution: &DistributionId| {
+            let items: Vec<_> = order.items.iter().map(|item| (item.clone(), Form::Typed)).collect();
+            if !items.is_empty() {
+                self.want(distribution, Cause::Request(request), items);
+            }
+        };
+        match &order.distribution {
+            Some(distribution) => want(distribution),
+            None if sites.unresolved => self.waiting.push(request.message),
+            None if sites.named => sites.list.iter().for_each(|site| want(&site.distribution)),
+            None => {
+                return Err("it names no distribution, and neither does INVALIDATOR_DISTRIBUTIONS".to_owned());
+            }
+        }
+        Ok(())
     }
-}
 
-impl Policy {
-    /// Why this change leads to no invalidation, if it does not.
-    fn ignores(&self, change: &Change) -> Option<Ignored> {
-        self.watch.ignores(change).or_else(|| {
-            let key = change.key.as_bytes();
-            let served = self.sites.iter().any(|site| site.origin_path.serves(key));
-            (!served).then_some(Ignored::OriginPath)
-        })
+    fn want(&mut self, distribution: &DistributionId, cause: Cause<'a>, items: Vec<(Item, Form)>) {
+        let wanted = Wanted { cause, items };
+        match self.wanted.get_mut(distribution) {
+            Some(others) => others.push(wanted),
+            None => _ = self.wanted.insert(distribution.clone(), vec![wanted]),
+        }
     }
 }
 
@@ -245,16 +247,15 @@ impl Policy {
 const MOST_PROBLEMS: usize = 20;
 
 /// A request whose items and distribution are in order.
-struct Order<'a> {
-    request: &'a Request,
+struct Order {
     distribution: Option<DistributionId>,
     items: Vec<Item>,
 }
 
-impl<'a> Order<'a> {
+impl Order {
     /// All or nothing: a person who mistyped one path is told, rather than left to
     /// think that it was purged.
-    fn read(request: &'a Request) -> Result<Self, String> {
+    fn read(request: &Request) -> Result<Self, String> {
         let mut problems: Vec<String> = Vec::new();
         let mut distribution = None;
         if let Some(id) = &request.distribution {
@@ -271,7 +272,7 @@ impl<'a> Order<'a> {
             }
         }
         match problems.len().saturating_sub(MOST_PROBLEMS) {
-            _ if problems.is_empty() => return Ok(Self { request, distribution, items }),
+            _ if problems.is_empty() => return Ok(Self { distribution, items }),
             0 => {}
             more => {
                 problems.truncate(MOST_PROBLEMS);

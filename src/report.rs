@@ -12,6 +12,7 @@ use serde_json::value::{RawValue, to_raw_value};
 pub use self::log::Log;
 use crate::{
     cloudfront::Error,
+    discover::Found,
     event::{Batch, Key},
     plan::{Invalidation, Plan},
     site::Ignored,
@@ -26,6 +27,8 @@ pub const EVENT_UNREADABLE: &str = "EventUnreadable";
 pub struct Report {
     /// What came in.
     pub batch: Batch,
+    /// The sites that it concerns, as far as they could be found.
+    pub found: Found,
     /// What was to be done.
     pub plan: Plan,
     /// How it went. None where nothing was sent because nothing should be.
@@ -45,8 +48,8 @@ impl Report {
     /// What Lambda is told.
     ///
     /// For an SQS batch the messages that have to come again: each that could not be
-    /// read, and each with a change that some failed invalidation was to purge. For
-    /// everything else the report itself.
+    /// read, each with a change that some failed invalidation was to purge, and each of
+    /// which it is not known who serves it. For everything else the report itself.
     ///
     /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>
     ///
@@ -88,6 +91,7 @@ impl Report {
     /// Indices of the messages that are not done: sorted, each once.
     fn failed_messages(&self) -> Vec<usize> {
         let mut failed: Vec<usize> = self.unreadable().map(|(message, _)| message).collect();
+        failed.extend(&self.plan.waiting);
         failed.extend(self.failures().flat_map(|(invalidation, _)| &invalidation.messages));
         failed.sort_unstable();
         failed.dedup();
@@ -123,6 +127,9 @@ impl Report {
     fn failure(&self) -> Failure {
         let mut failures: Vec<(&'static str, String)> =
             self.unreadable().map(|(_, why)| (EVENT_UNREADABLE, why)).collect();
+        if let Some(error) = self.found.failure.as_ref().filter(|_| !self.plan.waiting.is_empty()) {
+            failures.push((error.error_type(), format!("look-up of distributions: {error}")));
+        }
         failures.extend(self.failures().map(|(invalidation, error)| {
             (error.error_type(), format!("{}: {error}", invalidation.distribution))
         }));
@@ -142,7 +149,8 @@ fn told(texts: impl ExactSizeIterator<Item = String>) -> String {
 }
 
 /// The report as machines read it: one object with `invalidations`, `ignored`,
-/// `unreadable` and `billed_paths`.
+/// `unreadable`, `billed_paths` and, where the distributions could not be looked up,
+/// `look_up`.
 impl Serialize for Report {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -151,6 +159,8 @@ impl Serialize for Report {
             ignored: Vec<Passed<'a>>,
             unreadable: Vec<Unread<'a>>,
             billed_paths: usize,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            look_up: Option<LookUp>,
         }
         #[derive(Serialize)]
         struct Passed<'a> {
@@ -181,9 +191,19 @@ impl Serialize for Report {
                 .map(|(message, error)| Unread { message: self.batch.messages[message].id.as_deref(), error })
                 .collect(),
             billed_paths: self.billed_paths(),
+            look_up: self.look_up(),
         }
         .serialize(serializer)
     }
+}
+
+/// How looking up the distributions failed.
+#[derive(Serialize)]
+struct LookUp {
+    error_type: &'static str,
+    error: String,
+    /// How many messages wait for it.
+    waiting: usize,
 }
 
 /// One invalidation as it is shown, with what CloudFront said of it.
@@ -203,6 +223,12 @@ struct Sending<'a> {
 }
 
 impl Report {
+    fn look_up(&self) -> Option<LookUp> {
+        let failure = self.found.failure.as_ref()?;
+        let (error_type, error) = (failure.error_type(), failure.to_string());
+        Some(LookUp { error_type, error, waiting: self.plan.waiting.len() })
+    }
+
     fn sendings(&self) -> impl Iterator<Item = Sending<'_>> {
         self.plan.invalidations.iter().enumerate().map(|(index, invalidation)| {
             let (id, status, error) = match self.sent(index) {

@@ -1,103 +1,250 @@
 //! What one distribution serves, and under which paths: [`Site::paths`] answers
-//! for a key. Also what this deployment watches at all: [`Watch`].
+//! for an object. Also what this deployment watches at all: [`Watch`].
+//!
+//! A site is made of what the configuration of this deployment says of a distribution
+//! ([`Site::given`]), or of the distribution's own configuration ([`Site::of`]).
 
-use std::{fmt, iter, str::FromStr};
+mod distribution;
+mod origin;
+mod pattern;
+mod watch;
 
-use globset::{Candidate, GlobSet};
+use std::{borrow::Cow, collections::BTreeSet, fmt, sync::Arc};
+
 use percent_encoding::percent_decode_str;
-use serde::Serialize;
-use thiserror::Error;
 
-use crate::{
-    event::{Change, Effect},
-    path::{Item, Kind},
+pub use self::{
+    distribution::{
+        Behavior, Distribution, DistributionId, ErrorPage, NotADistribution, Origin, OriginGroup,
+        QueryStrings, managed_policy,
+    },
+    origin::{NotAnOriginPath, OriginPath, bucket_of},
+    watch::{Ignored, Watch},
 };
+use crate::path::{Item, Kind};
+use pattern::{PathPattern, readings};
 
-/// The id of a distribution, such as `E1EXAMPLE`: upper-case letters and digits.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct DistributionId(Box<str>);
+/// For how many seconds an error page may stay cached under the paths that failed before
+/// it is worth purging everything: what stays for less heals by itself.
+pub const LASTING_ERROR: i64 = 60;
 
-/// What was given as a distribution's id cannot be one.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0:?} is no distribution id: one looks like E1A2B3C4D5E6F7, upper-case letters and digits")]
-pub struct NotADistribution(String);
+/// The sites of this deployment, as far as they are known for a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sites {
+    /// The sites, each distribution once.
+    pub list: Vec<Arc<Site>>,
+    /// Whether they are those that the deployment names, which a person means who names
+    /// none.
+    pub named: bool,
+    /// Whether some that it names could not be found, so that nothing may be taken for
+    /// done that concerns all of them.
+    pub unresolved: bool,
+    /// The buckets of which it could not be found out whether others serve them, too.
+    pub doubtful: BTreeSet<Box<str>>,
+}
 
-impl DistributionId {
-    /// The id as text.
+impl Sites {
+    /// The site of this distribution.
     #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub fn of(&self, distribution: &DistributionId) -> Option<&Site> {
+        self.list.iter().find(|site| site.distribution == *distribution).map(|site| &**site)
     }
 }
 
-impl FromStr for DistributionId {
-    type Err = NotADistribution;
-
-    fn from_str(id: &str) -> Result<Self, NotADistribution> {
-        let fits = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
-        if !id.is_empty() && id.len() <= 64 && id.bytes().all(fits) {
-            Ok(Self(id.into()))
-        } else {
-            Err(NotADistribution(id.chars().take(80).collect()))
-        }
-    }
-}
-
-impl fmt::Display for DistributionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-/// A distribution, and how it serves the objects of the bucket behind it.
+/// A distribution, and how it serves the objects of the buckets behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
     /// Where the invalidation goes.
     pub distribution: DistributionId,
-    /// The directory in the bucket that the distribution serves.
-    pub origin_path: OriginPath,
-    /// Under which paths an object is asked for.
-    pub forms: Forms,
+    /// What people call it, where that is known: an alias, or CloudFront's own name.
+    pub name: Option<String>,
+    /// Functions at the edge that may make other paths of what is served, each with the
+    /// pattern of the behaviour that it belongs to.
+    pub edge_functions: Vec<(String, String)>,
+    /// Whether viewers reach it only through distribution tenants.
+    pub multi_tenant: bool,
+    sources: Vec<Source>,
+    /// The default one is the last.
+    routes: Vec<Route>,
+    /// Empty for none.
+    default_root_object: Box<[u8]>,
+    /// The pages that stay cached under paths that failed.
+    lasting_error_pages: Vec<Box<[u8]>>,
+    forms: Forms,
+}
+
+/// A bucket behind a distribution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Source {
+    /// The bucket's names in lower case. None: any.
+    buckets: Option<Vec<String>>,
+    path: OriginPath,
+}
+
+impl Source {
+    fn is(&self, bucket: &str) -> bool {
+        self.buckets.as_ref().is_none_or(|names| names.iter().any(|name| name.eq_ignore_ascii_case(bucket)))
+    }
+}
+
+/// Which sources paths of a pattern come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Route {
+    /// None: every path.
+    pattern: Option<PathPattern>,
+    /// Indices of the sources.
+    sources: Vec<usize>,
+    query_strings: bool,
 }
 
 impl Site {
-    /// The paths under which viewers may have cached the object with this key, each
-    /// with the form that it is. None for a key outside the origin path, which the
-    /// distribution does not serve.
+    /// A distribution of which only this is known: it serves every bucket that there are
+    /// events of, below `origin_path`.
     #[must_use]
-    pub fn paths(&self, key: &[u8]) -> Option<Vec<(Item, Form)>> {
-        let served = self.origin_path.strip(key)?;
-        let mut paths = vec![(Item::from_key(served), Form::Object)];
-        let mut add = |key: &[u8], form| paths.push((Item::from_key(key), form));
-        let index = self.forms.index_document.as_bytes();
-        if let Some(directory) = served.strip_suffix(index)
-            && !index.is_empty()
-            && (directory.is_empty() || directory.ends_with(b"/"))
+    pub fn given(distribution: DistributionId, origin_path: OriginPath, forms: Forms) -> Self {
+        Self {
+            distribution,
+            name: None,
+            edge_functions: Vec::new(),
+            multi_tenant: false,
+            sources: vec![Source { buckets: None, path: origin_path }],
+            routes: vec![Route { pattern: None, sources: vec![0], query_strings: false }],
+            default_root_object: Box::default(),
+            lasting_error_pages: Vec::new(),
+            forms,
+        }
+    }
+
+    /// A distribution as its own configuration has it. `aliases` are names under which
+    /// an origin may hide a bucket, each with the bucket: those of access points.
+    ///
+    /// Where it is not known whether query strings are in the cache key, they are taken
+    /// to be.
+    #[must_use]
+    pub fn of(distribution: &Distribution, aliases: &[(String, String)], forms: Forms) -> Self {
+        let source = |origin: &Origin| Source {
+            buckets: Some(buckets_of(&origin.domain_name, aliases)),
+            path: OriginPath::of_configuration(&origin.path),
+        };
+        let route = |behavior: &Behavior| Route {
+            pattern: behavior.pattern.as_deref().map(PathPattern::new),
+            sources: distribution.origins_of(&behavior.target),
+            query_strings: match &behavior.query_strings {
+                QueryStrings::Known(known) => *known,
+                QueryStrings::OfPolicy(id) => managed_policy(id).unwrap_or(true),
+            },
+        };
+        let decoded = |path: &str| -> Box<[u8]> {
+            percent_decode_str(path.strip_prefix('/').unwrap_or(path)).collect()
+        };
+        let lasting = distribution.error_pages.iter().filter(|page| page.min_ttl >= LASTING_ERROR);
+        let functions = |behavior: &Behavior| {
+            let pattern = behavior.pattern.clone().unwrap_or_else(|| "*".to_owned());
+            let named = behavior.edge_functions.clone().into_iter();
+            named.map(move |(event, arn)| (pattern.clone(), format!("{event} {arn}")))
+        };
+        Self {
+            distribution: distribution.id.clone(),
+            name: distribution.names().next().map(str::to_owned),
+            edge_functions: distribution.behaviors.iter().flat_map(functions).collect(),
+            multi_tenant: distribution.multi_tenant,
+            sources: distribution.origins.iter().map(source).collect(),
+            routes: distribution.behaviors.iter().map(route).collect(),
+            default_root_object: decoded(&distribution.default_root_object),
+            lasting_error_pages: lasting.map(|page| decoded(&page.page)).collect(),
+            forms,
+        }
+    }
+
+    /// The paths under which viewers may have cached an object, each with the form that
+    /// it is, the same path only once.
+    ///
+    /// # Errors
+    ///
+    /// Why the distribution does not serve it.
+    pub fn paths(&self, bucket: &str, key: &[u8]) -> Result<Vec<(Item, Form)>, Ignored> {
+        let mut paths: Vec<(Item, Form)> = Vec::new();
+        let mut why = Ignored::Unserved;
+        for (source, served) in self
+            .sources
+            .iter()
+            .enumerate()
+            .filter(|(_, source)| source.is(bucket))
+            .map(|(index, source)| (index, source.path.strip(key)))
         {
-            add(directory, Form::Directory);
-            if self.forms.bare_directories
-                && let Some(bare) = directory.strip_suffix(b"/")
-            {
-                add(bare, Form::BareDirectory);
+            let Some(served) = served else {
+                why = why.max(Ignored::OriginPath);
+                continue;
+            };
+            let own = self.route(served, source);
+            if own.is_some() && self.lasting_error_pages.iter().any(|page| **page == *served) {
+                return Ok(vec![(Item::everything(), Form::ErrorPage)]);
             }
-        }
-        if self.forms.clean_urls
-            && let Some(page) = served.strip_suffix(b".html")
-            && !page.is_empty()
-            && !page.ends_with(b"/")
-        {
-            add(page, Form::CleanUrl);
-        }
-        if self.forms.query_strings {
-            for (item, form) in &mut paths {
-                if item.kind() == Kind::Exact {
-                    *item = item.with_any_query();
-                    *form = Form::AnyQuery;
+            for (viewed, form) in self.viewed(served) {
+                // Whether the behaviour of "/" or that of the object counts is not told.
+                let routed = self.route(&viewed, source).or(own.filter(|_| form == Form::Root));
+                let Some(query_strings) = routed else {
+                    why = why.max(Ignored::Behavior);
+                    continue;
+                };
+                let item = Item::from_key(&viewed);
+                let any_query =
+                    self.forms.query_strings.unwrap_or(query_strings) && item.kind() == Kind::Exact;
+                let path = if any_query { (item.with_any_query(), Form::AnyQuery) } else { (item, form) };
+                if !paths.iter().any(|(item, _)| *item == path.0) {
+                    paths.push(path);
                 }
             }
         }
-        Some(paths)
+        if paths.is_empty() { Err(why) } else { Ok(paths) }
     }
+
+    /// What viewers may ask for to get the object with this path.
+    fn viewed<'k>(&self, served: &'k [u8]) -> impl Iterator<Item = (Cow<'k, [u8]>, Form)> {
+        let is_root = !self.default_root_object.is_empty() && *self.default_root_object == *served;
+        let root = is_root.then_some((Cow::Borrowed(&b""[..]), Form::Root));
+        [(Cow::Borrowed(served), Form::Object)].into_iter().chain(root).chain(self.forms.of(served))
+    }
+
+    /// Whether some way to read a path finds a behaviour that asks this source; and
+    /// whether query strings are in the cache key of one that does.
+    fn route(&self, path: &[u8], source: usize) -> Option<bool> {
+        let found = |reading: Cow<'_, [u8]>| {
+            let matches =
+                |route: &&Route| route.pattern.as_ref().is_none_or(|pattern| pattern.matches(&reading));
+            let route = self.routes.iter().find(matches)?;
+            route.sources.contains(&source).then_some(route.query_strings)
+        };
+        readings(path).into_iter().filter_map(found).max()
+    }
+}
+
+impl Distribution {
+    /// Whether one of its origins is that bucket, by its name or one of these aliases.
+    #[must_use]
+    pub fn has_bucket(&self, bucket: &str, aliases: &[(String, String)]) -> bool {
+        self.origins.iter().any(|origin| origin.is_bucket(bucket, aliases))
+    }
+}
+
+impl Origin {
+    /// Whether it is that bucket, by its name or one of these aliases.
+    #[must_use]
+    pub fn is_bucket(&self, bucket: &str, aliases: &[(String, String)]) -> bool {
+        buckets_of(&self.domain_name, aliases).iter().any(|name| name.eq_ignore_ascii_case(bucket))
+    }
+}
+
+/// The buckets that are behind a host: the one that it names, or those that it is an
+/// alias of.
+fn buckets_of(domain: &str, aliases: &[(String, String)]) -> Vec<String> {
+    let named = bucket_of(domain);
+    let stands_for = |alias: &str| {
+        alias.eq_ignore_ascii_case(domain)
+            || named.as_deref().is_some_and(|name| alias.eq_ignore_ascii_case(name))
+    };
+    let behind = aliases.iter().filter(|(alias, _)| stands_for(alias));
+    named.iter().cloned().chain(behind.map(|(_, bucket)| bucket.clone())).collect()
 }
 
 /// Under which paths an object is asked for, besides its own.
@@ -110,8 +257,25 @@ pub struct Forms {
     /// Whether `.html` pages are also asked for without their suffix.
     pub clean_urls: bool,
     /// Whether query strings are part of what is cached, so that every path has
-    /// variants: each becomes the wildcard `/path*`.
-    pub query_strings: bool,
+    /// variants: each becomes the wildcard `/path*`. None: as the distribution's
+    /// configuration has it, where it is known.
+    pub query_strings: Option<bool>,
+}
+
+impl Forms {
+    /// The other paths of an object that is served under this one.
+    fn of<'k>(&self, served: &'k [u8]) -> impl Iterator<Item = (Cow<'k, [u8]>, Form)> + use<'k> {
+        let index = self.index_document.as_bytes();
+        let directory = served
+            .strip_suffix(index)
+            .filter(|directory| !index.is_empty() && (directory.is_empty() || directory.ends_with(b"/")));
+        let bare = directory.filter(|_| self.bare_directories).and_then(|path| path.strip_suffix(b"/"));
+        let page = served
+            .strip_suffix(b".html")
+            .filter(|page| self.clean_urls && !page.is_empty() && !page.ends_with(b"/"));
+        let forms = [(directory, Form::Directory), (bare, Form::BareDirectory), (page, Form::CleanUrl)];
+        forms.into_iter().filter_map(|(path, form)| Some((Cow::Borrowed(path?), form)))
+    }
 }
 
 /// How a path follows from a key.
@@ -119,6 +283,8 @@ pub struct Forms {
 pub enum Form {
     /// The object's own path.
     Object,
+    /// The root, whose object it is.
+    Root,
     /// The directory whose index document it is.
     Directory,
     /// That directory without its slash.
@@ -127,6 +293,8 @@ pub enum Form {
     CleanUrl,
     /// One of these with whatever query string follows it.
     AnyQuery,
+    /// Everything, since it is what failed paths show, and nobody can list those.
+    ErrorPage,
     /// Not from a key: as a person typed it.
     Typed,
 }
@@ -135,116 +303,13 @@ impl fmt::Display for Form {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Object => "object",
+            Self::Root => "default root object:",
             Self::Directory => "directory of",
             Self::BareDirectory => "directory without slash of",
             Self::CleanUrl => "page without .html of",
             Self::AnyQuery => "with any query string, of",
+            Self::ErrorPage => "cached wherever an error showed",
             Self::Typed => "typed",
         })
-    }
-}
-
-/// The directory in the bucket that CloudFront puts before every path when it asks
-/// the origin, written as in the distribution's configuration: escapes and all.
-/// Empty for the bucket's root, else begins with a slash and ends without one.
-///
-/// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistValuesOrigin.html>
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OriginPath {
-    /// What the keys below it begin with: decoded, with a slash at the end.
-    prefix: Box<[u8]>,
-}
-
-/// What was given as an origin path cannot be one.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0:?} is no origin path: one begins with \"/\" and does not end with it, such as \"/site\"")]
-pub struct NotAnOriginPath(String);
-
-impl OriginPath {
-    /// Whether the distribution serves the object with this key.
-    #[must_use]
-    pub fn serves(&self, key: &[u8]) -> bool {
-        self.strip(key).is_some()
-    }
-
-    /// What remains of a key below this directory. Whole segments only: `/prod`
-    /// does not serve `production/a.css`.
-    fn strip<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
-        key.strip_prefix(&*self.prefix)
-    }
-}
-
-impl FromStr for OriginPath {
-    type Err = NotAnOriginPath;
-
-    fn from_str(path: &str) -> Result<Self, NotAnOriginPath> {
-        match path.strip_prefix('/') {
-            _ if path.is_empty() => Ok(Self::default()),
-            Some(directory) if !path.ends_with('/') => {
-                let prefix = percent_decode_str(directory).chain(iter::once(b'/')).collect();
-                Ok(Self { prefix })
-            }
-            _ => Err(NotAnOriginPath(path.to_owned())),
-        }
-    }
-}
-
-/// Which changes are looked at: those of these buckets whose key fits.
-#[derive(Clone, Debug, Default)]
-pub struct Watch {
-    /// The buckets' names. Empty: any.
-    pub buckets: Vec<String>,
-    /// Globs of which a key must match one. None: every key is in.
-    pub include: Option<GlobSet>,
-    /// Globs of which a key may match none.
-    pub exclude: GlobSet,
-}
-
-/// Why a change leads to no invalidation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ignored {
-    /// The event changes no content.
-    Event,
-    /// The event is unknown to this version.
-    UnknownEvent,
-    /// The bucket is not one of those configured.
-    Bucket,
-    /// The key is not among those included, or is excluded.
-    Key,
-    /// The key lies outside the origin path of every distribution.
-    OriginPath,
-}
-
-impl fmt::Display for Ignored {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Event => "changes no content",
-            Self::UnknownEvent => "unknown event",
-            Self::Bucket => "bucket not in INVALIDATOR_BUCKETS",
-            Self::Key => "left out by INVALIDATOR_INCLUDE or INVALIDATOR_EXCLUDE",
-            Self::OriginPath => "outside INVALIDATOR_ORIGIN_PATH",
-        })
-    }
-}
-
-impl Watch {
-    /// Why this change is not looked at, if it is not.
-    #[must_use]
-    pub fn ignores(&self, change: &Change) -> Option<Ignored> {
-        match change.effect {
-            Effect::None => return Some(Ignored::Event),
-            Effect::Unknown => return Some(Ignored::UnknownEvent),
-            Effect::Content => {}
-        }
-        if !self.buckets.is_empty() && !self.buckets.iter().any(|bucket| **bucket == *change.bucket) {
-            return Some(Ignored::Bucket);
-        }
-        if self.include.is_none() && self.exclude.is_empty() {
-            return None;
-        }
-        let key = Candidate::from_bytes(change.key.as_bytes());
-        let included = self.include.as_ref().is_none_or(|globs| globs.is_match_candidate(&key));
-        (!included || self.exclude.is_match_candidate(&key)).then_some(Ignored::Key)
     }
 }

@@ -14,8 +14,28 @@ use super::{
 /// more could never be in progress.
 const MOST_ITEMS: usize = 3_000;
 
-/// How many invalidations a page lists, unless asked for fewer.
+/// How many invalidations or distributions a page lists, unless asked for fewer.
 const PAGE: usize = 100;
+
+/// Which page of a list is asked for.
+struct Paging<'a> {
+    /// The last of the page before.
+    marker: &'a str,
+    max_items: usize,
+}
+
+impl<'a> Paging<'a> {
+    fn of(query: &'a str) -> Self {
+        let parameter = |name: &str| {
+            query
+                .split('&')
+                .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))
+                .map(|(_, value)| value)
+        };
+        let max_items = parameter("MaxItems").and_then(|most| most.parse().ok()).unwrap_or(PAGE);
+        Self { marker: parameter("Marker").unwrap_or_default(), max_items: max_items.clamp(1, PAGE) }
+    }
+}
 
 /// An invalidation that was created, for whoever wants to look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,18 +75,29 @@ impl Stored {
 
 #[derive(Debug)]
 pub(super) struct Store {
-    options: Options,
+    pub(super) options: Options,
     /// Oldest first, of all distributions.
     invalidations: Vec<Stored>,
     /// Index of the invalidation, by distribution and caller reference.
     references: BTreeMap<(String, String), usize>,
     pub(super) faults: Vec<(Option<String>, Fault)>,
     pub(super) calls: usize,
+    /// The operation, how many of its calls come before, and what happens then.
+    pub(super) read_faults: Vec<(&'static str, usize, Fault)>,
+    pub(super) reads: Vec<&'static str>,
 }
 
 impl Store {
     pub(super) const fn new(options: Options) -> Self {
-        Self { options, invalidations: Vec::new(), references: BTreeMap::new(), faults: Vec::new(), calls: 0 }
+        Self {
+            options,
+            invalidations: Vec::new(),
+            references: BTreeMap::new(),
+            faults: Vec::new(),
+            calls: 0,
+            read_faults: Vec::new(),
+            reads: Vec::new(),
+        }
     }
 
     /// Counts a call, and takes the fault that is to happen to it.
@@ -76,6 +107,32 @@ impl Store {
             |(only, _): &(Option<String>, Fault)| only.as_deref().is_none_or(|only| only == distribution);
         let at = self.faults.iter().position(meant)?;
         Some(self.faults.remove(at).1)
+    }
+
+    /// Notes a call that reads, and takes the fault that is to happen to it.
+    pub(super) fn next_read_fault(&mut self, operation: &'static str) -> Option<Fault> {
+        self.reads.push(operation);
+        let at = self.read_faults.iter().position(|(only, ..)| *only == operation)?;
+        match &mut self.read_faults[at].1 {
+            0 => Some(self.read_faults.remove(at).2),
+            before => {
+                *before -= 1;
+                None
+            }
+        }
+    }
+
+    /// The answer of ListDistributions.
+    pub(super) fn distributions(&self, query: &str) -> String {
+        let Paging { marker, max_items } = Paging::of(query);
+        self.options.account.list(marker, max_items)
+    }
+
+    /// The answer of GetDistribution.
+    pub(super) fn distribution(&self, id: &str) -> Result<String, Refusal> {
+        let mine =
+            self.invalidations.iter().filter(|stored| stored.distribution == id && stored.in_progress());
+        self.options.account.distribution(id, mine.count())
     }
 
     pub(super) fn recorded(&self) -> Vec<Recorded> {
@@ -141,15 +198,7 @@ impl Store {
     /// `MaxItems` of `query` ask.
     pub(super) fn list(&self, distribution: &str, query: &str) -> Result<String, Refusal> {
         self.must_exist(distribution)?;
-        let parameter = |name: &str| {
-            query
-                .split('&')
-                .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))
-                .map(|(_, value)| value)
-        };
-        let marker = parameter("Marker").unwrap_or_default();
-        let max_items =
-            parameter("MaxItems").and_then(|most| most.parse().ok()).unwrap_or(PAGE).clamp(1, PAGE);
+        let Paging { marker, max_items } = Paging::of(query);
         let newest_first: Vec<&Stored> =
             self.invalidations.iter().rev().filter(|stored| stored.distribution == distribution).collect();
         let start = newest_first.iter().position(|stored| stored.id == marker).map_or(0, |at| at + 1);
@@ -160,7 +209,8 @@ impl Store {
     }
 
     fn must_exist(&self, distribution: &str) -> Result<(), Refusal> {
-        if self.options.distributions.iter().any(|known| known == distribution) {
+        let Options { distributions, account, .. } = &self.options;
+        if distributions.iter().map(String::as_str).chain(account.ids()).any(|known| known == distribution) {
             Ok(())
         } else {
             Err(Refusal::no_such_distribution())

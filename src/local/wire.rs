@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::store::Stored;
 
-const NAMESPACE: &str = "http://cloudfront.amazonaws.com/doc/2020-05-31/";
+pub(super) const NAMESPACE: &str = "http://cloudfront.amazonaws.com/doc/2020-05-31/";
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]

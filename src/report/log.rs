@@ -6,7 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::{EVENT_UNREADABLE, Report, Sending};
-use crate::{config::Problems, plan::Plan, site::Ignored};
+use crate::{
+    config::Problems,
+    plan::Plan,
+    site::{DistributionId, Ignored},
+};
 
 /// How many bytes of paths a line holds of one invalidation. CloudWatch takes much longer
 /// lines, but nobody reads them.
@@ -15,8 +19,8 @@ const MOST_PATH_BYTES: usize = 64 * 1024;
 /// How many unreadable messages a line tells of.
 const MOST_UNREADABLE: usize = 20;
 
-/// How many names of unknown events are remembered.
-const MOST_UNKNOWN: usize = 1_000;
+/// How many things that were told are remembered, of a kind.
+const MOST_TOLD: usize = 1_000;
 
 /// How much of such a name is told.
 const MOST_NAME: usize = 100;
@@ -25,6 +29,13 @@ const MOST_NAME: usize = 100;
 #[derive(Debug, Default)]
 pub struct Log {
     unknown: BTreeSet<String>,
+    unserved: BTreeSet<String>,
+    sites: BTreeSet<(DistributionId, String)>,
+}
+
+/// Whether this is to be told: only once, as long as there is room to remember it.
+fn is_news<T: Ord>(told: &mut BTreeSet<T>, news: T) -> bool {
+    told.len() < MOST_TOLD && told.insert(news)
 }
 
 #[derive(Serialize)]
@@ -49,6 +60,9 @@ impl Log {
     /// kind of thing that went wrong or is new.
     pub fn lines(&mut self, report: &Report, request_id: &str) -> Vec<String> {
         let mut lines = self.unknown_events(report, request_id);
+        self.unserved_buckets(report, request_id, &mut lines);
+        self.doubtful_sites(report, request_id, &mut lines);
+        lines.extend(look_up(report, request_id));
         lines.push(summary(report, request_id));
         lines.extend(unreadable(report, request_id));
         for failed in report.sendings().filter(|sending| sending.error.is_some()) {
@@ -67,15 +81,54 @@ impl Log {
         for &(index, why) in &report.plan.ignored {
             let event = &report.batch.changes[index].event;
             let event = event.split_at_checked(MOST_NAME).map_or(&**event, |(beginning, _)| beginning);
-            if why == Ignored::UnknownEvent
-                && self.unknown.len() < MOST_UNKNOWN
-                && self.unknown.insert(event.to_owned())
-            {
+            if why == Ignored::UnknownEvent && is_news(&mut self.unknown, event.to_owned()) {
                 let message = "unknown S3 event, ignored from now on without another word";
                 lines.push(Line { level: "WARN", message, request_id, fields: Fields { event } }.json());
             }
         }
         lines
+    }
+
+    fn unserved_buckets(&mut self, report: &Report, request_id: &str, lines: &mut Vec<String>) {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            bucket: &'a str,
+        }
+        let unserved = report.plan.ignored.iter().filter(|(_, why)| *why == Ignored::Unserved);
+        for bucket in unserved.map(|(index, _)| &*report.batch.changes[*index].bucket) {
+            if !self.unserved.contains(bucket) && is_news(&mut self.unserved, bucket.to_owned()) {
+                let message =
+                    "no distribution has this bucket as an origin, ignored from now on without another word";
+                lines.push(Line { level: "WARN", message, request_id, fields: Fields { bucket } }.json());
+            }
+        }
+    }
+
+    fn doubtful_sites(&mut self, report: &Report, request_id: &str, lines: &mut Vec<String>) {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            distribution: &'a DistributionId,
+            #[serde(skip_serializing_if = "str::is_empty")]
+            behavior: &'a str,
+            #[serde(skip_serializing_if = "str::is_empty")]
+            function: &'a str,
+        }
+        for site in &report.found.sites.list {
+            let distribution = &site.distribution;
+            for (behavior, function) in &site.edge_functions {
+                if is_news(&mut self.sites, (distribution.clone(), behavior.clone())) {
+                    let message = "a function at the edge may ask for other objects than the path says,                                    so that paths may be missing";
+                    let fields = Fields { distribution, behavior, function };
+                    lines.push(Line { level: "WARN", message, request_id, fields }.json());
+                }
+            }
+            if site.multi_tenant && is_news(&mut self.sites, (distribution.clone(), String::new())) {
+                let message = "viewers reach this distribution only through tenants, whose own origin paths \
+                               are not known, so that paths may be missing";
+                let fields = Fields { distribution, behavior: "", function: "" };
+                lines.push(Line { level: "WARN", message, request_id, fields }.json());
+            }
+        }
     }
 
     /// The line for a configuration with which the function cannot start.
@@ -121,6 +174,15 @@ fn summary(report: &Report, request_id: &str) -> String {
         (Some(_), _) => "invalidated",
     };
     Line { level: "INFO", message, request_id, fields }.json()
+}
+
+fn look_up(report: &Report, request_id: &str) -> Option<String> {
+    let fields = report.look_up()?;
+    let (level, message) = match fields.waiting {
+        0 => ("WARN", "distributions could not be looked up, what was found before is used"),
+        _ => ("ERROR", "distributions could not be looked up, handed back"),
+    };
+    Some(Line { level, message, request_id, fields }.json())
 }
 
 fn unreadable(report: &Report, request_id: &str) -> Option<String> {

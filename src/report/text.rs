@@ -52,7 +52,7 @@ impl Report {
     /// one that the plan was made with.
     #[must_use]
     pub fn explain(&self, policy: &Policy, all: bool) -> impl fmt::Display {
-        Explained { report: self, reasons: reasons(&self.batch, policy, &self.plan), all }
+        Explained { report: self, reasons: reasons(&self.batch, policy, &self.found.sites, &self.plan), all }
     }
 
     fn heading(&self, f: &mut fmt::Formatter<'_>, index: usize, of: &Invalidation) -> fmt::Result {
@@ -94,6 +94,16 @@ impl Report {
                 Some(id) => writeln!(f, "  message {id:?}: {}", Plain(&why))?,
                 None => writeln!(f, "  {}", Plain(&why))?,
             }
+        }
+        if let Some(failed) = self.look_up() {
+            writeln!(
+                f,
+                "distributions could not be looked up: {}: {}",
+                failed.error_type,
+                Plain(&failed.error)
+            )?;
+            let waiting = counted(failed.waiting, "message");
+            writeln!(f, "  {waiting} handed back; otherwise what was found before is used")?;
         }
         let (planned, failed) = (self.plan.invalidations.len(), self.failures().count());
         let asked = self.batch.changes.len() + self.batch.requests.len();
@@ -188,9 +198,10 @@ impl Because<'_> {
             (Cause::Request(_), _, Kind::Wildcard) if !self.typed().ends_with('*') => "widened",
             (Cause::Request(_), _, _) => "typed",
             (_, Form::AnyQuery, _) => "form",
+            (_, Form::ErrorPage, _) => "error",
             (_, _, Kind::Wildcard) => "widened",
             (_, Form::Object | Form::Typed, _) => "exact",
-            (_, Form::Directory | Form::BareDirectory | Form::CleanUrl, _) => "form",
+            (_, Form::Root | Form::Directory | Form::BareDirectory | Form::CleanUrl, _) => "form",
         }
     }
 

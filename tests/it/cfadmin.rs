@@ -205,10 +205,87 @@ fn wrong_usage_exits_with_2() {
         let output = cfadmin(&["invoke", "events/put.json"], &[("AWS_MAX_ATTEMPTS", attempts)], "");
         assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
     }
-    // Against AWS, the distribution has to be said.
-    let output = cfadmin(&["invoke", "events/put.json"], &[], "");
+}
+
+/// The distribution of the example, instead of the account's.
+const EXAMPLE: [&str; 4] = [
+    "--distributions",
+    "tests/it/data/distributions/E1EXAMPLE.json",
+    "--distributions",
+    "tests/it/data/distributions/policies.json",
+];
+
+#[test]
+fn sites_shows_who_serves_a_bucket_and_how() {
+    let output = cfadmin(&[&["sites", "s3://site"][..], &EXAMPLE].concat(), &[], "");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let expected = "\
+E1EXAMPLE  www.example.com, example.com, de1example.cloudfront.net  Deployed
+  origin    site.s3.eu-central-1.amazonaws.com  bucket site  below /live
+  origin    site.s3.eu-central-1.amazonaws.com  bucket site  below /media
+  behavior  /images/*  from images  query strings cached
+  behavior  search*  from pages or api  query strings cached
+  behavior  * (default)  from pages
+            viewer-request arn:aws:cloudfront::123456789012:function/append-index: paths may be missing
+  root      index.html
+  error     403 shows /errors/gone.html for 300 s: a change of it purges everything
+  error     500 shows /errors/sorry.html for 10 s
+";
+    assert_eq!(text(&output.stdout), expected);
+    let output = cfadmin(&[&["sites", "--json"][..], &EXAMPLE].concat(), &[], "");
+    let [document] = &lines(&output)[..] else { panic!("one distribution") };
+    assert_eq!(
+        (&document["id"], &document["default_root_object"]),
+        (&json!("E1EXAMPLE"), &json!("index.html"))
+    );
+    let output = cfadmin(&[&["sites", "logs"][..], &EXAMPLE].concat(), &[], "");
+    assert_eq!(text(&output.stdout), "no distribution has the bucket \"logs\" as an origin\n");
+}
+
+#[test]
+fn explain_says_what_an_object_is_served_as() {
+    let explain = |object: &str, variables: &[(&str, &str)]| {
+        let output = cfadmin(&[&["explain", object][..], &EXAMPLE].concat(), variables, "");
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout).to_owned()
+    };
+    let root = explain("s3://site/live/index.html", &[]);
+    let shown: Vec<&str> = root.lines().take(3).collect();
+    assert_eq!(
+        shown,
+        [
+            "E1EXAMPLE  www.example.com",
+            "  /index.html  object s3://site/live/index.html",
+            "  /            default root object: s3://site/live/index.html",
+        ]
+    );
+    assert!(explain("s3://site/other/a", &[]).contains("nothing: outside the origin path"));
+    assert!(explain("s3://site/media/a.jpg", &[]).contains("nothing: no behavior serves its path"));
+    assert!(explain("s3://logs/a", &[]).contains("nothing: no enabled distribution has the bucket \"logs\""));
+    let excluded = [("INVALIDATOR_EXCLUDE", "**/*.map")];
+    assert!(explain("s3://site/live/a.map", &excluded).starts_with("nothing: left out by"));
+    let given = [("INVALIDATOR_DISTRIBUTIONS", "E7,E8")];
+    assert_eq!(explain("s3://site/a b", &given).matches("/a%20b  object").count(), 2);
+    for wrong in ["site/a", "s3://site", "s3:///a"] {
+        let output = cfadmin(&["explain", wrong], &[], "");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains("one looks like s3://"), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn distributions_in_files_stand_in_for_the_account() {
+    let event = s3("live/docs/index.html", "1").to_string();
+    for command in ["plan", "invoke"] {
+        let output = cfadmin(&[&[command, "--json", "-"][..], &EXAMPLE].concat(), &[], &event);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let [document] = &lines(&output)[..] else { panic!("one event, one document") };
+        assert_eq!(document["invalidations"][0]["distribution"], "E1EXAMPLE");
+        assert_eq!(document["invalidations"][0]["paths"], json!(["/docs/", "/docs/index.html"]));
+    }
+    let output = cfadmin(&["sites", "--distributions", "events/put.json"], &[], "");
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("INVALIDATOR_DISTRIBUTIONS is not set"));
+    assert!(text(&output.stderr).contains("is no distribution: give what"), "{}", text(&output.stderr));
 }
 
 #[test]

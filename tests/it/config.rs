@@ -18,10 +18,13 @@ fn defaults() {
         read(&[("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE"), ("PATH", "/bin")]).expect("a configuration");
     assert!(!config.dry_run);
     assert_eq!((config.policy.budget.items, config.policy.budget.wildcards), (150, 15));
-    let [site] = &config.policy.sites[..] else { panic!("one site") };
+    let [site] = &config.search.given().list[..] else { panic!("one site") };
     assert_eq!(site.distribution.as_str(), "E1EXAMPLE");
-    assert_eq!(site.forms.index_document, "index.html");
-    assert!(!(site.forms.bare_directories || site.forms.clean_urls || site.forms.query_strings));
+    assert!(!config.search.asks());
+    assert_eq!(config.search.ttl.as_secs(), 300);
+    let forms = config.search.forms;
+    assert_eq!((&*forms.index_document, forms.query_strings), ("index.html", None));
+    assert!(!(forms.bare_directories || forms.clean_urls));
 }
 
 #[test]
@@ -29,33 +32,38 @@ fn empty_is_absent_but_for_the_index_document() {
     let empty: Vec<(&str, &str)> = VARIABLES.iter().skip(1).map(|name| (*name, "")).collect();
     let config = read(&[&empty[..], &[("INVALIDATOR_DISTRIBUTIONS", " E1EXAMPLE , E2,E1EXAMPLE,")]].concat())
         .expect("a configuration");
-    assert_eq!(config.policy.sites.len(), 2, "each distribution once");
-    assert_eq!(config.policy.sites[0].forms.index_document, "");
+    assert_eq!(config.search.given().list.len(), 2, "each distribution once");
+    assert_eq!(config.search.forms.index_document, "");
     assert_eq!(config.policy.budget.items, 150);
 }
 
 #[test]
 fn every_problem_at_once() {
     let problems = read(&[
-        ("INVALIDATOR_DISTRIBUTIONS", "d111111abcdef8.cloudfront.net"),
+        ("INVALIDATOR_DISTRIBUTIONS", "e1example"),
         ("INVALIDATOR_ORIGIN_PATH", "site/"),
         ("INVALIDATOR_INCLUDE", "a,[b"),
         ("INVALIDATOR_INDEX_DOCUMENT", "docs/index.html"),
         ("INVALIDATOR_CLEAN_URLS", "yes"),
         ("INVALIDATOR_MAX_PATHS", "0"),
         ("INVALIDATOR_MAX_WILDCARDS", "many"),
+        ("INVALIDATOR_SITES_TTL", "5m"),
+        ("INVALIDATOR_BUCKET_ALIASES", "site,=site"),
         ("INVALIDATOR_DISTRIBUTION", "E1EXAMPLE"),
     ])
     .expect_err("problems");
     let expected = [
         "INVALIDATOR_DISTRIBUTION is no variable of this function: there are INVALIDATOR_DISTRIBUTIONS, ",
-        "INVALIDATOR_DISTRIBUTIONS: \"d111111abcdef8.cloudfront.net\" is no distribution id",
+        "INVALIDATOR_DISTRIBUTIONS: \"e1example\" is no distribution: give its id",
         "INVALIDATOR_ORIGIN_PATH: \"site/\" is no origin path",
         "INVALIDATOR_INDEX_DOCUMENT=\"docs/index.html\" is no document's name",
         "INVALIDATOR_CLEAN_URLS=\"yes\" is neither \"true\" nor \"false\"",
         "INVALIDATOR_MAX_PATHS=\"0\" is no whole number from 1 to 3000",
         "INVALIDATOR_MAX_WILDCARDS=\"many\" is no whole number from 1 to 3000",
         "INVALIDATOR_INCLUDE: error parsing glob '[b'",
+        "INVALIDATOR_SITES_TTL=\"5m\" is no whole number from 1 to 86400",
+        "INVALIDATOR_BUCKET_ALIASES: \"site\" is no alias of a bucket",
+        "INVALIDATOR_BUCKET_ALIASES: \"=site\" is no alias of a bucket",
     ];
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
     for (problem, expected) in problems.iter().zip(expected) {
@@ -82,11 +90,18 @@ fn values_that_could_never_match_are_refused() {
 }
 
 #[test]
-fn a_distribution_is_needed() {
+fn distributions_that_are_not_named_are_found() {
     for none in [&[][..], &[("INVALIDATOR_DISTRIBUTIONS", "")], &[("INVALIDATOR_DISTRIBUTIONS", " , ")]] {
-        let problems = read(none).expect_err("problems");
-        assert!(problems[0].starts_with("INVALIDATOR_DISTRIBUTIONS is not set"), "{problems:?}");
+        let search = read(none).expect("a configuration").search;
+        assert!(search.asks() && search.distributions.is_empty());
     }
+    let contradiction = read(&[("INVALIDATOR_ORIGIN_PATH", "/site")]).expect_err("a problem");
+    assert!(contradiction[0].contains("the distributions' own origin paths count"), "{contradiction:?}");
+    let named = read(&[("INVALIDATOR_DISTRIBUTIONS", "E1, WWW.example.com")]).expect("a configuration");
+    assert!(named.search.asks());
+    assert_eq!(named.search.given().list.len(), 1);
+    let dry = [("INVALIDATOR_DRY_RUN".to_owned(), "true".to_owned())];
+    assert!(Config::of_function(dry).is_err(), "to look up takes credentials");
 }
 
 #[test]

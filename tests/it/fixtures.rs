@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path, time::Instant};
 
-use cloudfront_invalidator::{config::Config, report::Report, run};
+use cloudfront_invalidator::{Invalidator, config::Config, report::Report};
 
 use crate::support::{Answer, Function, cloudfront};
 
@@ -21,19 +21,19 @@ fn events() -> Vec<(String, Vec<u8>)> {
     events
 }
 
-fn config() -> Config {
+fn invalidator() -> Invalidator {
     let variables = [("INVALIDATOR_DISTRIBUTIONS".to_owned(), "E1EXAMPLE".to_owned())];
-    Config::read(variables).expect("a configuration")
+    Invalidator::new(Config::read(variables).expect("a configuration"), None)
 }
 
 async fn planned(event: &[u8]) -> Report {
-    run(event, "plan", &config().policy, None, Instant::now()).await
+    invalidator().run(event, "plan", Instant::now()).await
 }
 
 #[tokio::test]
 async fn plans() {
     for (name, event) in events() {
-        let plan = planned(&event).await.explain(&config().policy, true).to_string();
+        let plan = planned(&event).await.explain(invalidator().policy(), true).to_string();
         insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
             insta::assert_snapshot!(name, plan);
         });

@@ -286,6 +286,7 @@ async fn a_wrong_configuration_stops_it_at_once_with_every_problem() {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let variables = [
         ("INVALIDATOR_DISTRIBUTIONS", ""),
+        ("INVALIDATOR_ORIGIN_PATH", "/site"),
         ("INVALIDATOR_MAX_PATHS", "none"),
         ("INVALIDATOR_PATHS", "x"),
         ("AWS_SECRET_ACCESS_KEY", ""),
@@ -299,7 +300,7 @@ async fn a_wrong_configuration_stops_it_at_once_with_every_problem() {
         line["problems"].as_array().expect("problems").iter().filter_map(Value::as_str).collect();
     assert_eq!(problems.len(), 4, "{problems:#?}");
     let named =
-        ["INVALIDATOR_PATHS", "INVALIDATOR_DISTRIBUTIONS", "INVALIDATOR_MAX_PATHS", "AWS_SECRET_ACCESS_KEY"];
+        ["INVALIDATOR_PATHS", "INVALIDATOR_ORIGIN_PATH", "INVALIDATOR_MAX_PATHS", "AWS_SECRET_ACCESS_KEY"];
     for (problem, name) in problems.iter().zip(named) {
         assert!(problem.starts_with(name), "{problem}");
     }

@@ -11,5 +11,6 @@ mod function;
 mod path;
 mod peers;
 mod plan;
+mod sites;
 mod support;
 mod tidy;

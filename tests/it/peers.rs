@@ -16,7 +16,7 @@ use cloudfront_invalidator::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Function, cloudfront, s3_record, sqs};
+use crate::support::{Answer, Function, cloudfront, s3, s3_record, sqs};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -69,10 +69,17 @@ impl Peer {
 
     /// Creates a distribution by the server's own API, and returns its id.
     fn distribution(&self) -> String {
+        self.distribution_of("site.s3.eu-central-1.amazonaws.com", "")
+    }
+
+    /// The same with this origin and origin path.
+    fn distribution_of(&self, domain: &str, origin_path: &str) -> String {
         let config = r#"<DistributionConfig xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/">
-            <CallerReference>test</CallerReference><Comment>test</Comment><Enabled>true</Enabled>
+            <CallerReference>ALIAS</CallerReference><Comment>test</Comment><Enabled>true</Enabled>
+            <DefaultRootObject>home.html</DefaultRootObject>
+            <Aliases><Quantity>1</Quantity><Items><CNAME>ALIAS</CNAME></Items></Aliases>
             <Origins><Quantity>1</Quantity><Items><Origin><Id>site</Id>
-            <DomainName>site.s3.eu-central-1.amazonaws.com</DomainName><OriginPath></OriginPath>
+            <DomainName>DOMAIN</DomainName><OriginPath>PATH</OriginPath>
             <S3OriginConfig><OriginAccessIdentity></OriginAccessIdentity></S3OriginConfig>
             </Origin></Items></Origins>
             <DefaultCacheBehavior><TargetOriginId>site</TargetOriginId>
@@ -80,7 +87,9 @@ impl Peer {
             <TrustedSigners><Enabled>false</Enabled><Quantity>0</Quantity><Items></Items></TrustedSigners>
             <ForwardedValues><QueryString>false</QueryString><Cookies><Forward>none</Forward></Cookies></ForwardedValues>
             <MinTTL>0</MinTTL></DefaultCacheBehavior></DistributionConfig>"#;
-        let answer = http(&self.endpoint, "POST", "/2020-05-31/distribution", config);
+        let alias = format!("cdn.{domain}{}.example.com", origin_path.replace('/', "."));
+        let config = config.replace("DOMAIN", domain).replace("PATH", origin_path).replace("ALIAS", &alias);
+        let answer = http(&self.endpoint, "POST", "/2020-05-31/distribution", &config);
         let id = answer.split_once("<Id>").and_then(|(_, rest)| rest.split_once("</Id>")).expect("an id").0;
         id.to_owned()
     }
@@ -165,6 +174,37 @@ async fn moto_shows_the_paths_that_the_function_sent() {
     let new = now.iter().find(|id| !ids.contains(id)).expect("a new one");
     let seen = client.invalidation(&distribution, new).await.expect("the invalidation");
     assert_eq!(seen.paths, ["#release:1", "/img.jpg?w=100&h=%3C1%3E"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs moto_server: make test"]
+async fn distributions_of_moto_are_found_by_their_bucket() {
+    let moto = Peer::moto();
+    let domain = "site.s3.eu-central-1.amazonaws.com";
+    let expected = [
+        (moto.distribution_of(domain, ""), vec!["/", "/live/home.html", "/home.html"]),
+        (moto.distribution_of(domain, "/live"), vec!["/", "/home.html"]),
+        (moto.distribution_of("other.s3.eu-central-1.amazonaws.com", ""), vec![]),
+    ];
+    let mut function = Function::start(&moto.endpoint, &[("INVALIDATOR_DISTRIBUTIONS", "")]).await;
+    let batch = ["home.html", "live/home.html"].map(|key| (key, s3(key, key).to_string()));
+    assert_eq!(function.invoke(sqs(batch).to_string()).await.handed_back(), [""; 0]);
+    let client = client(&moto.endpoint);
+    for (distribution, mut paths) in expected {
+        let ids = client.invalidations(&distribution).await.expect("a list");
+        let mut seen = Vec::new();
+        for id in ids {
+            seen.extend(client.invalidation(&distribution, &id).await.expect("the invalidation").paths);
+        }
+        paths.sort_unstable();
+        assert_eq!(seen, paths, "{distribution}");
+    }
+    let named = [("INVALIDATOR_DISTRIBUTIONS", "cdn.site.s3.eu-central-1.amazonaws.com.live.example.com")];
+    let mut function = Function::start(&moto.endpoint, &named).await;
+    assert_eq!(
+        function.invoke(sqs([("m", s3("a", "9").to_string())]).to_string()).await.handed_back(),
+        [""; 0]
+    );
 }
 
 /// The same calls against the CloudFront of this project and one that is right

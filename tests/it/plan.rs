@@ -5,7 +5,7 @@ use cloudfront_invalidator::{
     event,
     path::Item,
     plan::{Plan, Policy, plan, reasons},
-    site::Ignored,
+    site::{Ignored, Sites},
 };
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, json};
@@ -15,14 +15,25 @@ use crate::{
     support::{form_encoded, s3, s3_record, sqs},
 };
 
-fn policy(variables: &[(&str, &str)]) -> Policy {
-    let all = [&[("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE")], variables].concat();
-    let owned = all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-    Config::read(owned).expect("a configuration").policy
+/// What a plan depends on besides the batch.
+struct Settings {
+    policy: Policy,
+    sites: Sites,
 }
 
-fn planned(event: &Value, policy: &Policy) -> Plan {
-    plan(&event::read(event.to_string().as_bytes(), "invocation"), policy)
+fn policy(variables: &[(&str, &str)]) -> Settings {
+    let all = [&[("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE")], variables].concat();
+    let owned = all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = Config::read(owned).expect("a configuration");
+    Settings { policy: config.policy, sites: config.search.given() }
+}
+
+fn planned(event: &Value, settings: &Settings) -> Plan {
+    planned_in(event, "invocation", settings)
+}
+
+fn planned_in(event: &Value, invocation: &str, settings: &Settings) -> Plan {
+    plan(&event::read(event.to_string().as_bytes(), invocation), &settings.policy, &settings.sites)
 }
 
 /// The paths that a put of `key` leads to.
@@ -158,9 +169,9 @@ proptest! {
     /// Coverage: whatever changed is matched by some item, or by everything.
     #[test]
     fn every_change_is_covered(puts in any_puts(), most in 1_usize..12) {
-        let policy = policy(&[("INVALIDATOR_MAX_PATHS", &most.to_string())]);
+        let Settings { policy, sites } = policy(&[("INVALIDATOR_MAX_PATHS", &most.to_string())]);
         let batch = event::read(batch_of(&puts).to_string().as_bytes(), "invocation");
-        let plan = plan(&batch, &policy);
+        let plan = plan(&batch, &policy, &sites);
         let [invalidation] = &plan.invalidations[..] else { panic!("one distribution, one invalidation") };
         prop_assert!(invalidation.items.len() <= most);
         for (message, (_, key, _)) in puts.iter().enumerate() {
@@ -169,7 +180,7 @@ proptest! {
             prop_assert!(invalidation.messages.contains(&message));
         }
         // Each item is there for a reason, and each cause finds its item.
-        let reasons = reasons(&batch, &policy, &plan);
+        let reasons = reasons(&batch, &policy, &sites, &plan);
         for index in 0..invalidation.items.len() {
             prop_assert!(reasons.iter().any(|reason| reason.covering == index));
         }
@@ -213,9 +224,7 @@ fn what_has_no_sequencer_is_told_apart_by_what_brought_it() {
     record["s3"]["object"].as_object_mut().expect("an object").remove("sequencer");
     let body = json!({"Records": [record]});
     let reference = |event: &Value, invocation: &str| {
-        plan(&event::read(event.to_string().as_bytes(), invocation), &policy).invalidations[0]
-            .caller_reference
-            .clone()
+        planned_in(event, invocation, &policy).invalidations[0].caller_reference.clone()
     };
     let in_message = |id| reference(&sqs([(id, body.to_string())]), "i");
     assert_eq!(in_message("m1"), in_message("m1"));

@@ -33,7 +33,7 @@ impl Events {
     pub(crate) fn read(&self) -> Result<Vec<(String, Vec<u8>)>, Stop> {
         let standard = Path::new("-");
         if self.events.iter().filter(|name| *name == standard).count() > 1 {
-            return Err(Stop::Usage("standard input (\"-\") can be read only once"));
+            return Err(Stop::Usage("standard input (\"-\") can be read only once".to_owned()));
         }
         let read = |path: &PathBuf| {
             let name = path.display().to_string();

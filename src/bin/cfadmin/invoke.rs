@@ -1,17 +1,13 @@
 //! `cfadmin invoke`: the whole line, as the function would run it.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use clap::Args;
-use cloudfront_invalidator::{
-    cloudfront::Client,
-    config::{Aws, Config},
-    local::{Local, Options},
-    run as line,
-};
+use cloudfront_invalidator::{Invalidator, cloudfront::Client, config::Config};
 
 use crate::{
-    Exit, Stop,
+    Exit, LIMIT, Stop,
+    account::{Distributions, client_of},
     input::{Events, exit, variables, variables_with_example},
 };
 
@@ -24,26 +20,32 @@ pub(crate) struct Arguments {
     /// Against a CloudFront on this machine, started for the purpose, instead of AWS
     #[arg(long)]
     local: bool,
+
+    #[command(flatten)]
+    distributions: Distributions,
 }
 
-/// How long one event may take: as long as the function gets by default.
-const LIMIT: Duration = Duration::from_secs(30);
-
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
+    let is_local = arguments.local || arguments.distributions.are_given();
+    let stands_in = is_local && !arguments.distributions.are_given();
     let (config, max_attempts) =
-        Config::of_caller(if arguments.local { variables_with_example() } else { variables() })?;
+        Config::of_caller(if stands_in { variables_with_example() } else { variables() })?;
     let events = arguments.events.read()?;
-    let local = if arguments.local { Some(start(&config).await?) } else { None };
+    let local = if is_local {
+        let ids = config.search.given().list.iter().map(|site| site.distribution.to_string()).collect();
+        Some(arguments.distributions.start(ids).await?)
+    } else {
+        None
+    };
     let client = match &local {
-        _ if config.dry_run => None,
-        Some(local) => Some(Client::new(&settings(local))),
+        _ if config.dry_run && !config.search.asks() => None,
+        Some(local) => Some(client_of(local)),
         None => Some(Client::from_profile(max_attempts).await),
     };
+    let invalidator = Invalidator::new(config, client);
     let mut done = true;
     for (number, (name, event)) in events.into_iter().enumerate() {
-        let invocation = invocation(number);
-        let deadline = Instant::now() + LIMIT;
-        let report = line(&event, &invocation, &config.policy, client.as_ref(), deadline).await;
+        let report = invalidator.run(&event, &invocation(number), Instant::now() + LIMIT).await;
         arguments.events.write(&name, &report, &report)?;
         done &= report.is_done();
     }
@@ -55,24 +57,4 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
 fn invocation(number: usize) -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     format!("cfadmin-{}-{}-{number}", now.as_nanos(), std::process::id())
-}
-
-async fn start(config: &Config) -> Result<Local, Stop> {
-    let sites = &config.policy.sites;
-    let distributions = sites.iter().map(|site| site.distribution.to_string()).collect();
-    let options = Options { distributions, ..Options::default() };
-    Local::start(options).await.map_err(Stop::io("CloudFront on loopback"))
-}
-
-fn settings(local: &Local) -> Aws {
-    Aws {
-        region: "us-east-1".to_owned(),
-        access_key_id: "local".to_owned(),
-        secret_access_key: "local".to_owned(),
-        session_token: None,
-        endpoint_url: Some(local.endpoint_url()),
-        use_fips: false,
-        use_dual_stack: false,
-        max_attempts: None,
-    }
 }

@@ -1,10 +1,13 @@
 //! The command line: what the function would do, shown or done from here.
 
+mod account;
+mod explain;
 mod input;
 mod invoke;
 mod plan;
+mod sites;
 
-use std::{io, process::ExitCode};
+use std::{io, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 
@@ -24,7 +27,12 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 something failed, 2 wrong usage 
 enum Command {
     Plan(plan::Arguments),
     Invoke(invoke::Arguments),
+    Sites(sites::Arguments),
+    Explain(explain::Arguments),
 }
+
+/// How long one event or look-up may take: as long as the function gets by default.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// How it ended, as the shell is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +49,10 @@ enum Stop {
     Configuration(#[from] cloudfront_invalidator::config::Problems),
     /// The arguments contradict each other.
     #[error("{0}")]
-    Usage(&'static str),
+    Usage(String),
+    /// CloudFront did not do it.
+    #[error("{}: {_0}", _0.error_type())]
+    CloudFront(#[from] cloudfront_invalidator::cloudfront::Error),
     /// Files, streams, sockets.
     #[error("{0}: {1}")]
     Io(String, #[source] io::Error),
@@ -60,6 +71,8 @@ async fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Plan(arguments) => plan::run(&arguments).await,
         Command::Invoke(arguments) => invoke::run(&arguments).await,
+        Command::Sites(arguments) => sites::run(&arguments).await,
+        Command::Explain(arguments) => explain::run(&arguments).await,
     };
     match outcome {
         Ok(Exit::Done) => ExitCode::SUCCESS,
@@ -68,7 +81,7 @@ async fn main() -> ExitCode {
         Err(Stop::Io(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(stop) => {
             eprintln!("cfadmin: {stop}");
-            ExitCode::from(if matches!(stop, Stop::Io(..)) { 1 } else { 2 })
+            ExitCode::from(if matches!(stop, Stop::Io(..) | Stop::CloudFront(_)) { 1 } else { 2 })
         }
     }
 }

@@ -3,11 +3,13 @@
 use std::time::Instant;
 
 use clap::Args;
-use cloudfront_invalidator::{config::Config, run as line};
+use cloudfront_invalidator::{Invalidator, config::Config};
 
 use crate::{
-    Exit, Stop,
-    input::{Events, exit, variables_with_example},
+    Exit, LIMIT, Stop,
+    account::Distributions,
+    account::client_of,
+    input::{Events, exit, variables, variables_with_example},
 };
 
 /// Show what would be sent for an event, and why; nothing is contacted
@@ -15,6 +17,9 @@ use crate::{
 pub(crate) struct Arguments {
     #[command(flatten)]
     events: Events,
+
+    #[command(flatten)]
+    distributions: Distributions,
 
     /// Show every change behind a path, not only the first few
     #[arg(long)]
@@ -26,11 +31,15 @@ pub(crate) struct Arguments {
 const INVOCATION: &str = "plan";
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let policy = Config::read(variables_with_example())?.policy;
+    let given = arguments.distributions.are_given();
+    let config = Config::read(if given { variables() } else { variables_with_example() })?;
+    let events = arguments.events.read()?;
+    let local = if given { Some(arguments.distributions.start(Vec::new()).await?) } else { None };
+    let invalidator = Invalidator::new(Config { dry_run: true, ..config }, local.as_ref().map(client_of));
     let mut done = true;
-    for (name, event) in arguments.events.read()? {
-        let report = line(&event, INVOCATION, &policy, None, Instant::now()).await;
-        arguments.events.write(&name, &report, report.explain(&policy, arguments.all))?;
+    for (name, event) in events {
+        let report = invalidator.run(&event, INVOCATION, Instant::now() + LIMIT).await;
+        arguments.events.write(&name, &report, report.explain(invalidator.policy(), arguments.all))?;
         done &= report.is_done();
     }
     Ok(exit(done))

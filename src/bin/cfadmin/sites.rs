@@ -1,0 +1,120 @@
+//! `cfadmin sites`: the distributions that serve a bucket, and how.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use cloudfront_invalidator::{
+    config::Config,
+    site::{Behavior, Distribution, LASTING_ERROR, QueryStrings, bucket_of},
+};
+
+use crate::{Exit, LIMIT, Stop, account::Distributions, input::variables};
+
+/// Show the distributions that have a bucket as an origin, and how they serve it
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The bucket; all that are behind any distribution without
+    bucket: Option<String>,
+
+    #[command(flatten)]
+    distributions: Distributions,
+
+    /// One JSON document per distribution, a line each
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
+    let (config, max_attempts) = Config::of_caller(variables())?;
+    let bucket = arguments.bucket.as_deref().map(|name| name.strip_prefix("s3://").unwrap_or(name));
+    let aliases = &config.search.aliases;
+    let (_local, client) = arguments.distributions.client(max_attempts).await?;
+    let mut out = io::stdout().lock();
+    let mut found = 0;
+    for distribution in client.distributions(LIMIT).await? {
+        let serves = match bucket {
+            Some(bucket) => distribution.has_bucket(bucket, aliases),
+            None => distribution.origins.iter().any(|origin| bucket_of(&origin.domain_name).is_some()),
+        };
+        if !serves {
+            continue;
+        }
+        found += 1;
+        let distribution = client.complete(distribution, LIMIT).await?;
+        let written = if arguments.json {
+            serde_json::to_writer(&mut out, &distribution)
+                .map_err(io::Error::from)
+                .and_then(|()| writeln!(out))
+        } else {
+            show(&mut out, &distribution, bucket, aliases)
+        };
+        written.map_err(Stop::io("standard output"))?;
+    }
+    if found == 0 && !arguments.json {
+        match bucket {
+            Some(bucket) => writeln!(out, "no distribution has the bucket {bucket:?} as an origin"),
+            None => writeln!(out, "no distribution has a bucket as an origin"),
+        }
+        .map_err(Stop::io("standard output"))?;
+    }
+    out.flush().map_err(Stop::io("standard output"))?;
+    Ok(Exit::Done)
+}
+
+fn show(
+    out: &mut impl Write,
+    distribution: &Distribution,
+    bucket: Option<&str>,
+    aliases: &[(String, String)],
+) -> io::Result<()> {
+    let marks = [
+        (!distribution.enabled, "disabled: not looked at"),
+        (distribution.staging, "staging"),
+        (distribution.multi_tenant, "multi-tenant"),
+    ];
+    let names: Vec<&str> = distribution.names().collect();
+    write!(out, "{}  {}  {}", distribution.id, names.join(", "), distribution.status)?;
+    for (_, mark) in marks.iter().filter(|(is, _)| *is) {
+        write!(out, "  ({mark})")?;
+    }
+    writeln!(out)?;
+    for origin in &distribution.origins {
+        if let Some(named) = bucket_of(&origin.domain_name) {
+            let path = if origin.path.is_empty() { "" } else { "  below " };
+            writeln!(out, "  origin    {}  bucket {named}{path}{}", origin.domain_name, origin.path)?;
+        }
+    }
+    for behavior in distribution.behaviors.iter().filter(|one| reaches(distribution, one, bucket, aliases)) {
+        let pattern = behavior.pattern.as_deref().unwrap_or("* (default)");
+        let query =
+            if behavior.query_strings == QueryStrings::Known(false) { "" } else { "  query strings cached" };
+        writeln!(out, "  behavior  {pattern}  from {}{query}", behavior.target)?;
+        for (event, function) in &behavior.edge_functions {
+            writeln!(out, "            {event} {function}: paths may be missing")?;
+        }
+    }
+    if !distribution.default_root_object.is_empty() {
+        writeln!(out, "  root      {}", distribution.default_root_object)?;
+    }
+    for page in &distribution.error_pages {
+        let lasting = if page.min_ttl >= LASTING_ERROR { ": a change of it purges everything" } else { "" };
+        writeln!(out, "  error     {} shows {} for {} s{lasting}", page.code, page.page, page.min_ttl)?;
+    }
+    Ok(())
+}
+
+/// Whether a behaviour asks the bucket, or any.
+fn reaches(
+    distribution: &Distribution,
+    behavior: &Behavior,
+    bucket: Option<&str>,
+    aliases: &[(String, String)],
+) -> bool {
+    distribution.origins_of(&behavior.target).into_iter().any(|index| {
+        let origin = &distribution.origins[index];
+        bucket.map_or_else(
+            || bucket_of(&origin.domain_name).is_some(),
+            |bucket| origin.is_bucket(bucket, aliases),
+        )
+    })
+}

@@ -1,0 +1,244 @@
+//! Distributions and cache policies as the AWS command line prints them, and as
+//! CloudFront's REST-XML has them.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use quick_xml::escape::escape;
+use serde_json::Value;
+use thiserror::Error;
+
+use super::wire::{NAMESPACE, Refusal};
+
+/// When everything was last changed.
+const MODIFIED: &str = "2026-01-01T00:00:00.000Z";
+
+/// What an account holds besides invalidations.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    distributions: Vec<Described>,
+    policies: BTreeMap<String, Value>,
+}
+
+/// A distribution with its configuration.
+#[derive(Clone, Debug)]
+struct Described {
+    id: String,
+    domain_name: String,
+    status: String,
+    config: Value,
+}
+
+/// What was given as an account cannot be read as one.
+#[derive(Debug, Error)]
+pub enum NotAnAccount {
+    /// It is no JSON.
+    #[error("no JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// It is none of the documents that are known.
+    #[error(
+        "{0} is no distribution: give what `aws cloudfront get-distribution-config`, get-distribution, \
+         list-distributions or get-cache-policy prints, or a list of those"
+    )]
+    Unknown(String),
+}
+
+impl Account {
+    /// Adds what the AWS command line printed: the output of `get-distribution-config`,
+    /// `get-distribution`, `list-distributions` or `get-cache-policy`, or a list of
+    /// those. A configuration does not tell the distribution's id: it gets `name`, or
+    /// `E1EXAMPLE`, `E2EXAMPLE` and so on.
+    ///
+    /// # Errors
+    ///
+    /// What is no JSON, and what is none of these.
+    pub fn add(&mut self, json: &[u8], name: Option<&str>) -> Result<(), NotAnAccount> {
+        let document: Value = serde_json::from_slice(json)?;
+        match document {
+            Value::Array(documents) => documents.into_iter().try_for_each(|one| self.add_document(one, name)),
+            document => self.add_document(document, name),
+        }
+    }
+
+    /// The ids of its distributions.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.distributions.iter().map(|distribution| &*distribution.id)
+    }
+
+    fn add_document(&mut self, mut document: Value, name: Option<&str>) -> Result<(), NotAnAccount> {
+        if let Some(Value::Array(items)) = document.pointer_mut("/DistributionList/Items").map(Value::take) {
+            for item in items {
+                let about = item.clone();
+                self.describe(about["Id"].as_str(), &about, item);
+            }
+            return Ok(());
+        }
+        if document["DistributionList"].is_object() {
+            return Ok(());
+        }
+        if document["Distribution"].is_object() {
+            let mut distribution = document["Distribution"].take();
+            let config = distribution["DistributionConfig"].take();
+            self.describe(distribution["Id"].as_str(), &distribution, config);
+            return Ok(());
+        }
+        if document["DistributionConfig"].is_object() {
+            let config = document["DistributionConfig"].take();
+            self.describe(name, &Value::Null, config);
+            return Ok(());
+        }
+        match document.pointer("/CachePolicy/Id").and_then(Value::as_str).map(str::to_owned) {
+            Some(id) => {
+                self.policies.insert(id, document["CachePolicy"]["CachePolicyConfig"].take());
+                Ok(())
+            }
+            None => Err(NotAnAccount::Unknown(document.to_string().chars().take(80).collect())),
+        }
+    }
+
+    fn describe(&mut self, id: Option<&str>, about: &Value, config: Value) {
+        let number = self.distributions.len() + 1;
+        let taken = |id: &&str| self.distributions.iter().all(|other| other.id != **id);
+        let id = id.filter(taken).map_or_else(|| format!("E{number}EXAMPLE"), str::to_owned);
+        let told = |field: &str| about[field].as_str().map(str::to_owned);
+        let domain_name =
+            told("DomainName").unwrap_or_else(|| format!("d{}.cloudfront.net", id.to_ascii_lowercase()));
+        let status = told("Status").unwrap_or_else(|| "Deployed".to_owned());
+        self.distributions.push(Described { id, domain_name, status, config });
+    }
+
+    /// The answer of ListDistributions.
+    pub(super) fn list(&self, marker: &str, max_items: usize) -> String {
+        let after = self.distributions.iter().position(|one| one.id == marker).map_or(0, |index| index + 1);
+        let rest = &self.distributions[after..];
+        let page = &rest[..rest.len().min(max_items)];
+        let mut xml = format!("<DistributionList xmlns=\"{NAMESPACE}\">");
+        leaf(&mut xml, "Marker", marker);
+        if let Some(last) = page.last().filter(|_| page.len() < rest.len()) {
+            leaf(&mut xml, "NextMarker", &last.id);
+        }
+        leaf(&mut xml, "MaxItems", &max_items.to_string());
+        leaf(&mut xml, "IsTruncated", if page.len() < rest.len() { "true" } else { "false" });
+        leaf(&mut xml, "Quantity", &page.len().to_string());
+        xml.push_str("<Items>");
+        for distribution in page {
+            xml.push_str("<DistributionSummary>");
+            distribution.about(&mut xml);
+            leaf(&mut xml, "DomainName", &distribution.domain_name);
+            // The list does not tell everything.
+            let untold =
+                ["Id", "ARN", "ETag", "Status", "LastModifiedTime", "DomainName", "DefaultRootObject"];
+            let told = distribution.config.as_object().into_iter().flatten();
+            for (name, value) in told.filter(|(name, _)| !untold.contains(&name.as_str())) {
+                element(&mut xml, name, value);
+            }
+            xml.push_str("</DistributionSummary>");
+        }
+        xml.push_str("</Items></DistributionList>");
+        document(&xml)
+    }
+
+    /// The answer of GetDistribution.
+    pub(super) fn distribution(&self, id: &str, in_progress: usize) -> Result<String, Refusal> {
+        let distribution = self.described(id)?;
+        let mut xml = format!("<Distribution xmlns=\"{NAMESPACE}\">");
+        distribution.about(&mut xml);
+        leaf(&mut xml, "InProgressInvalidationBatches", &in_progress.to_string());
+        leaf(&mut xml, "DomainName", &distribution.domain_name);
+        element(&mut xml, "DistributionConfig", &distribution.config);
+        xml.push_str("</Distribution>");
+        Ok(document(&xml))
+    }
+
+    /// The answer of GetDistributionConfig.
+    pub(super) fn config(&self, id: &str) -> Result<String, Refusal> {
+        let mut xml = String::new();
+        element(&mut xml, "DistributionConfig", &self.described(id)?.config);
+        Ok(document(&xml))
+    }
+
+    /// The answer of GetCachePolicy.
+    pub(super) fn policy(&self, id: &str) -> Result<String, Refusal> {
+        let config = self
+            .policies
+            .get(id)
+            .ok_or_else(|| Refusal::new(404, "NoSuchCachePolicy", "The cache policy does not exist."))?;
+        let mut xml = format!("<CachePolicy xmlns=\"{NAMESPACE}\">");
+        leaf(&mut xml, "Id", id);
+        leaf(&mut xml, "LastModifiedTime", MODIFIED);
+        element(&mut xml, "CachePolicyConfig", config);
+        xml.push_str("</CachePolicy>");
+        Ok(document(&xml))
+    }
+
+    fn described(&self, id: &str) -> Result<&Described, Refusal> {
+        self.distributions.iter().find(|one| one.id == id).ok_or_else(Refusal::no_such_distribution)
+    }
+}
+
+impl Described {
+    fn about(&self, xml: &mut String) {
+        leaf(xml, "Id", &self.id);
+        leaf(xml, "ARN", &format!("arn:aws:cloudfront::123456789012:distribution/{}", self.id));
+        leaf(xml, "Status", &self.status);
+        leaf(xml, "LastModifiedTime", MODIFIED);
+    }
+}
+
+fn document(xml: &str) -> String {
+    format!("<?xml version=\"1.0\"?>\n{xml}")
+}
+
+fn leaf(xml: &mut String, name: &str, text: &str) {
+    let _ = write!(xml, "<{name}>{}</{name}>", escape(text));
+}
+
+fn element(xml: &mut String, name: &str, value: &Value) {
+    match value {
+        Value::Null => {}
+        Value::Bool(flag) => leaf(xml, name, if *flag { "true" } else { "false" }),
+        Value::Number(number) => leaf(xml, name, &number.to_string()),
+        Value::String(text) => leaf(xml, name, text),
+        Value::Array(members) => list(xml, name, "member", members),
+        Value::Object(fields) => {
+            let _ = write!(xml, "<{name}>");
+            for (field, value) in fields {
+                match value {
+                    Value::Array(members) if field == "Items" => list(xml, field, member_of(name), members),
+                    value => element(xml, field, value),
+                }
+            }
+            let _ = write!(xml, "</{name}>");
+        }
+    }
+}
+
+fn list(xml: &mut String, name: &str, member: &str, members: &[Value]) {
+    let _ = write!(xml, "<{name}>");
+    for value in members {
+        element(xml, member, value);
+    }
+    let _ = write!(xml, "</{name}>");
+}
+
+/// What the members of a list are called in XML, of which JSON says nothing.
+fn member_of(list: &str) -> &'static str {
+    match list {
+        "Aliases" => "CNAME",
+        "Origins" => "Origin",
+        "CustomHeaders" => "OriginCustomHeader",
+        "OriginSslProtocols" => "SslProtocol",
+        "OriginGroups" => "OriginGroup",
+        "Members" => "OriginGroupMember",
+        "StatusCodes" => "StatusCode",
+        "CacheBehaviors" => "CacheBehavior",
+        "AllowedMethods" | "CachedMethods" => "Method",
+        "FunctionAssociations" => "FunctionAssociation",
+        "LambdaFunctionAssociations" => "LambdaFunctionAssociation",
+        "CustomErrorResponses" => "CustomErrorResponse",
+        "TrustedSigners" => "AwsAccountNumber",
+        "TrustedKeyGroups" => "KeyGroup",
+        "GeoRestriction" => "Location",
+        "Headers" | "QueryStringCacheKeys" | "WhitelistedNames" | "QueryStrings" | "Cookies" => "Name",
+        _ => "member",
+    }
+}

@@ -1,0 +1,371 @@
+//! The real binary without a distribution to its name: it finds out who serves a bucket,
+//! and how.
+
+use std::time::Duration;
+
+use cloudfront_invalidator::local::{Account, Fault, Local, Options};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Function, s3, sqs};
+
+const EXAMPLE: &[u8] = include_bytes!("data/distributions/E1EXAMPLE.json");
+const POLICIES: &[u8] = include_bytes!("data/distributions/policies.json");
+
+/// A distribution as `get-distribution` prints it: one bucket behind it, no frills.
+fn plain(id: &str, domain: &str) -> Value {
+    json!({"Distribution": {
+        "Id": id,
+        "Status": "Deployed",
+        "DomainName": format!("{}.cloudfront.net", id.to_lowercase()),
+        "DistributionConfig": {
+            "Enabled": true,
+            "Staging": false,
+            "Aliases": {"Quantity": 1, "Items": [format!("{}.example.com", id.to_lowercase())]},
+            "DefaultRootObject": "index.html",
+            "Origins": {"Quantity": 1, "Items": [{"Id": "o", "DomainName": domain, "OriginPath": ""}]},
+            "DefaultCacheBehavior": {
+                "TargetOriginId": "o",
+                "CachePolicyId": "658327ea-f89d-4fab-a63d-7e88639e58f6",
+            },
+        },
+    }})
+}
+
+/// The same with something changed in its configuration.
+fn changed(id: &str, domain: &str, change: impl FnOnce(&mut Value)) -> Value {
+    let mut distribution = plain(id, domain);
+    change(&mut distribution["Distribution"]["DistributionConfig"]);
+    distribution
+}
+
+const DOMAIN: &str = "site.s3.eu-central-1.amazonaws.com";
+
+fn account(distributions: &[Value]) -> Account {
+    let mut account = Account::default();
+    account.add(json!(distributions).to_string().as_bytes(), None).expect("distributions");
+    account
+}
+
+/// A CloudFront with these distributions, and the function that has to find them.
+async fn with(account: Account, variables: &[(&str, &str)]) -> (Local, Function) {
+    let options = Options { distributions: Vec::new(), account, ..Options::default() };
+    let cloudfront = Local::start(options).await.expect("a CloudFront");
+    let all = [&[("INVALIDATOR_DISTRIBUTIONS", "")], variables].concat();
+    let function = Function::start(&cloudfront.endpoint_url(), &all).await;
+    (cloudfront, function)
+}
+
+/// A queue's batch of puts in a bucket.
+fn puts(bucket: &str, keys: &[&str], sequencer: &str) -> String {
+    let body = |key: &str| s3(key, sequencer).to_string().replace("\"site\"", &format!("\"{bucket}\""));
+    let messages: Vec<(String, String)> =
+        keys.iter().enumerate().map(|(n, key)| (format!("m{n}"), body(key))).collect();
+    sqs(messages.iter().map(|(id, body)| (&**id, body.clone()))).to_string()
+}
+
+/// Distribution and paths of each invalidation, oldest first.
+fn sent(cloudfront: &Local) -> Vec<(String, Vec<String>)> {
+    cloudfront.recorded().into_iter().map(|one| (one.distribution, one.paths)).collect()
+}
+
+/// What one put of a key in the bucket `site` leads to.
+async fn paths(account: &Account, variables: &[(&str, &str)], key: &str) -> Vec<String> {
+    let (cloudfront, mut function) = with(account.clone(), variables).await;
+    assert_eq!(function.invoke(puts("site", &[key], "1")).await.handed_back(), [""; 0]);
+    sent(&cloudfront).into_iter().flat_map(|(_, paths)| paths).collect()
+}
+
+fn refusal(status: u16, code: &str) -> Fault {
+    Fault::Refuse { status, code: code.to_owned(), message: "No.".to_owned() }
+}
+
+#[tokio::test]
+async fn keys_become_what_the_configuration_makes_of_them() {
+    let mut account = Account::default();
+    account.add(EXAMPLE, Some("E1EXAMPLE")).expect("a distribution");
+    account.add(POLICIES, None).expect("policies");
+    let cases: &[(&str, &[&str])] = &[
+        ("live/index.html", &["/", "/index.html"]),
+        ("live/docs/index.html", &["/docs/", "/docs/index.html"]),
+        ("live/a b.html", &["/a%20b.html"]),
+        ("live//double", &["//double"]),
+        // The directory is only the images' one, and the images are only in theirs.
+        ("live/images/a.jpg", &[]),
+        ("media/images/a.jpg", &["/images/a.jpg*"]),
+        ("media/a.jpg", &[]),
+        // An empty segment does not count where behaviours are concerned.
+        ("media//images/a.jpg", &["//images/a.jpg*"]),
+        ("lively/a", &[]),
+        ("index.html", &[]),
+        // In the group, and after its pattern query strings are cached.
+        ("live/search.html", &["/search.html*"]),
+        ("live/search/index.html", &["/search/*"]),
+        ("live/api/index.html", &[]),
+        ("live/Api/a", &["/Api/a"]),
+        ("live/errors/gone.html", &["/*"]),
+        ("live/errors/sorry.html", &["/errors/sorry.html"]),
+        ("media/errors/gone.html", &[]),
+    ];
+    for (key, expected) in cases {
+        assert_eq!(paths(&account, &[], key).await, *expected, "{key}");
+    }
+    let off = [("INVALIDATOR_QUERY_STRINGS", "false")];
+    assert_eq!(paths(&account, &off, "media/images/a.jpg").await, ["/images/a.jpg"]);
+    let always = [("INVALIDATOR_QUERY_STRINGS", "true")];
+    assert_eq!(paths(&account, &always, "live/a.html").await, ["/a.html*"]);
+    // Without its policy nobody knows, and query strings may be cached.
+    let mut alone = Account::default();
+    alone.add(EXAMPLE, Some("E1EXAMPLE")).expect("a distribution");
+    assert_eq!(paths(&alone, &[], "media/images/a.jpg").await, ["/images/a.jpg*"]);
+}
+
+#[tokio::test]
+async fn a_bucket_has_many_names_and_no_other_does() {
+    let expected = ["/a"];
+    for domain in [
+        DOMAIN,
+        "SITE.s3.amazonaws.com",
+        "site.s3-eu-west-1.amazonaws.com",
+        "site.s3-website-us-east-1.amazonaws.com",
+        "site.s3-website.eu-central-1.amazonaws.com",
+        "site.s3.dualstack.eu-central-1.amazonaws.com",
+        "site.s3.cn-north-1.amazonaws.com.cn",
+    ] {
+        assert_eq!(paths(&account(&[plain("E1", domain)]), &[], "a").await, expected, "{domain}");
+    }
+    for domain in
+        ["mysite.s3.amazonaws.com", "site-old.s3.amazonaws.com", "www.site.s3.amazonaws.com", "site.com"]
+    {
+        assert_eq!(paths(&account(&[plain("E1", domain)]), &[], "a").await, [""; 0], "{domain}");
+    }
+    let dotted = account(&[plain("E1", "www.example.com.s3-website-us-east-1.amazonaws.com")]);
+    let (cloudfront, mut function) = with(dotted, &[]).await;
+    function.invoke(puts("www.example.com", &["a"], "1")).await;
+    assert_eq!(sent(&cloudfront)[0].1, expected);
+
+    let point = "point-abc-s3alias.s3.eu-central-1.amazonaws.com";
+    let hidden = account(&[plain("E1", point), plain("E2", "x.mrap.accesspoint.s3-global.amazonaws.com")]);
+    assert_eq!(paths(&hidden, &[], "a").await, [""; 0]);
+    let aliases = [("INVALIDATOR_BUCKET_ALIASES", "point-abc-s3alias=site, x.mrap=site, x.mrap=other")];
+    assert_eq!(paths(&hidden, &aliases, "a").await, ["/a", "/a"]);
+}
+
+#[tokio::test]
+async fn only_those_that_serve_the_bucket_are_purged_and_all_of_them() {
+    let website = "site.s3-website-us-east-1.amazonaws.com";
+    let (cloudfront, mut function) = with(
+        account(&[
+            plain("E1", "other.s3.eu-central-1.amazonaws.com"),
+            plain("E2", DOMAIN),
+            changed("E3", DOMAIN, |config| config["Enabled"] = false.into()),
+            changed("E4", website, |config| config["Origins"]["Items"][0]["OriginPath"] = "/v2".into()),
+            changed("E5", DOMAIN, |config| config["Staging"] = true.into()),
+            changed("E6", DOMAIN, |config| config["ConnectionMode"] = "tenant-only".into()),
+        ]),
+        &[],
+    )
+    .await;
+    let batch = puts("site", &["a", "v2/docs/index.html"], "1");
+    assert_eq!(function.invoke(batch).await.handed_back(), [""; 0]);
+    let mut all = sent(&cloudfront);
+    all.sort();
+    let both = ["/a", "/v2/docs/", "/v2/docs/index.html"];
+    let expected: [(&str, &[&str]); 4] =
+        [("E2", &both), ("E4", &["/docs/", "/docs/index.html"]), ("E5", &both), ("E6", &both)];
+    for ((distribution, paths), (expected_of, expected)) in all.iter().zip(expected) {
+        assert_eq!((distribution.as_str(), &paths[..]), (expected_of, &expected.map_owned()[..]));
+    }
+    assert_eq!(all.len(), 4);
+    let tenants = function.logged(|line| line["distribution"] == "E6" && line["level"] == "WARN").await;
+    assert!(tenants["message"].as_str().expect("a message").contains("tenants"));
+}
+
+/// Texts as the wire has them.
+trait MapOwned {
+    fn map_owned(&self) -> Vec<String>;
+}
+
+impl MapOwned for [&str] {
+    fn map_owned(&self) -> Vec<String> {
+        self.iter().map(|text| (*text).to_owned()).collect()
+    }
+}
+
+#[tokio::test]
+async fn every_page_is_read_and_only_what_matters_in_full() {
+    let mut distributions: Vec<Value> = (0..250)
+        .map(|n| plain(&format!("E{n:03}"), &format!("b{n}.s3.eu-central-1.amazonaws.com")))
+        .collect();
+    distributions[249] = plain("E249", DOMAIN);
+    let (cloudfront, mut function) = with(account(&distributions), &[]).await;
+    assert_eq!(function.invoke(puts("site", &["a"], "1")).await.handed_back(), [""; 0]);
+    assert_eq!(sent(&cloudfront), [("E249".to_owned(), vec!["/a".to_owned()])]);
+    let first = ["ListDistributions", "ListDistributions", "ListDistributions", "GetDistributionConfig"];
+    assert_eq!(cloudfront.reads(), first);
+    // What was found is kept.
+    assert_eq!(function.invoke(puts("site", &["b"], "2")).await.handed_back(), [""; 0]);
+    assert_eq!(cloudfront.reads(), first);
+    // Another bucket of the list takes no other list.
+    assert_eq!(function.invoke(puts("b7", &["c"], "3")).await.handed_back(), [""; 0]);
+    assert_eq!(cloudfront.reads().len(), 5);
+    assert_eq!(cloudfront.recorded().len(), 3);
+}
+
+#[tokio::test]
+async fn a_bucket_that_nobody_serves_is_ignored_and_told_once() {
+    let (cloudfront, mut function) = with(account(&[plain("E1", DOMAIN)]), &[]).await;
+    for sequencer in ["1", "2"] {
+        assert_eq!(function.invoke(puts("logs", &["a"], sequencer)).await.handed_back(), [""; 0]);
+    }
+    // Known to be unknown for a minute.
+    assert_eq!(cloudfront.reads(), ["ListDistributions"]);
+    assert_eq!(cloudfront.calls(), 0);
+    function.logged(|line| line["ignored"]["unserved"] == 1).await;
+    let told = function.log().iter().filter(|line| line.contains("\"bucket\":\"logs\"")).count();
+    assert_eq!(told, 1);
+}
+
+#[tokio::test]
+async fn what_was_found_expires_and_a_failed_look_up_loses_nothing() {
+    let (cloudfront, mut function) =
+        with(account(&[plain("E1", DOMAIN)]), &[("INVALIDATOR_SITES_TTL", "1"), ("AWS_MAX_ATTEMPTS", "1")])
+            .await;
+    assert_eq!(function.invoke(puts("site", &["a"], "1")).await.handed_back(), [""; 0]);
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    cloudfront.inject_read("ListDistributions", 0, refusal(503, "ServiceUnavailable"));
+    assert_eq!(function.invoke(puts("site", &["b"], "2")).await.handed_back(), [""; 0]);
+    assert_eq!(cloudfront.recorded().len(), 2, "as it was before");
+    let line = function.logged(|line| line["waiting"] == 0).await;
+    assert_eq!((&line["level"], &line["error_type"]), (&json!("WARN"), &json!("CloudFrontBusy")));
+    // A bucket that could not be looked for waits.
+    assert_eq!(function.invoke(puts("other", &["c"], "3")).await.handed_back(), ["m0"]);
+}
+
+#[tokio::test]
+async fn a_distribution_that_comes_later_is_found() {
+    let variables = [("INVALIDATOR_SITES_TTL", "1")];
+    let (cloudfront, mut function) = with(account(&[plain("E1", DOMAIN)]), &variables).await;
+    function.invoke(puts("site", &["a"], "1")).await;
+    cloudfront.change(account(&[plain("E1", DOMAIN), plain("E2", DOMAIN)]));
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    function.invoke(puts("site", &["b"], "2")).await;
+    assert_eq!(cloudfront.recorded().len(), 3);
+}
+
+#[tokio::test]
+async fn what_cannot_be_looked_up_is_handed_back() {
+    let mut distributions: Vec<Value> =
+        (0..150).map(|n| plain(&format!("E{n:03}"), "x.example.com")).collect();
+    distributions[0] = plain("E000", DOMAIN);
+    distributions[149] = plain("E149", DOMAIN);
+    let faults: [(&str, usize, Fault, &str); 6] = [
+        ("ListDistributions", 0, refusal(403, "AccessDenied"), "CloudFrontDenied"),
+        ("ListDistributions", 0, refusal(400, "Throttling"), "CloudFrontBusy"),
+        ("ListDistributions", 1, refusal(403, "AccessDenied"), "CloudFrontDenied"),
+        ("ListDistributions", 1, Fault::Hang, "CloudFrontUnreachable"),
+        ("GetDistributionConfig", 1, refusal(403, "AccessDenied"), "CloudFrontDenied"),
+        ("GetDistributionConfig", 0, Fault::Close, "CloudFrontUnreachable"),
+    ];
+    for (operation, after, fault, error_type) in faults {
+        let told = format!("{operation} after {after}: {fault:?}");
+        let (cloudfront, mut function) = with(account(&distributions), &[("AWS_MAX_ATTEMPTS", "1")]).await;
+        cloudfront.inject_read(operation, after, fault);
+        let batch = puts("site", &["a", "b"], "1");
+        let answer = function.invoke_within(Duration::from_secs(4), batch.clone()).await;
+        assert_eq!(answer.handed_back(), ["m0", "m1"], "{told}");
+        assert_eq!(cloudfront.calls(), 0, "{told}");
+        let line = function.logged(|line| line["waiting"] == 2).await;
+        assert_eq!(
+            (&line["level"], &line["error_type"]),
+            (&json!("ERROR"), &json!(error_type)),
+            "{told} {line}"
+        );
+        assert_eq!(function.invoke(batch).await.handed_back(), [""; 0], "{told}");
+        assert_eq!(cloudfront.recorded().len(), 2, "{told}");
+        cloudfront.inject_read("ListDistributions", 0, refusal(403, "AccessDenied"));
+    }
+    // An event that came in no queue fails the invocation.
+    let (cloudfront, mut function) = with(account(&distributions), &[]).await;
+    cloudfront.inject_read("ListDistributions", 0, refusal(403, "AccessDenied"));
+    let answer = function.invoke(s3("a", "1").to_string()).await;
+    assert_eq!(answer.error_type(), "CloudFrontDenied");
+    assert!(answer.message().starts_with("look-up of distributions: AccessDenied (HTTP 403): No."));
+}
+
+#[tokio::test]
+async fn what_concerns_nobody_needs_no_look_up() {
+    let (cloudfront, mut function) = with(account(&[plain("E1", DOMAIN)]), &[]).await;
+    let mut tagged = s3("a", "1");
+    tagged["Records"][0]["eventName"] = "ObjectTagging:Put".into();
+    assert!(matches!(function.invoke(tagged.to_string()).await, Answer::Response(_)));
+    let named = json!({"paths": ["/a"], "distribution": "E1"});
+    assert!(matches!(function.invoke(named.to_string()).await, Answer::Response(_)));
+    assert_eq!(cloudfront.reads(), [""; 0]);
+    assert_eq!(cloudfront.recorded().len(), 1);
+    let unnamed = function.invoke(json!({"paths": ["/a"]}).to_string()).await;
+    assert_eq!(unnamed.error_type(), "EventUnreadable");
+    assert!(unnamed.message().contains("it names no distribution"), "{}", unnamed.message());
+}
+
+#[tokio::test]
+async fn distributions_can_be_named_by_their_domains() {
+    let three = account(&[
+        plain("E1", "other.s3.eu-central-1.amazonaws.com"),
+        plain("E2", DOMAIN),
+        plain("E3", DOMAIN),
+    ]);
+    for (name, distributions) in [
+        ("e2.example.com", &["E2"][..]),
+        ("E2.CloudFront.net", &["E2"]),
+        (DOMAIN, &["E2", "E3"]),
+        ("E1,e3.example.com", &["E1", "E3"]),
+    ] {
+        let (cloudfront, mut function) = with(three.clone(), &[("INVALIDATOR_DISTRIBUTIONS", name)]).await;
+        assert_eq!(function.invoke(puts("site", &["a"], "1")).await.handed_back(), [""; 0], "{name}");
+        let manual = function.invoke(json!({"paths": ["/b"]}).to_string()).await;
+        assert!(matches!(manual, Answer::Response(_)), "{name}");
+        let mut purged: Vec<String> =
+            sent(&cloudfront).into_iter().map(|(distribution, _)| distribution).collect();
+        purged.sort();
+        purged.dedup();
+        assert_eq!(purged, distributions, "{name}");
+        assert_eq!(cloudfront.recorded().len(), 2 * distributions.len(), "{name}");
+        assert_eq!(cloudfront.reads(), ["ListDistributions"], "{name}");
+    }
+    let (cloudfront, mut function) =
+        with(three, &[("INVALIDATOR_DISTRIBUTIONS", "E1,www.example.com")]).await;
+    let answer = function.invoke(puts("site", &["a"], "1")).await;
+    assert_eq!(answer.handed_back(), ["m0"]);
+    let line = function.logged(|line| line["error_type"] == "NoSuchDistribution").await;
+    let why = "no distribution is called www.example.com, and none has an origin there; there are \
+               e1.example.com, e2.example.com, e3.example.com";
+    assert_eq!(line["error"], why);
+    assert_eq!(cloudfront.calls(), 0);
+}
+
+#[tokio::test]
+async fn given_ids_need_no_look_up_at_all() {
+    let (cloudfront, mut function) =
+        with(account(&[plain("E1", "x.example.com")]), &[("INVALIDATOR_DISTRIBUTIONS", "E1")]).await;
+    assert_eq!(function.invoke(puts("site", &["a"], "1")).await.handed_back(), [""; 0]);
+    assert_eq!(cloudfront.reads(), [""; 0]);
+    assert_eq!(cloudfront.recorded().len(), 1);
+}
+
+#[tokio::test]
+async fn functions_at_the_edge_are_warned_of_once() {
+    let lambda = |event: &str| json!({"LambdaFunctionARN": format!("arn:aws:lambda:us-east-1:1:function:{event}:1"), "EventType": event});
+    let site = changed("E1", DOMAIN, |config| {
+        config["DefaultCacheBehavior"]["LambdaFunctionAssociations"] =
+            json!({"Quantity": 2, "Items": [lambda("viewer-response"), lambda("origin-request")]});
+    });
+    let (_cloudfront, mut function) = with(account(&[site, plain("E2", DOMAIN)]), &[]).await;
+    for sequencer in ["1", "2"] {
+        assert_eq!(function.invoke(puts("site", &["a"], sequencer)).await.handed_back(), [""; 0]);
+    }
+    let line = function.logged(|line| line["level"] == "WARN").await;
+    assert_eq!((&line["distribution"], &line["behavior"]), (&json!("E1"), &json!("*")));
+    assert_eq!(line["function"], "origin-request arn:aws:lambda:us-east-1:1:function:origin-request:1");
+    let warned = function.log().iter().filter(|line| line.contains("\"level\":\"WARN\"")).count();
+    assert_eq!(warned, 1);
+}
