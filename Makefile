@@ -5,7 +5,7 @@ export SAM_CLI_TELEMETRY := 0
 export INSTA_UPDATE := no
 export RUSTDOCFLAGS := -D warnings
 
-.PHONY: test format lint units docs template venv clean
+.PHONY: test format lint units docs template chaos venv clean
 
 ## test: everything that CI runs
 test: format lint units docs template
@@ -32,6 +32,10 @@ docs:
 template: venv
 	$(VENV)/bin/sam validate --lint --template template.yaml
 	$(VENV)/bin/cfn-lint template.yaml
+
+## chaos: nothing is lost, with any SEED and number of CHANGES
+chaos:
+	SEED=$(SEED) CHANGES=$(CHANGES) cargo test --locked --test it chaos -- --nocapture
 
 ## venv: the Python tools
 venv: $(VENV)/installed

@@ -5,7 +5,10 @@
 
 mod distributions;
 
-use std::time::Duration;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::{Duration, Instant},
+};
 
 use aws_sdk_cloudfront::{
     config::{BehaviorVersion, Credentials, Region, retry::RetryConfig, timeout::TimeoutConfig},
@@ -32,10 +35,19 @@ const LEAST_ATTEMPT: Duration = Duration::from_secs(5);
 /// suffice for.
 const ATTEMPTS: u32 = 3;
 
+/// How long to wait before the second attempt to create an invalidation, twice as long
+/// before the third, and so on.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+
+/// The longest such wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
 /// A CloudFront to talk to.
 #[derive(Clone, Debug)]
 pub struct Client {
     sdk: aws_sdk_cloudfront::Client,
+    /// How often to try to create an invalidation. None: as long as there is time.
+    max_attempts: Option<u32>,
 }
 
 /// An invalidation as CloudFront shows it.
@@ -71,7 +83,8 @@ impl Client {
             .use_fips(settings.use_fips)
             .use_dual_stack(settings.use_dual_stack);
         config.set_endpoint_url(settings.endpoint_url.clone());
-        Self { sdk: aws_sdk_cloudfront::Client::from_conf(config.build()) }
+        let sdk = aws_sdk_cloudfront::Client::from_conf(config.build());
+        Self { sdk, max_attempts: settings.max_attempts }
     }
 
     /// A client for whatever the AWS command line would use here: environment,
@@ -89,11 +102,15 @@ impl Client {
             // One endpoint serves a whole partition.
             builder = builder.region(Region::from_static("us-east-1"));
         }
-        Self { sdk: aws_sdk_cloudfront::Client::from_conf(builder.build()) }
+        Self { sdk: aws_sdk_cloudfront::Client::from_conf(builder.build()), max_attempts }
     }
 
     /// Creates an invalidation, or finds the one that was created with the same
     /// reference and paths. Ends within `limit`.
+    ///
+    /// Tries again what may pass, waiting longer each time: whenever CloudFront is busy,
+    /// in whatever words, and whenever no answer comes, since with the same reference
+    /// nothing is created twice.
     ///
     /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>
     ///
@@ -115,13 +132,46 @@ impl Client {
             .caller_reference(caller_reference)
             .build()
             .map_err(|error| Error::new(Kind::Other, chain(&error)))?;
+        let deadline = Instant::now() + limit;
+        let mut waits = waits(caller_reference);
+        let mut tries = 0;
+        let mut last: Option<Error> = None;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let error = match self.create_once(distribution, batch.clone(), left).await {
+                Ok(created) => return Ok(created),
+                Err(error) if error.is_busy() || error.is_unreachable() => error,
+                Err(error) => return Err(error),
+            };
+            tries += 1;
+            // That CloudFront is busy says more than that it did not say so again.
+            last = Some(match last {
+                Some(busy) if busy.is_busy() && !error.is_busy() => busy,
+                _ => error,
+            });
+            let wait = waits.next().unwrap_or(LONGEST_WAIT);
+            let may_try = self.max_attempts.is_none_or(|most| tries < most);
+            if !may_try || Instant::now() + wait >= deadline {
+                return Err(last.unwrap_or_else(Error::too_late));
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn create_once(
+        &self,
+        distribution: &str,
+        batch: InvalidationBatch,
+        limit: Duration,
+    ) -> Result<Invalidation, Error> {
+        let each = (limit / ATTEMPTS).max(LEAST_ATTEMPT).min(limit);
         let answer = self
             .sdk
             .create_invalidation()
             .distribution_id(distribution)
             .invalidation_batch(batch)
             .customize()
-            .config_override(overrides(limit))
+            .config_override(overrides(each).retry_config(RetryConfig::disabled()))
             .send()
             .await?;
         let created = answer.invalidation.map(Invalidation::from);
@@ -156,6 +206,19 @@ impl Client {
         }
         Ok(ids)
     }
+}
+
+/// How long to wait before each further attempt. Two functions that are refused at the
+/// same time do not come back at the same time: the reference sets them apart.
+fn waits(reference: &str) -> impl Iterator<Item = Duration> {
+    let longer = |wait: &Duration| Some((*wait * 2).min(LONGEST_WAIT));
+    std::iter::successors(Some(FIRST_WAIT), longer).enumerate().map(move |(number, wait)| {
+        let mut hasher = DefaultHasher::new();
+        (reference, number).hash(&mut hasher);
+        // Between a half and all of it.
+        let share = u32::try_from(hasher.finish() % 1_000).unwrap_or_default();
+        wait / 2 + wait * share / 2_000
+    })
 }
 
 /// A call that ends within `limit`, with time for each of its attempts.
@@ -202,6 +265,7 @@ pub struct Error {
 enum Kind {
     AlreadyDone,
     Busy,
+    Full,
     Denied,
     NoSuchDistribution,
     PathRejected,
@@ -250,7 +314,14 @@ impl Error {
     /// CloudFront has too much to do; the same call will succeed later.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.kind == Kind::Busy
+        matches!(self.kind, Kind::Busy | Kind::Full)
+    }
+
+    /// Too many invalidations are in progress: a kind of [busy](Self::is_busy) that ends
+    /// when some of them are completed.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.kind == Kind::Full
     }
 
     /// The credentials do not allow it.
@@ -288,7 +359,7 @@ impl Error {
     pub const fn error_type(&self) -> &'static str {
         match self.kind {
             Kind::AlreadyDone => "InvalidationExists",
-            Kind::Busy => "CloudFrontBusy",
+            Kind::Busy | Kind::Full => "CloudFrontBusy",
             Kind::Denied => "CloudFrontDenied",
             Kind::NoSuchDistribution => "NoSuchDistribution",
             Kind::PathRejected => "PathRejected",
@@ -340,8 +411,8 @@ impl Kind {
         match code {
             "InvalidationBatchAlreadyExists" => Self::AlreadyDone,
             "InvalidArgument" if message.contains("caller reference that was used") => Self::AlreadyDone,
-            "TooManyInvalidationsInProgress"
-            | "BandwidthLimitExceeded"
+            "TooManyInvalidationsInProgress" => Self::Full,
+            "BandwidthLimitExceeded"
             | "EC2ThrottledException"
             | "LimitExceededException"
             | "PriorRequestNotComplete"

@@ -30,10 +30,11 @@ const MAX_PATHS: &str = "INVALIDATOR_MAX_PATHS";
 const MAX_WILDCARDS: &str = "INVALIDATOR_MAX_WILDCARDS";
 const SITES_TTL: &str = "INVALIDATOR_SITES_TTL";
 const BUCKET_ALIASES: &str = "INVALIDATOR_BUCKET_ALIASES";
+const MANUAL: &str = "INVALIDATOR_MANUAL";
 const DRY_RUN: &str = "INVALIDATOR_DRY_RUN";
 
 /// Every variable of its own that the function knows.
-pub const VARIABLES: [&str; 14] = [
+pub const VARIABLES: [&str; 15] = [
     DISTRIBUTIONS,
     BUCKETS,
     ORIGIN_PATH,
@@ -47,6 +48,7 @@ pub const VARIABLES: [&str; 14] = [
     MAX_WILDCARDS,
     SITES_TTL,
     BUCKET_ALIASES,
+    MANUAL,
     DRY_RUN,
 ];
 
@@ -221,9 +223,10 @@ impl Reader {
             include: (!include.is_empty()).then_some(include),
             exclude: self.globs(EXCLUDE),
         };
+        let manual = self.choice(MANUAL).unwrap_or(true);
         let ttl = self.number(SITES_TTL, MOST_SITES_TTL).and_then(|seconds| u64::try_from(seconds).ok());
         Config {
-            policy: Policy { watch, budget: Budget { items, wildcards } },
+            policy: Policy { watch, budget: Budget { items, wildcards }, manual },
             search: Search {
                 distributions,
                 origin_path: origin_path.unwrap_or_default(),

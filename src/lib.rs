@@ -77,7 +77,7 @@ impl Invalidator {
             Some(client) => Some(submit::submit(client, &plan, deadline).await),
             None => None,
         };
-        Report { batch, found, plan, outcome }
+        Report::new(batch, found, plan, outcome, &self.policy)
     }
 
     /// What it does with changes.

@@ -55,6 +55,8 @@ pub struct Options {
     pub distributions: Vec<String>,
     /// The others, and their cache policies.
     pub account: Account,
+    /// What it refuses in a path besides what the documentation says.
+    pub refuses: Vec<String>,
     /// How long an invalidation is in progress.
     pub completes_after: Duration,
     /// How many exact paths and tags may be in progress in one distribution.
@@ -70,6 +72,7 @@ impl Default for Options {
         Self {
             distributions: vec!["E1EXAMPLE".to_owned()],
             account: Account::default(),
+            refuses: Vec::new(),
             completes_after: Duration::from_secs(5),
             paths_in_progress: 3_000,
             wildcards_in_progress: 15,
@@ -160,6 +163,12 @@ impl Local {
     #[must_use]
     pub fn recorded(&self) -> Vec<Recorded> {
         lock(&self.store).recorded()
+    }
+
+    /// How many invalidations were created.
+    #[must_use]
+    pub fn created(&self) -> usize {
+        lock(&self.store).created()
     }
 
     /// How many calls of CreateInvalidation came, whatever became of them.

@@ -181,6 +181,35 @@ impl Item {
         Self(format!("{}*", &stem[..end]).into())
     }
 
+    /// What to purge instead where CloudFront refuses this: the wildcard that ends before
+    /// the first byte that could be the reason, which is any but letters, digits, `/`,
+    /// `-`, `_` and `.`; where there is none, the directory that it is in, and then those
+    /// around it. None for a tag and for everything.
+    #[must_use]
+    pub fn wider(&self) -> Option<Self> {
+        if self.kind() == Kind::Tag || *self == Self::everything() {
+            return None;
+        }
+        let stem = self.stem();
+        let end = self.suspect().unwrap_or_else(|| {
+            let last = stem.len() - usize::from(self.kind() == Kind::Wildcard);
+            stem[..last].rfind('/').map_or(1, |slash| slash + 1)
+        });
+        Some(self.wildcard(end))
+    }
+
+    /// Whether nothing in it gives a reason to refuse it.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.suspect().is_none()
+    }
+
+    /// Where its first byte is that CloudFront might refuse.
+    fn suspect(&self) -> Option<usize> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte);
+        self.stem().bytes().position(|byte| !plain(byte))
+    }
+
     /// How many bytes of their stems two paths share, as far as a wildcard may
     /// reach: see [`Item::wildcard`].
     #[must_use]

@@ -20,6 +20,8 @@ pub struct Policy {
     pub watch: Watch,
     /// How much one invalidation may hold.
     pub budget: Budget,
+    /// Whether invalidations are made that a person asks for.
+    pub manual: bool,
 }
 
 /// What is to be sent for a batch, and what is not.
@@ -50,6 +52,13 @@ pub struct Invalidation {
 }
 
 impl Invalidation {
+    /// The reference for a part of it, or for other items that stand for such a part:
+    /// the same for the same ones of the same batch, another for any others.
+    #[must_use]
+    pub fn reference_of<'a>(&'a self, part: impl ExactSizeIterator<Item = &'a Item>) -> String {
+        reference(&self.distribution, part, [self.caller_reference.as_bytes()])
+    }
+
     /// The items as CloudFront takes them.
     #[must_use]
     pub fn paths(&self) -> impl ExactSizeIterator<Item = &str> {
@@ -187,7 +196,7 @@ impl<'a> Demand<'a> {
             }
         }
         for request in &batch.requests {
-            if let Err(why) = demand.request(request, sites) {
+            if let Err(why) = demand.request(request, policy, sites) {
                 demand.rejected.push((request.message, why));
             }
         }
@@ -215,7 +224,10 @@ impl<'a> Demand<'a> {
         served
     }
 
-    fn request(&mut self, request: &'a Request, sites: &Sites) -> Result<(), String> {
+    fn request(&mut self, request: &'a Request, policy: &Policy, sites: &Sites) -> Result<(), String> {
+        if !policy.manual {
+            return Err("manual events are turned off (INVALIDATOR_MANUAL=false)".to_owned());
+        }
         let order = Order::read(request)?;
         let mut want = |distribution: &DistributionId| {
             let items: Vec<_> = order.items.iter().map(|item| (item.clone(), Form::Typed)).collect();
@@ -288,6 +300,17 @@ fn caller_reference(distribution: &DistributionId, items: &[Covering], causes: &
     identities.sort_unstable();
     identities.dedup();
 
+    let items = items.iter().map(|covering| &covering.item);
+    reference(distribution, items, identities.into_iter().flatten())
+}
+
+/// A SHA-256 over a distribution, items, and what tells them from the same ones at
+/// another time.
+fn reference<'a>(
+    distribution: &DistributionId,
+    items: impl ExactSizeIterator<Item = &'a Item>,
+    identities: impl IntoIterator<Item = &'a [u8]>,
+) -> String {
     let mut hash = Sha256::new();
     // Every field goes in behind its length, so that no two lists of fields can
     // make the same bytes.
@@ -297,10 +320,10 @@ fn caller_reference(distribution: &DistributionId, items: &[Covering], causes: &
     };
     field(distribution.as_str().as_bytes());
     field(&(items.len() as u64).to_le_bytes());
-    for covering in items {
-        field(covering.item.as_str().as_bytes());
+    for item in items {
+        field(item.as_str().as_bytes());
     }
-    identities.into_iter().flatten().for_each(field);
+    identities.into_iter().for_each(field);
     hash.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex

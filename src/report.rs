@@ -5,6 +5,8 @@
 mod log;
 mod text;
 
+use std::collections::BTreeMap;
+
 use aws_lambda_events::sqs::SqsBatchResponse;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -14,7 +16,7 @@ use crate::{
     cloudfront::Error,
     discover::Found,
     event::{Batch, Key},
-    plan::{Invalidation, Plan},
+    plan::{Cause, Invalidation, Plan, Policy, reasons},
     site::Ignored,
     submit::{Outcome, Sent},
 };
@@ -33,7 +35,25 @@ pub struct Report {
     pub plan: Plan,
     /// How it went. None where nothing was sent because nothing should be.
     pub outcome: Option<Outcome>,
+    /// What is behind the items that CloudFront refused or never saw.
+    behind: Vec<Behind>,
 }
+
+/// What is behind an item of an invalidation that was taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Behind {
+    invalidation: usize,
+    item: usize,
+    /// Whether something else stands for it, so that it is done.
+    is_done: bool,
+    /// Indices of the messages that need it.
+    messages: Vec<usize>,
+    /// The first objects, as indices of changes in the batch.
+    changes: Vec<usize>,
+}
+
+/// How many objects are told of behind an item.
+const MOST_BEHIND: usize = 5;
 
 /// An invocation that failed as a whole, so that Lambda invokes again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +65,15 @@ pub struct Failure {
 }
 
 impl Report {
+    /// The report on a batch, planned by this policy.
+    #[must_use]
+    pub fn new(batch: Batch, found: Found, plan: Plan, outcome: Option<Outcome>, policy: &Policy) -> Self {
+        let behind = outcome
+            .as_ref()
+            .map_or_else(Vec::new, |Outcome(sent)| behind(&batch, policy, &found, &plan, sent));
+        Self { batch, found, plan, outcome, behind }
+    }
+
     /// What Lambda is told.
     ///
     /// For an SQS batch the messages that have to come again: each that could not be
@@ -83,6 +112,7 @@ impl Report {
     pub fn billed_paths(&self) -> usize {
         let billed = |index: usize| match self.sent(index) {
             None | Some(Sent::Accepted(_)) => self.plan.invalidations[index].items.len(),
+            Some(Sent::Apart(apart)) => apart.accepted.iter().map(|one| one.paths.len()).sum(),
             Some(Sent::AlreadyDone | Sent::Failed(_)) => 0,
         };
         (0..self.plan.invalidations.len()).map(billed).sum()
@@ -92,7 +122,12 @@ impl Report {
     fn failed_messages(&self) -> Vec<usize> {
         let mut failed: Vec<usize> = self.unreadable().map(|(message, _)| message).collect();
         failed.extend(&self.plan.waiting);
-        failed.extend(self.failures().flat_map(|(invalidation, _)| &invalidation.messages));
+        for (index, sent) in self.outcome.iter().flat_map(|Outcome(sent)| sent.iter().enumerate()) {
+            if matches!(sent, Sent::Failed(_)) {
+                failed.extend(&self.plan.invalidations[index].messages);
+            }
+        }
+        failed.extend(self.behind.iter().filter(|one| !one.is_done).flat_map(|one| &one.messages));
         failed.sort_unstable();
         failed.dedup();
         failed
@@ -109,11 +144,14 @@ impl Report {
         unread.chain(rejected)
     }
 
-    /// The invalidations that may not exist, and why.
+    /// The invalidations that may not exist, or not all of them, and why.
     fn failures(&self) -> impl Iterator<Item = (&Invalidation, &Error)> {
         self.plan.invalidations.iter().enumerate().filter_map(|(index, invalidation)| {
             match self.sent(index) {
                 Some(Sent::Failed(error)) => Some((invalidation, error)),
+                Some(Sent::Apart(apart)) if apart.undone().next().is_some() => {
+                    Some((invalidation, &apart.error))
+                }
                 _ => None,
             }
         })
@@ -138,6 +176,35 @@ impl Report {
             message: told(failures.into_iter().map(|(_, why)| why)),
         }
     }
+}
+
+/// What is behind the items of invalidations that were taken apart, but for those that
+/// CloudFront took.
+fn behind(batch: &Batch, policy: &Policy, found: &Found, plan: &Plan, sent: &[Sent]) -> Vec<Behind> {
+    let mut behind: BTreeMap<(usize, usize), Behind> = BTreeMap::new();
+    for (invalidation, sent) in sent.iter().enumerate() {
+        let Sent::Apart(apart) = sent else { continue };
+        let widened = apart.refused.iter().filter(|refused| refused.instead.is_some());
+        let done = widened.map(|refused| (refused.item, true));
+        for (item, is_done) in apart.undone().map(|item| (item, false)).chain(done) {
+            let none = Behind { invalidation, item, is_done, messages: Vec::new(), changes: Vec::new() };
+            behind.insert((invalidation, item), none);
+        }
+    }
+    if behind.is_empty() {
+        return Vec::new();
+    }
+    for reason in reasons(batch, policy, &found.sites, plan) {
+        let Some(behind) = behind.get_mut(&(reason.invalidation, reason.covering)) else { continue };
+        behind.messages.push(reason.cause.message());
+        if let Cause::Change(change) = reason.cause
+            && behind.changes.len() < MOST_BEHIND
+            && let Some(index) = batch.changes.iter().position(|one| one == change)
+        {
+            behind.changes.push(index);
+        }
+    }
+    behind.into_values().collect()
 }
 
 /// The texts in one, as many as a message should hold.
@@ -214,6 +281,9 @@ struct Sending<'a> {
     caller_reference: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
+    /// Those of the parts, where it was taken apart.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ids: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -231,17 +301,24 @@ impl Report {
 
     fn sendings(&self) -> impl Iterator<Item = Sending<'_>> {
         self.plan.invalidations.iter().enumerate().map(|(index, invalidation)| {
-            let (id, status, error) = match self.sent(index) {
-                None => (None, None, None),
-                Some(Sent::Accepted(created)) => (Some(&*created.id), Some(&*created.status), None),
-                Some(Sent::AlreadyDone) => (None, Some("AlreadyDone"), None),
-                Some(Sent::Failed(error)) => (None, None, Some(error)),
-            };
+            let (mut id, mut ids, mut status, mut error) = (None, Vec::new(), None, None);
+            match self.sent(index) {
+                None => {}
+                Some(Sent::Accepted(created)) => (id, status) = (Some(&*created.id), Some(&*created.status)),
+                Some(Sent::AlreadyDone) => status = Some("AlreadyDone"),
+                Some(Sent::Failed(failure)) => error = Some(failure),
+                Some(Sent::Apart(apart)) => {
+                    ids = apart.accepted.iter().map(|one| &*one.id).collect();
+                    status = Some("Apart");
+                    error = apart.undone().next().map(|_| &apart.error);
+                }
+            }
             Sending {
                 distribution: invalidation.distribution.as_str(),
                 paths: invalidation.paths().collect(),
                 caller_reference: &invalidation.caller_reference,
                 id,
+                ids,
                 status,
                 error_type: error.map(Error::error_type),
                 error: error.map(ToString::to_string),

@@ -135,6 +135,10 @@ impl Store {
         self.options.account.distribution(id, mine.count())
     }
 
+    pub(super) const fn created(&self) -> usize {
+        self.invalidations.len()
+    }
+
     pub(super) fn recorded(&self) -> Vec<Recorded> {
         let recorded = |stored: &Stored| Recorded {
             id: stored.id.clone(),
@@ -156,7 +160,8 @@ impl Store {
             let why = "Invalidation batch specified is too large.";
             return Err(Refusal::new(413, "BatchTooLarge", why));
         }
-        if items.is_empty() || items.iter().any(|item| rules::is_invalid(item)) {
+        let refused = |item: &String| self.options.refuses.iter().any(|text| item.contains(text));
+        if items.is_empty() || items.iter().any(|item| rules::is_invalid(item) || refused(item)) {
             let why = "Your request contains one or more invalid invalidation paths.";
             return Err(Refusal::new(400, "InvalidArgument", why));
         }

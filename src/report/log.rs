@@ -7,9 +7,12 @@ use serde::Serialize;
 
 use super::{EVENT_UNREADABLE, Report, Sending};
 use crate::{
-    config::Problems,
+    config::{MOST_PATHS, Problems},
+    event::Key,
+    path::Item,
     plan::Plan,
     site::{DistributionId, Ignored},
+    submit::Sent,
 };
 
 /// How many bytes of paths a line holds of one invalidation. CloudWatch takes much longer
@@ -18,6 +21,9 @@ const MOST_PATH_BYTES: usize = 64 * 1024;
 
 /// How many unreadable messages a line tells of.
 const MOST_UNREADABLE: usize = 20;
+
+/// How many refused paths are told of, a line each.
+const MOST_REFUSED: usize = 20;
 
 /// How many things that were told are remembered, of a kind.
 const MOST_TOLD: usize = 1_000;
@@ -65,9 +71,12 @@ impl Log {
         lines.extend(look_up(report, request_id));
         lines.push(summary(report, request_id));
         lines.extend(unreadable(report, request_id));
+        lines.extend(refused(report, request_id));
         for failed in report.sendings().filter(|sending| sending.error.is_some()) {
             let message = "invalidation failed";
-            lines.push(Line { level: "ERROR", message, request_id, fields: Shown::of(failed) }.json());
+            let hint = hint(report, &failed);
+            let fields = Hinted { shown: Shown::of(failed), hint };
+            lines.push(Line { level: "ERROR", message, request_id, fields }.json());
         }
         lines
     }
@@ -176,6 +185,65 @@ fn summary(report: &Report, request_id: &str) -> String {
     Line { level: "INFO", message, request_id, fields }.json()
 }
 
+/// A line for each path that CloudFront refuses, with what stands for it and what it is
+/// about.
+fn refused(report: &Report, request_id: &str) -> Vec<String> {
+    #[derive(Serialize)]
+    struct Fields<'a> {
+        error_type: &'static str,
+        distribution: &'a DistributionId,
+        path: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        instead: Option<&'a str>,
+        objects: Vec<Object<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Object<'a> {
+        bucket: &'a str,
+        key: &'a Key,
+    }
+    let told = report.behind.iter().filter_map(|behind| {
+        let Some(Sent::Apart(apart)) = report.sent(behind.invalidation) else { return None };
+        let refused = apart.refused.iter().find(|refused| refused.item == behind.item)?;
+        let instead = &refused.instead;
+        let invalidation = &report.plan.invalidations[behind.invalidation];
+        let objects = behind.changes.iter().map(|index| &report.batch.changes[*index]);
+        let fields = Fields {
+            error_type: "PathRejected",
+            distribution: &invalidation.distribution,
+            path: invalidation.items[behind.item].item.as_str(),
+            instead: instead.as_ref().map(Item::as_str),
+            objects: objects.map(|change| Object { bucket: &change.bucket, key: &change.key }).collect(),
+        };
+        let message = match instead {
+            Some(_) if refused.alone => "CloudFront refuses this path, something wider was purged instead",
+            Some(_) => "CloudFront refuses this path or one beside it, something wider was purged instead",
+            None => "CloudFront refuses this path and what is wider, handed back",
+        };
+        Some(Line { level: "ERROR", message, request_id, fields }.json())
+    });
+    told.take(MOST_REFUSED).collect()
+}
+
+/// What would help against a quota that is full.
+fn hint(report: &Report, failed: &Sending<'_>) -> Option<&'static str> {
+    let failed = report
+        .plan
+        .invalidations
+        .iter()
+        .enumerate()
+        .find(|(_, one)| one.distribution.as_str() == failed.distribution);
+    let (index, invalidation) = failed?;
+    let Some(Sent::Failed(error)) = report.sent(index) else { return None };
+    let folded = invalidation.items.iter().any(|one| one.folded);
+    let exact: usize = invalidation.items.iter().map(|one| one.covers).sum();
+    let fits = error.is_full() && folded && exact <= MOST_PATHS;
+    fits.then_some(
+        "wildcards in progress may be what is scarce, and without folding the paths would fit: lower \
+         INVALIDATOR_MAX_WILDCARDS and raise INVALIDATOR_MAX_PATHS",
+    )
+}
+
 fn look_up(report: &Report, request_id: &str) -> Option<String> {
     let fields = report.look_up()?;
     let (level, message) = match fields.waiting {
@@ -202,6 +270,15 @@ fn unreadable(report: &Report, request_id: &str) -> Option<String> {
     let fields = Fields { error_type: EVENT_UNREADABLE, count, errors: errors.collect() };
     let message = "cannot be read, handed back";
     (count > 0).then(|| Line { level: "ERROR", message, request_id, fields }.json())
+}
+
+/// A failed invalidation, with advice where there is some.
+#[derive(Serialize)]
+struct Hinted<'a> {
+    #[serde(flatten)]
+    shown: Shown<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
 }
 
 /// An invalidation with as many of its paths as a line should hold.

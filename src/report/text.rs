@@ -29,10 +29,15 @@ impl fmt::Display for Report {
         }
         for (index, invalidation) in self.plan.invalidations.iter().enumerate() {
             self.heading(f, index, invalidation)?;
-            if let Some(Sent::Accepted(created)) = self.sent(index) {
-                created.paths.iter().try_for_each(|path| writeln!(f, "  {path}"))?;
-            } else {
-                invalidation.paths().try_for_each(|path| writeln!(f, "  {path}"))?;
+            match self.sent(index) {
+                Some(Sent::Accepted(created)) => {
+                    created.paths.iter().try_for_each(|path| writeln!(f, "  {path}"))?;
+                }
+                Some(Sent::Apart(apart)) => {
+                    let paths = apart.accepted.iter().flat_map(|one| &one.paths);
+                    paths.into_iter().try_for_each(|path| writeln!(f, "  {path}"))?;
+                }
+                _ => invalidation.paths().try_for_each(|path| writeln!(f, "  {path}"))?,
             }
         }
         self.rest(f)
@@ -68,6 +73,26 @@ impl Report {
             None => writeln!(f, "{}  {items}, {wildcards}", of.distribution),
             Some(Sent::Accepted(created)) => {
                 writeln!(f, "{}  {}  {}  {items}, {wildcards}", of.distribution, created.id, created.status)
+            }
+            Some(Sent::Apart(apart)) => {
+                writeln!(
+                    f,
+                    "{}  in {}  {items}, {wildcards}",
+                    of.distribution,
+                    counted(apart.accepted.len(), "part")
+                )?;
+                for refused in &apart.refused {
+                    let item = &of.items[refused.item].item;
+                    match &refused.instead {
+                        Some(instead) => writeln!(f, "  REFUSED  {item}, taken as {instead}")?,
+                        None => writeln!(f, "  REFUSED  {item}")?,
+                    }
+                }
+                if !apart.unsent.is_empty() {
+                    let why = apart.error.to_string();
+                    writeln!(f, "  FAILED  {}: {}", counted(apart.unsent.len(), "path"), Plain(&why))?;
+                }
+                Ok(())
             }
             Some(Sent::AlreadyDone) => {
                 writeln!(f, "{}  already done  {items}, {wildcards}", of.distribution)

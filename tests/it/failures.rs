@@ -23,7 +23,6 @@ async fn what_cloudfront_answers_is_told_apart() {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let mut function = start(&cloudfront, &[("AWS_MAX_ATTEMPTS", "1")]).await;
     for (number, (status, code, error_type)) in [
-        (400, "InvalidArgument", "PathRejected"),
         (400, "TooManyInvalidationsInProgress", "CloudFrontBusy"),
         (400, "Throttling", "CloudFrontBusy"),
         (400, "SlowDown", "CloudFrontBusy"),
@@ -62,7 +61,8 @@ async fn a_complaint_about_a_reference_is_not_that_it_was_used() {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let mut function = start(&cloudfront, &[]).await;
     cloudfront.inject(None, refusal(400, "InvalidArgument", "The caller reference is too long."));
-    assert_eq!(function.invoke(batch("1")).await.handed_back(), ["m0", "m1"]);
+    assert_eq!(function.invoke(batch("1")).await.handed_back(), [""; 0]);
+    assert_eq!(cloudfront.recorded().len(), 2, "in parts");
 }
 
 #[tokio::test]
@@ -92,13 +92,15 @@ async fn no_event_makes_a_log_line_or_an_error_without_bound() {
 }
 
 #[tokio::test]
-async fn the_sdk_retries_what_may_pass() {
+async fn what_may_pass_is_tried_again() {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let mut function = start(&cloudfront, &[]).await;
     for fault in [
         refusal(503, "ServiceUnavailable", "internal"),
         Fault::Close,
         refusal(400, "Throttling", "Rate exceeded"),
+        refusal(400, "TooManyInvalidationsInProgress", "exceed"),
+        refusal(429, "NeverHeardOfIt", "slow down"),
     ] {
         let calls = cloudfront.calls();
         let sequencer = calls.to_string();
@@ -106,7 +108,37 @@ async fn the_sdk_retries_what_may_pass() {
         assert_eq!(function.invoke(batch(&sequencer)).await.handed_back(), [""; 0]);
         assert_eq!(cloudfront.calls(), calls + 2);
     }
-    assert_eq!(cloudfront.recorded().len(), 3);
+    assert_eq!(cloudfront.recorded().len(), 5);
+    // What does not pass, is not.
+    let calls = cloudfront.calls();
+    cloudfront.inject(None, refusal(403, "AccessDenied", "No."));
+    assert_eq!(function.invoke(batch("denied")).await.handed_back(), ["m0", "m1"]);
+    assert_eq!(cloudfront.calls(), calls + 1);
+}
+
+#[tokio::test]
+async fn a_full_quota_is_waited_for_and_told_of() {
+    let options = Options {
+        completes_after: Duration::from_millis(700),
+        wildcards_in_progress: 1,
+        ..Options::default()
+    };
+    let cloudfront = Local::start(options).await.expect("a CloudFront");
+    let mut function = start(&cloudfront, &[("INVALIDATOR_MAX_PATHS", "2")]).await;
+    let three = |number: usize| {
+        let names = ["a", "b", "c"].map(|name| format!("d/{name}{number}"));
+        let bodies = names.map(|name| (format!("m-{name}"), s3(&name, "1").to_string()));
+        sqs(bodies.iter().map(|(id, body)| (&**id, body.clone()))).to_string()
+    };
+    assert_eq!(function.invoke(three(1)).await.handed_back(), [""; 0]);
+    assert_eq!(function.invoke(three(2)).await.handed_back(), [""; 0], "there is room within the time");
+    // Not within this time.
+    let answer = function.invoke_within(Duration::from_millis(1_400), three(3)).await;
+    assert_eq!(answer.handed_back().len(), 3);
+    let line = function.logged(|line| line["level"] == "ERROR").await;
+    assert_eq!(line["error_type"], "CloudFrontBusy");
+    assert!(line["error"].as_str().expect("an error").starts_with("TooManyInvalidationsInProgress"));
+    assert!(line["hint"].as_str().expect("advice").contains("INVALIDATOR_MAX_WILDCARDS"));
 }
 
 #[tokio::test]
@@ -190,7 +222,7 @@ async fn quotas_hand_messages_back_until_there_is_room() {
         ..Options::default()
     };
     let cloudfront = Local::start(options).await.expect("a CloudFront");
-    let mut function = start(&cloudfront, &[]).await;
+    let mut function = start(&cloudfront, &[("AWS_MAX_ATTEMPTS", "1")]).await;
     let wildcard = |sequencer: &str| sqs([("m", s3("a~", sequencer).to_string())]).to_string();
     assert_eq!(function.invoke(wildcard("1")).await.handed_back(), [""; 0]);
     let answer = function.invoke(s3("a~", "2").to_string()).await;

@@ -1,13 +1,16 @@
 //! Everything through public behaviour: events in, wire out.
 
+mod apart;
 mod cases;
 mod cfadmin;
+mod chaos;
 mod config;
 mod cover;
 mod event;
 mod failures;
 mod fixtures;
 mod function;
+mod hostile;
 mod path;
 mod peers;
 mod plan;

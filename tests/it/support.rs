@@ -138,6 +138,15 @@ impl Function {
         timeout(HANG, self.answers.recv()).await.expect("an answer in time").expect("an answer")
     }
 
+    /// Sends an event, and kills the process a little later, whatever it is doing.
+    pub(crate) async fn invoke_and_kill(mut self, later: Duration, event: impl Into<Bytes>) {
+        let invocation = ("killed".to_owned(), Duration::from_secs(30), event.into());
+        self.api.pending.lock().expect("the queue").push_back(invocation);
+        self.api.arrived.notify_one();
+        tokio::time::sleep(later).await;
+        self.child.kill().await.expect("a kill");
+    }
+
     /// How the process ended, and what it said.
     pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
         let status = timeout(HANG, self.child.wait()).await.expect("an end").expect("a status");

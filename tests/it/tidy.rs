@@ -88,7 +88,7 @@ fn rooms_do_not_know_what_they_need_not() {
             &["event", "site", "cloudfront"],
             &[SDK, ENVIRONMENT, LAMBDA, &["serde", "SystemTime::now"]],
         ),
-        ("src/submit", &["plan", "cloudfront"], &[SDK, ENVIRONMENT, LAMBDA, &["serde"]]),
+        ("src/submit", &["path", "cover", "plan", "cloudfront"], &[SDK, ENVIRONMENT, LAMBDA, &["serde"]]),
         (
             "src/report",
             &["event", "path", "site", "discover", "cover", "plan", "cloudfront", "submit", "config"],

@@ -1,0 +1,134 @@
+//! One path that CloudFront refuses does not sink the others.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use cloudfront_invalidator::local::{Fault, Local, Options};
+use serde_json::json;
+
+use crate::{
+    function::refusal,
+    support::{Answer, Function, s3, sqs},
+};
+
+/// A CloudFront that refuses these in a path, and a function.
+async fn refusing(refuses: &[&str], variables: &[(&str, &str)]) -> (Local, Function) {
+    let refuses = refuses.iter().map(|text| (*text).to_owned()).collect();
+    let cloudfront = Local::start(Options { refuses, ..Options::default() }).await.expect("a CloudFront");
+    let function = Function::start(&cloudfront.endpoint_url(), variables).await;
+    (cloudfront, function)
+}
+
+/// A batch of puts, a message each, named by its key.
+fn batch(keys: &[String]) -> String {
+    let bodies: Vec<(&str, String)> = keys.iter().map(|key| (&**key, s3(key, "1").to_string())).collect();
+    sqs(bodies).to_string()
+}
+
+fn purged(cloudfront: &Local) -> BTreeSet<String> {
+    cloudfront.recorded().into_iter().flat_map(|recorded| recorded.paths).collect()
+}
+
+fn keys(many: usize) -> Vec<String> {
+    (0..many).map(|number| format!("docs/page-{number:03}.html")).collect()
+}
+
+#[tokio::test]
+async fn the_others_are_sent_and_the_culprit_is_widened() {
+    let (cloudfront, mut function) = refusing(&["@"], &[]).await;
+    let mut keys = keys(140);
+    keys.push("img/logo@2x.png".to_owned());
+    keys.push("img/b(1).png".to_owned());
+    assert_eq!(function.invoke(batch(&keys)).await.handed_back(), [""; 0]);
+    let mut expected: BTreeSet<String> = keys.iter().map(|key| format!("/{key}")).collect();
+    expected.remove("/img/logo@2x.png");
+    expected.insert("/img/logo*".to_owned());
+    assert_eq!(purged(&cloudfront), expected);
+    // All, the plain, the odd, each of them, and what stands for the culprit.
+    assert_eq!(cloudfront.calls(), 6);
+    let line = function.logged(|line| line["level"] == "ERROR").await;
+    assert_eq!(line["error_type"], "PathRejected");
+    assert_eq!((&line["path"], &line["instead"]), (&json!("/img/logo@2x.png"), &json!("/img/logo*")));
+    assert_eq!(line["objects"], json!([{"bucket": "site", "key": "img/logo@2x.png"}]));
+    let summary = function.logged(|line| line["message"] == "invalidated").await;
+    assert_eq!(summary["billed_paths"], 142);
+    assert_eq!(summary["invalidations"][0]["ids"].as_array().map(Vec::len), Some(3));
+
+    // The same batch again is the same calls, and nothing is purged or billed twice.
+    let before = cloudfront.recorded().len();
+    assert_eq!(function.invoke(batch(&keys)).await.handed_back(), [""; 0]);
+    assert_eq!(cloudfront.recorded().len(), before);
+}
+
+#[tokio::test]
+async fn a_culprit_among_plain_paths_is_cornered_with_few_calls() {
+    let (cloudfront, mut function) = refusing(&["page-077"], &[]).await;
+    let keys = keys(150);
+    assert_eq!(function.invoke(batch(&keys)).await.handed_back(), [""; 0]);
+    assert!(cloudfront.calls() <= 20, "{} calls", cloudfront.calls());
+    let purged = purged(&cloudfront);
+    assert!(purged.contains("/docs/*") && !purged.contains("/docs/page-077.html"));
+    assert_eq!(purged.len(), 150);
+}
+
+#[tokio::test]
+async fn what_is_refused_even_so_is_handed_back_alone() {
+    let (cloudfront, mut function) = refusing(&["/bad"], &[]).await;
+    let keys = ["a.css", "bad/x+y.js", "b.css", "index.html"].map(str::to_owned);
+    assert_eq!(function.invoke(batch(&keys)).await.handed_back(), ["bad/x+y.js"]);
+    let purged = purged(&cloudfront);
+    assert_eq!(purged.into_iter().collect::<Vec<_>>(), ["/", "/a.css", "/b.css", "/index.html"]);
+    let line = function.logged(|line| line["level"] == "ERROR" && line["path"].is_string()).await;
+    assert_eq!((&line["path"], &line["instead"]), (&json!("/bad/x%2By.js"), &json!(null)));
+
+    // By itself, and in no queue, it fails the invocation.
+    let answer = function.invoke(s3("bad/z", "1").to_string()).await;
+    assert_eq!(answer.error_type(), "PathRejected");
+    // A tag has nothing wider.
+    let (_cloudfront, mut function) = refusing(&["#"], &[]).await;
+    let tags = sqs([("t", json!({"paths": ["#v1"]}).to_string()), ("m", s3("a", "1").to_string())]);
+    assert_eq!(function.invoke(tags.to_string()).await.handed_back(), ["t"]);
+}
+
+#[tokio::test]
+async fn many_culprits_end_within_bounds() {
+    let (cloudfront, mut function) = refusing(&["e"], &[]).await;
+    let keys: Vec<String> = keys(120);
+    assert_eq!(function.invoke(batch(&keys)).await.handed_back(), [""; 0]);
+    assert_eq!(cloudfront.calls(), 1 + 48 + 1);
+    assert_eq!(purged(&cloudfront).into_iter().collect::<Vec<_>>(), ["/docs/*"]);
+    let line = function.logged(|line| line["level"] == "ERROR").await;
+    assert_eq!(line["instead"], "/docs/*");
+}
+
+#[tokio::test]
+async fn what_goes_wrong_meanwhile_loses_nothing() {
+    for fault in [refusal(403, "AccessDenied", "No."), Fault::Close, refusal(503, "ServiceUnavailable", "x")]
+    {
+        let (cloudfront, mut function) = refusing(&["@"], &[("AWS_MAX_ATTEMPTS", "1")]).await;
+        let keys = ["a", "b", "c@d"].map(str::to_owned);
+        cloudfront.inject(None, refusal(400, "InvalidArgument", "one or more invalid invalidation paths."));
+        cloudfront.inject(None, fault.clone());
+        assert_eq!(function.invoke(batch(&keys)).await.handed_back(), ["a", "b", "c@d"], "{fault:?}");
+        assert_eq!(function.invoke(batch(&keys)).await.handed_back(), [""; 0], "{fault:?}");
+        assert_eq!(purged(&cloudfront).into_iter().collect::<Vec<_>>(), ["/a", "/b", "/c*"]);
+    }
+    // Time runs out.
+    let (cloudfront, mut function) = refusing(&["@"], &[]).await;
+    cloudfront.inject(None, refusal(400, "InvalidArgument", "one or more invalid invalidation paths."));
+    cloudfront.inject(None, Fault::Hang);
+    let keys = ["a", "c@d"].map(str::to_owned);
+    let answer = function.invoke_within(Duration::from_millis(1_500), batch(&keys)).await;
+    assert_eq!(answer.handed_back(), ["a", "c@d"]);
+}
+
+#[tokio::test]
+async fn manual_events_can_be_turned_off() {
+    let (cloudfront, mut function) = refusing(&[], &[("INVALIDATOR_MANUAL", "false")]).await;
+    let answer = function.invoke(json!({"paths": ["/*"]}).to_string()).await;
+    assert_eq!(answer.error_type(), "EventUnreadable");
+    assert!(answer.message().contains("manual events are turned off"));
+    let mixed = sqs([("t", json!({"paths": ["/*"]}).to_string()), ("m", s3("a", "1").to_string())]);
+    assert_eq!(function.invoke(mixed.to_string()).await.handed_back(), ["t"]);
+    assert_eq!(purged(&cloudfront).into_iter().collect::<Vec<_>>(), ["/a"]);
+    assert!(matches!(function.invoke(s3("b", "1").to_string()).await, Answer::Response(_)));
+}

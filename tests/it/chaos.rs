@@ -1,0 +1,410 @@
+//! A queue, the real function, and a CloudFront in which everything goes wrong that can:
+//! nothing is lost.
+//!
+//! `make chaos SEED=7 CHANGES=100000` runs it with any seed and length.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    fmt::Write,
+    time::Duration,
+};
+
+use cloudfront_invalidator::{
+    config::Config,
+    event,
+    local::{Fault, Local, Options, Recorded},
+    plan::plan,
+};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+
+use crate::{
+    function::refusal,
+    support::{Answer, Function, eventbridge, s3, s3_record, sns, sqs},
+};
+
+/// As in the template.
+const MOST_RECEIVES: usize = 10;
+
+const DISTRIBUTIONS: [&str; 2] = ["E1EXAMPLE", "E2EXAMPLE"];
+
+/// What CloudFront refuses whatever is around it, and what it refuses in a path.
+const HOPELESS: &str = "hopeless/";
+const REFUSED: &str = "@";
+
+/// Numbers that look random and are the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    const fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        bits ^ (bits >> 31)
+    }
+
+    /// One of so many.
+    fn of(&mut self, many: usize) -> usize {
+        usize::try_from(self.roll() % u64::try_from(many.max(1)).expect("a number")).expect("a number")
+    }
+
+    /// Whether something happens that happens so often in a thousand.
+    fn happens(&mut self, often: usize) -> bool {
+        self.of(1_000) < often
+    }
+}
+
+/// A message in the simulated queue.
+struct Message {
+    id: String,
+    body: String,
+    /// The keys that it says changed.
+    keys: Vec<String>,
+    /// Whether nothing can be done about it, ever.
+    hopeless: bool,
+    /// How many invalidations there were when it was sent.
+    sent_after: usize,
+    receives: usize,
+    /// The round in which it can be received again.
+    visible: usize,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Waiting,
+    Done,
+    Dead,
+}
+
+/// Everything that is counted.
+#[derive(Default)]
+struct Tally {
+    changes: usize,
+    batches: usize,
+    redeliveries: usize,
+    duplicates: usize,
+    faults: BTreeMap<&'static str, usize>,
+    /// How many paths the plans of all batches had together.
+    planned: usize,
+}
+
+struct Chaos {
+    dice: Dice,
+    cloudfront: Local,
+    function: Option<Function>,
+    /// What the function would plan.
+    config: Config,
+    messages: Vec<Message>,
+    round: usize,
+    tally: Tally,
+}
+
+fn variables() -> [(&'static str, &'static str); 2] {
+    [("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE,E2EXAMPLE"), ("INVALIDATOR_INDEX_DOCUMENT", "")]
+}
+
+impl Chaos {
+    async fn new(seed: u64) -> Self {
+        let options = Options {
+            distributions: DISTRIBUTIONS.map(str::to_owned).to_vec(),
+            refuses: vec![HOPELESS.to_owned(), REFUSED.to_owned()],
+            completes_after: Duration::from_millis(150),
+            ..Options::default()
+        };
+        let owned = variables().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self {
+            dice: Dice(seed),
+            cloudfront: Local::start(options).await.expect("a CloudFront"),
+            function: None,
+            config: Config::read(owned).expect("a configuration"),
+            messages: Vec::new(),
+            round: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    /// A key of a site: mostly plain, sometimes odd.
+    fn key(&mut self) -> String {
+        let number = self.dice.of(4_000);
+        let directory = ["blog", "docs/api/v1", "img", "a b", "münchen"][number % 5];
+        let name = match self.dice.of(60) {
+            0 => format!("x@{number}.png"),
+            1 => format!("{number}~tmp.js"),
+            2 => format!("c++ {number}%.html"),
+            3 => format!("{number}*"),
+            _ => format!("page-{number}.html"),
+        };
+        format!("{directory}/{name}")
+    }
+
+    /// Sends one message to the queue.
+    fn send(&mut self) {
+        let number = self.messages.len();
+        let sequencer = format!("{number:016X}");
+        let mut keys = vec![self.key()];
+        let mut hopeless = false;
+        let body = match self.dice.of(100) {
+            0..60 => s3(&keys[0], &sequencer),
+            60..75 => eventbridge(&keys[0], &sequencer),
+            75..85 => sns(&s3(&keys[0], &sequencer)),
+            85..97 => {
+                keys.push(self.key());
+                let record =
+                    |key: &String| s3_record(&crate::support::form_encoded(key.as_bytes()), &sequencer);
+                json!({"Records": keys.iter().map(record).collect::<Vec<_>>()})
+            }
+            97 => {
+                hopeless = true;
+                json!({"Records": [{"eventSource": "aws:nonsense"}]})
+            }
+            98 => {
+                hopeless = true;
+                keys = vec![format!("{HOPELESS}{number}")];
+                s3(&keys[0], &sequencer)
+            }
+            _ => {
+                json!({"paths": [format!("/{}", keys[0].replace('%', "%25").replace('+', "%2B").replace('*', "%2A.")) ]})
+            }
+        };
+        if body.get("paths").is_some() {
+            keys[0] = keys[0].replace('*', "*.");
+        }
+        self.tally.changes += keys.len();
+        self.messages.push(Message {
+            id: format!("m{number}"),
+            body: body.to_string(),
+            keys,
+            hopeless,
+            sent_after: self.cloudfront.created(),
+            receives: 0,
+            visible: self.round,
+            state: State::Waiting,
+        });
+    }
+
+    /// Some messages that are to be received now, in whatever order, and sometimes one that
+    /// was done long ago.
+    fn receive(&mut self) -> Vec<usize> {
+        let most = [1, 10, 100, 600, 1_500][self.dice.of(5)];
+        let round = self.round;
+        let ready = |message: &Message| message.state == State::Waiting && message.visible <= round;
+        let mut batch: Vec<usize> =
+            (0..self.messages.len()).filter(|index| ready(&self.messages[*index])).collect();
+        for index in (1..batch.len()).rev() {
+            let other = self.dice.of(index + 1);
+            batch.swap(index, other);
+        }
+        batch.truncate(most);
+        if self.dice.happens(100) && !self.messages.is_empty() {
+            let again = self.dice.of(self.messages.len());
+            if self.messages[again].state == State::Done && !batch.contains(&again) {
+                self.tally.duplicates += 1;
+                batch.push(again);
+            }
+        }
+        batch
+    }
+
+    /// Lets something go wrong, or not: a fault of CloudFront's, and its name.
+    fn fault(&mut self) -> Option<(&'static str, Fault)> {
+        let faults: [(&str, Fault); 9] = [
+            ("503", refusal(503, "ServiceUnavailable", "internal")),
+            ("throttled", refusal(400, "Throttling", "Rate exceeded")),
+            ("429", refusal(429, "SomethingNew", "slow down")),
+            ("full", refusal(400, "TooManyInvalidationsInProgress", "exceed")),
+            ("denied", refusal(403, "AccessDenied", "for a moment")),
+            ("refused", refusal(400, "InvalidArgument", "one or more invalid invalidation paths.")),
+            ("hang", Fault::Hang),
+            ("cut", Fault::Close),
+            ("answer lost", Fault::LoseAnswer),
+        ];
+        let which = self.dice.of(faults.len());
+        // A hang takes the time that is left, of which the test has less.
+        let often = if faults[which].0 == "hang" { 50 } else { 250 };
+        self.dice.happens(often).then(|| faults[which].clone())
+    }
+
+    /// One invocation of the function with a batch.
+    async fn invoke(&mut self, batch: &[usize]) {
+        let event = sqs(batch.iter().map(|index| {
+            let message = &self.messages[*index];
+            (&*message.id, message.body.clone())
+        }))
+        .to_string();
+        self.tally.batches += 1;
+        let read = event::read(event.as_bytes(), "invocation");
+        self.tally.planned += plan(&read, &self.config.policy, &self.config.search.given()).billed_paths();
+        let mut function = match self.function.take() {
+            Some(function) => function,
+            None => Function::start(&self.cloudfront.endpoint_url(), &variables()).await,
+        };
+        for _ in 0..2 {
+            if let Some((name, fault)) = self.fault() {
+                *self.tally.faults.entry(name).or_default() += 1;
+                let only = [None, Some(DISTRIBUTIONS[0]), Some(DISTRIBUTIONS[1])][self.dice.of(3)];
+                self.cloudfront.inject(only, fault);
+            }
+        }
+        if self.dice.happens(40) {
+            *self.tally.faults.entry("killed").or_default() += 1;
+            let later = Duration::from_millis(self.dice.roll() % 40);
+            function.invoke_and_kill(later, event).await;
+            self.fail(batch.iter().copied());
+            return;
+        }
+        let left = Duration::from_millis(3_000 + self.dice.roll() % 2_000);
+        let answer = function.invoke_within(left, event).await;
+        self.function = Some(function);
+        self.settle(batch, &answer);
+    }
+
+    /// What Lambda does with the answer.
+    ///
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>
+    fn settle(&mut self, batch: &[usize], answer: &Answer) {
+        let failures = match answer {
+            Answer::Error { .. } => None,
+            Answer::Response(response) => match &response["batchItemFailures"] {
+                Value::Null => Some(BTreeSet::new()),
+                Value::Array(failures) => failures
+                    .iter()
+                    .map(|failure| failure["itemIdentifier"].as_str().map(str::to_owned))
+                    .collect(),
+                _ => None,
+            },
+        };
+        // An id that is not in the batch fails all of it.
+        let known = |ids: &BTreeSet<String>| {
+            ids.iter().all(|id| batch.iter().any(|index| self.messages[*index].id == **id))
+        };
+        let failures: Option<BTreeSet<String>> = failures.filter(known);
+        let failed =
+            |index: &usize| failures.as_ref().is_none_or(|ids| ids.contains(&self.messages[*index].id));
+        let (failed, done): (Vec<usize>, Vec<usize>) = batch.iter().copied().partition(failed);
+        for index in done {
+            self.messages[index].state = State::Done;
+        }
+        self.fail(failed.into_iter());
+    }
+
+    fn fail(&mut self, messages: impl Iterator<Item = usize>) {
+        for index in messages {
+            let later = 1 + self.dice.of(6);
+            let message = &mut self.messages[index];
+            // What was delivered twice is in the queue no more.
+            if message.state == State::Done {
+                continue;
+            }
+            message.receives += 1;
+            message.visible = self.round + later;
+            if message.receives >= MOST_RECEIVES {
+                message.state = State::Dead;
+            } else {
+                self.tally.redeliveries += 1;
+            }
+        }
+    }
+
+    async fn run(&mut self, changes: usize) {
+        while self.tally.changes < changes
+            || self.messages.iter().any(|message| message.state == State::Waiting)
+        {
+            self.round += 1;
+            let wave = if self.tally.changes < changes { self.dice.of(changes / 8 + 20) } else { 0 };
+            for _ in 0..wave {
+                self.send();
+            }
+            let batch = self.receive();
+            if !batch.is_empty() {
+                self.invoke(&batch).await;
+            }
+        }
+    }
+
+    /// What was lost: done, says the queue, and purged by nothing that came after it.
+    fn lost(&self, recorded: &[Recorded]) -> Vec<String> {
+        let mut purged = BTreeMap::new();
+        for distribution in DISTRIBUTIONS {
+            purged.insert(distribution, Purged::of(distribution, recorded));
+        }
+        let mut lost = Vec::new();
+        for message in self.messages.iter().filter(|message| message.state == State::Done) {
+            for key in &message.keys {
+                for (distribution, purged) in &purged {
+                    if !purged.covers(key, message.sent_after) {
+                        lost.push(format!("{} in {distribution}: {key:?}", message.id));
+                    }
+                }
+            }
+        }
+        lost
+    }
+}
+
+/// What was purged in a distribution, and by which invalidation last.
+#[derive(Default)]
+struct Purged {
+    exact: BTreeMap<Vec<u8>, usize>,
+    below: BTreeMap<Vec<u8>, usize>,
+}
+
+impl Purged {
+    fn of(distribution: &str, recorded: &[Recorded]) -> Self {
+        let mut purged = Self::default();
+        for (number, one) in recorded.iter().enumerate().filter(|(_, one)| one.distribution == distribution) {
+            for path in &one.paths {
+                let (paths, stem) = match path.strip_suffix('*') {
+                    Some(stem) => (&mut purged.below, stem),
+                    None => (&mut purged.exact, &**path),
+                };
+                paths.insert(percent_decode_str(&stem[1..]).collect(), number);
+            }
+        }
+        purged
+    }
+
+    fn covers(&self, key: &str, after: usize) -> bool {
+        let key = key.as_bytes();
+        let late = |number: Option<&usize>| number.is_some_and(|number| *number >= after);
+        late(self.exact.get(key)) || (0..=key.len()).any(|end| late(self.below.get(&key[..end])))
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_lost_whatever_goes_wrong() {
+    let number = |name: &str, default: usize| {
+        let set = env::var(name).ok().filter(|value| !value.is_empty());
+        set.map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}")))
+    };
+    let (seed, changes) = (number("SEED", 1), number("CHANGES", 2_000));
+    let mut chaos = Chaos::new(u64::try_from(seed).expect("a seed")).await;
+    chaos.run(changes).await;
+
+    let recorded = chaos.cloudfront.recorded();
+    let lost = chaos.lost(&recorded);
+    let billed: usize = recorded.iter().map(|one| one.paths.len()).sum();
+    let dead: Vec<&Message> = chaos.messages.iter().filter(|message| message.state == State::Dead).collect();
+    let unjust = dead.iter().filter(|message| !message.hopeless).count();
+    let Tally { changes, batches, redeliveries, duplicates, faults, planned } = &chaos.tally;
+    let mut told = format!(
+        "seed {seed}: {changes} changes, {batches} batches, {} invalidations, {billed} paths billed of {planned} planned, \
+         {redeliveries} redeliveries, {duplicates} duplicates, {} dead letters\nfaults:",
+        recorded.len(),
+        dead.len(),
+    );
+    for (name, often) in faults {
+        write!(told, " {often} {name},").expect("text");
+    }
+    println!("{told}\nlost: {}", lost.len());
+    assert_eq!(lost, [""; 0], "{told}");
+    assert_eq!(unjust, 0, "dead letters that could have been done: {told}");
+    // What is sent in the place of paths that are refused is billed besides: at most one
+    // for each.
+    let refused = chaos.messages.iter().flat_map(|message| &message.keys);
+    let refused = refused.filter(|key| key.contains(REFUSED) || key.contains(HOPELESS)).count();
+    let widened = DISTRIBUTIONS.len() * refused * MOST_RECEIVES;
+    assert!(billed <= planned + widened, "{told}");
+}
