@@ -17,7 +17,7 @@ format:
 ## lint: clippy, all targets, warnings are errors
 lint:
 	cargo clippy --locked --all-targets --all-features -- -D warnings
-	cargo clippy --locked --bin invalidator --no-default-features -- -D warnings
+	cargo clippy --locked --bin invalidator --no-default-features --features function -- -D warnings
 
 ## units: all tests, those against moto and ministack included, and the examples in the docs
 units: venv

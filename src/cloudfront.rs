@@ -13,6 +13,7 @@ use std::{
 use aws_sdk_cloudfront::{
     config::{BehaviorVersion, Credentials, Region, retry::RetryConfig, timeout::TimeoutConfig},
     error::{ProvideErrorMetadata, SdkError},
+    primitives::DateTimeFormat,
     types::{InvalidationBatch, Paths},
 };
 use aws_smithy_http_client::{
@@ -39,7 +40,10 @@ const ATTEMPTS: u32 = 3;
 /// before the third, and so on.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
-/// The longest such wait.
+/// How long to wait before the second look at an invalidation that is followed.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+
+/// The longest wait of either kind.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// A CloudFront to talk to.
@@ -62,6 +66,30 @@ pub struct Invalidation {
     /// The reference that it was asked for with.
     pub caller_reference: String,
 }
+
+impl Invalidation {
+    /// Whether every edge has purged.
+    #[must_use]
+    pub fn is_completed(&self) -> bool {
+        self.status == COMPLETED
+    }
+}
+
+/// An invalidation as CloudFront lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// CloudFront's id for it.
+    pub id: String,
+    /// `InProgress` or `Completed`.
+    pub status: String,
+    /// When it was created: RFC 3339, in UTC.
+    pub created: String,
+}
+
+/// The status of an invalidation that every edge has done.
+///
+/// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_Invalidation.html>
+const COMPLETED: &str = "Completed";
 
 impl Client {
     /// A client for these settings.
@@ -89,14 +117,29 @@ impl Client {
 
     /// A client for whatever the AWS command line would use here: environment,
     /// profiles, single sign-on.
+    ///
+    /// `profile`, `region` and `endpoint_url` come before what is found there.
     #[cfg(feature = "cli")]
-    pub async fn from_profile(max_attempts: Option<u32>) -> Self {
+    pub async fn from_profile(
+        max_attempts: Option<u32>,
+        profile: Option<&str>,
+        region: Option<&str>,
+        endpoint_url: Option<&str>,
+    ) -> Self {
         // Read from the environment by the SDK itself, wrong retry settings are a panic.
-        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(http_client())
-            .retry_config(retries(max_attempts))
-            .load()
-            .await;
+            .retry_config(retries(max_attempts));
+        if let Some(profile) = profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(region) = region {
+            loader = loader.region(Region::new(region.to_owned()));
+        }
+        if let Some(url) = endpoint_url {
+            loader = loader.endpoint_url(url);
+        }
+        let config = loader.load().await;
         let mut builder = aws_sdk_cloudfront::config::Builder::from(&config);
         if config.region().is_none() {
             // One endpoint serves a whole partition.
@@ -190,21 +233,55 @@ impl Client {
         answer.invalidation.map(Invalidation::from).ok_or_else(|| Error::no_answer("invalidation"))
     }
 
-    /// The ids of all invalidations of a distribution, newest first, every page.
+    /// An invalidation once it is completed, having told `progress` of each look at it.
+    ///
+    /// CloudFront says that 95 % are completed within 25 seconds, so looks come one
+    /// second after the other at first, and later five.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::create_invalidation`], and an [unreachable](Error::is_unreachable)
+    /// one where `limit` is over first.
+    pub async fn follow(
+        &self,
+        distribution: &str,
+        id: &str,
+        limit: Duration,
+        mut progress: impl FnMut(&Invalidation),
+    ) -> Result<Invalidation, Error> {
+        let deadline = Instant::now() + limit;
+        let mut wait = FIRST_LOOK;
+        loop {
+            let seen = self.invalidation(distribution, id).await?;
+            progress(&seen);
+            if seen.is_completed() {
+                return Ok(seen);
+            }
+            if Instant::now() + wait > deadline {
+                return Err(Error::too_late());
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait + FIRST_LOOK).min(LONGEST_WAIT);
+        }
+    }
+
+    /// All invalidations of a distribution, newest first, every page.
     ///
     /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_ListInvalidations.html>
     ///
     /// # Errors
     ///
     /// As [`Client::create_invalidation`].
-    pub async fn invalidations(&self, distribution: &str) -> Result<Vec<String>, Error> {
+    pub async fn invalidations(&self, distribution: &str) -> Result<Vec<Summary>, Error> {
         let mut pages =
             self.sdk.list_invalidations().distribution_id(distribution).into_paginator().items().send();
-        let mut ids = Vec::new();
+        let mut all = Vec::new();
         while let Some(summary) = pages.next().await {
-            ids.push(summary?.id);
+            let summary = summary?;
+            let created = summary.create_time.fmt(DateTimeFormat::DateTime).unwrap_or_default();
+            all.push(Summary { id: summary.id, status: summary.status, created });
         }
-        Ok(ids)
+        Ok(all)
     }
 }
 
@@ -268,6 +345,7 @@ enum Kind {
     Full,
     Denied,
     NoSuchDistribution,
+    NoSuchInvalidation,
     PathRejected,
     TooLarge,
     Unreachable,
@@ -336,6 +414,12 @@ impl Error {
         self.kind == Kind::NoSuchDistribution
     }
 
+    /// The account has no such distribution, or the distribution no such invalidation.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self.kind, Kind::NoSuchDistribution | Kind::NoSuchInvalidation)
+    }
+
     /// CloudFront refuses one of the paths, without saying which.
     #[must_use]
     pub fn is_path_rejected(&self) -> bool {
@@ -362,6 +446,7 @@ impl Error {
             Kind::Busy | Kind::Full => "CloudFrontBusy",
             Kind::Denied => "CloudFrontDenied",
             Kind::NoSuchDistribution => "NoSuchDistribution",
+            Kind::NoSuchInvalidation => "NoSuchInvalidation",
             Kind::PathRejected => "PathRejected",
             Kind::TooLarge => "BatchTooLarge",
             Kind::Unreachable => "CloudFrontUnreachable",
@@ -429,6 +514,7 @@ impl Kind {
             | "TransactionInProgressException" => Self::Busy,
             "BatchTooLarge" => Self::TooLarge,
             "NoSuchDistribution" | "EntityNotFound" => Self::NoSuchDistribution,
+            "NoSuchInvalidation" => Self::NoSuchInvalidation,
             "AccessDenied"
             | "ExpiredToken"
             | "IncompleteSignature"

@@ -110,6 +110,23 @@ pub struct Aws {
     pub max_attempts: Option<u32>,
 }
 
+impl Aws {
+    /// What a CloudFront on this machine needs, which looks at no credentials.
+    #[must_use]
+    pub fn local(endpoint_url: &str) -> Self {
+        Self {
+            region: "us-east-1".to_owned(),
+            access_key_id: "local".to_owned(),
+            secret_access_key: "local".to_owned(),
+            session_token: None,
+            endpoint_url: Some(endpoint_url.to_owned()),
+            use_fips: false,
+            use_dual_stack: false,
+            max_attempts: None,
+        }
+    }
+}
+
 /// Everything that is wrong with a configuration, a sentence each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(pub Vec<String>);

@@ -21,6 +21,7 @@
 //! - [`plan`] says what is to be sent, and who waits for it
 //! - [`cloudfront`] is the API
 //! - [`submit`] sends
+//! - [`request`] is an invalidation that a person asks for
 //! - [`report`] makes the answer, the log, and what people read
 //! - [`config`] reads what the environment says
 //! - `local` is a CloudFront on loopback (cargo feature `local`)
@@ -35,6 +36,7 @@ pub mod local;
 pub mod path;
 pub mod plan;
 pub mod report;
+pub mod request;
 pub mod site;
 pub mod submit;
 

@@ -7,8 +7,10 @@ mod text;
 
 use std::collections::BTreeMap;
 
+#[cfg(feature = "function")]
 use aws_lambda_events::sqs::SqsBatchResponse;
 use serde::Serialize;
+#[cfg(feature = "function")]
 use serde_json::value::{RawValue, to_raw_value};
 
 pub use self::log::Log;
@@ -86,6 +88,7 @@ impl Report {
     ///
     /// Something failed that cannot be handed back alone, because it came in no SQS
     /// message or in one without an id.
+    #[cfg(feature = "function")]
     pub fn answer(&self) -> Result<Box<RawValue>, Failure> {
         let failed = self.failed_messages();
         let queued = self.batch.messages.iter().any(|message| message.id.is_some());
@@ -162,6 +165,7 @@ impl Report {
         self.outcome.as_ref()?.0.get(index)
     }
 
+    #[cfg(feature = "function")]
     fn failure(&self) -> Failure {
         let mut failures: Vec<(&'static str, String)> =
             self.unreadable().map(|(_, why)| (EVENT_UNREADABLE, why)).collect();
@@ -208,6 +212,7 @@ fn behind(batch: &Batch, policy: &Policy, found: &Found, plan: &Plan, sent: &[Se
 }
 
 /// The texts in one, as many as a message should hold.
+#[cfg(feature = "function")]
 fn told(texts: impl ExactSizeIterator<Item = String>) -> String {
     const MOST: usize = 20;
     let more = texts.len().saturating_sub(MOST);

@@ -67,6 +67,45 @@ fn the_readme_shows_what_its_commands_print() {
     }
 }
 
+/// The words of a command, of which some are in quotes.
+fn words(command: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in command.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            c => words.last_mut().expect("a word").push(c),
+        }
+    }
+    words
+}
+
+#[test]
+fn the_page_about_cfadmin_shows_what_its_commands_print() {
+    let page = include_str!("../../docs/cfadmin.md");
+    let mut commands = 0;
+    for block in page.split("```console\n").skip(1) {
+        let block = block.split("```").next().expect("the end of a block");
+        for session in block.split("$ cfadmin ").skip(1) {
+            let (command, expected) = session.split_once('\n').expect("a command");
+            let arguments = words(command);
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let output = cfadmin(&arguments, &[], "");
+            let shown = [text(&output.stdout), text(&output.stderr)].concat();
+            let mut shown: Vec<String> = shown.lines().map(str::to_owned).collect();
+            if !output.status.success() {
+                shown.push(format!("[exit {}]", output.status.code().expect("a code")));
+            }
+            let shown: Vec<&str> = shown.iter().map(String::as_str).collect();
+            let expected: Vec<&str> = expected.lines().collect();
+            assert!(matches(&shown, &expected), "{command} prints\n{}", shown.join("\n"));
+            commands += 1;
+        }
+    }
+    assert!(commands >= 8);
+}
+
 #[test]
 fn a_plan_contacts_nothing_and_has_the_documented_shape() {
     let endpoint = [("AWS_ENDPOINT_URL", "http://127.0.0.1:1")];
@@ -210,9 +249,9 @@ fn wrong_usage_exits_with_2() {
 /// The distribution of the example, instead of the account's.
 const EXAMPLE: [&str; 4] = [
     "--distributions",
-    "tests/it/data/distributions/E1EXAMPLE.json",
+    "src/bin/cfadmin/sample/E1EXAMPLE.json",
     "--distributions",
-    "tests/it/data/distributions/policies.json",
+    "src/bin/cfadmin/sample/policies.json",
 ];
 
 #[test]
@@ -314,4 +353,83 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("its end");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+#[test]
+fn paths_come_from_anywhere() {
+    let dry = |arguments: &[&str], input: &str| {
+        let output = cfadmin(
+            &[&["invalidate", "E1EXAMPLE", "--dry-run", "--json", "--local"], arguments].concat(),
+            &[],
+            input,
+        );
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        lines(&output).into_iter().map(|document| document["paths"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(dry(&[], "/b\r\n\n  \na\n/b\n"), [json!(["/a", "/b"])]);
+    assert_eq!(dry(&["-0", "--file", "-"], "/a\nb\0c\0"), [json!(["/a%0Ab", "/c"])]);
+    assert_eq!(dry(&["--keys", "--file", "events/put.json"], "").len(), 1);
+    assert_eq!(
+        dry(&["/a", "/b", "/c", "--max-paths", "2", "--split"], ""),
+        [json!(["/a", "/b"]), json!(["/c"])]
+    );
+    assert_eq!(dry(&["/d/a", "/d/b", "/c", "--max-paths", "2", "--fold"], ""), [json!(["/c", "/d/*"])]);
+    assert_eq!(dry(&["/*"], ""), [json!(["/*"])]);
+    for (arguments, said) in [
+        (&["--max-paths", "1", "/a", "/b"][..], "2 paths are more than the 1 of one request"),
+        (&["/a", "https://example.com/b"], "is a URL"),
+        (&["--file", "nowhere"], "nowhere: No such file"),
+        (&[], "there are no paths"),
+    ] {
+        let output = cfadmin(&[&["invalidate", "E1EXAMPLE", "--local"], arguments].concat(), &[], "");
+        assert!(!output.status.success());
+        assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn an_invalidation_is_followed_to_its_end() {
+    let output = cfadmin(&["invalidate", "s3://site", "/a", "--wait", "--json", "--local"], &[], "");
+    let [document] = &lines(&output)[..] else { panic!("one invalidation") };
+    assert_eq!((&document["distribution"], &document["status"]), (&json!("E1EXAMPLE"), &json!("Completed")));
+    assert_eq!(document["paths"], json!(["/a"]));
+    let output = cfadmin(&["wait", "E1EXAMPLE", "I0000000000001", "--timeout", "1", "--local"], &[], "");
+    assert_eq!(output.status.code(), Some(124));
+    assert!(
+        text(&output.stderr).contains("cfadmin wait E1EXAMPLE I0000000000001"),
+        "{}",
+        text(&output.stderr)
+    );
+    let output = cfadmin(&["listinvalidations", "example.com", "--json", "--paths", "--local"], &[], "");
+    assert_eq!(lines(&output)[0]["paths"], json!(["/css/site.css", "/index.html"]));
+    let output = cfadmin(&["invalidate", "E404", "/a", "--local"], &[], "");
+    assert_eq!(output.status.code(), Some(3));
+    let same = [
+        "invalidate",
+        "E1EXAMPLE",
+        "/css/site.css",
+        "/index.html",
+        "--caller-reference",
+        "sample",
+        "--local",
+    ];
+    let output = cfadmin(&same, &[], "");
+    assert!(text(&output.stdout).starts_with("E1EXAMPLE  I0000000000001"), "{}", text(&output.stdout));
+    let output = cfadmin(&["invalidate", "E1EXAMPLE", "/a", "--quiet", "--local"], &[], "");
+    assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty());
+}
+
+#[test]
+fn costs_and_manuals() {
+    let output = cfadmin(&["cost", "--json", "--month", "2020-01", "--local"], &[], "");
+    let [document] = &lines(&output)[..] else { panic!("one month") };
+    assert_eq!((&document["paths"], &document["dollars"]), (&json!(0), &json!("0.000")));
+    assert_eq!(cfadmin(&["cost", "--month", "May", "--local"], &[], "").status.code(), Some(2));
+    let output = cfadmin(&["man", "invalidate"], &[], "");
+    assert!(text(&output.stdout).contains("max\\-paths"));
+    for shell in ["bash", "zsh", "fish"] {
+        let output = cfadmin(&["completions", shell], &[], "");
+        assert!(text(&output.stdout).contains("listinvalidations"), "{shell}");
+    }
+    assert!(text(&cfadmin(&["help", "invalidate"], &[], "").stdout).contains("--caller-reference"));
 }

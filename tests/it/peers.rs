@@ -157,7 +157,7 @@ async fn moto_shows_the_paths_that_the_function_sent() {
     let client = client(&moto.endpoint);
     let ids = client.invalidations(&distribution).await.expect("a list");
     assert_eq!(ids.len(), 1);
-    let seen = client.invalidation(&distribution, &ids[0]).await.expect("the invalidation");
+    let seen = client.invalidation(&distribution, &ids[0].id).await.expect("the invalidation");
     let mut expected: Vec<&str> = cases
         .iter()
         .flat_map(|case| case["paths"].as_array().expect("paths"))
@@ -172,7 +172,7 @@ async fn moto_shows_the_paths_that_the_function_sent() {
     let now = client.invalidations(&distribution).await.expect("a list");
     // moto lists the oldest first, CloudFront the newest.
     let new = now.iter().find(|id| !ids.contains(id)).expect("a new one");
-    let seen = client.invalidation(&distribution, new).await.expect("the invalidation");
+    let seen = client.invalidation(&distribution, &new.id).await.expect("the invalidation");
     assert_eq!(seen.paths, ["#release:1", "/img.jpg?w=100&h=%3C1%3E"]);
 }
 
@@ -194,7 +194,7 @@ async fn distributions_of_moto_are_found_by_their_bucket() {
         let ids = client.invalidations(&distribution).await.expect("a list");
         let mut seen = Vec::new();
         for id in ids {
-            seen.extend(client.invalidation(&distribution, &id).await.expect("the invalidation").paths);
+            seen.extend(client.invalidation(&distribution, &id.id).await.expect("the invalidation").paths);
         }
         paths.sort_unstable();
         assert_eq!(seen, paths, "{distribution}");
@@ -216,7 +216,7 @@ async fn pages(endpoint: &str, distribution: &str) -> Vec<bool> {
         created.push(create(&client, distribution, &["/a"], &format!("r{number}")).await.id);
     }
     let listed = client.invalidations(distribution).await.expect("every page");
-    let mut sorted = listed.clone();
+    let mut sorted: Vec<String> = listed.iter().map(|one| one.id.clone()).collect();
     sorted.sort_unstable();
     created.sort_unstable();
     let first = http(

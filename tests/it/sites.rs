@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Function, s3, sqs};
 
-const EXAMPLE: &[u8] = include_bytes!("data/distributions/E1EXAMPLE.json");
-const POLICIES: &[u8] = include_bytes!("data/distributions/policies.json");
+const EXAMPLE: &[u8] = include_bytes!("../../src/bin/cfadmin/sample/E1EXAMPLE.json");
+const POLICIES: &[u8] = include_bytes!("../../src/bin/cfadmin/sample/policies.json");
 
 /// A distribution as `get-distribution` prints it: one bucket behind it, no frills.
 fn plain(id: &str, domain: &str) -> Value {

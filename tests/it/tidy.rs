@@ -34,7 +34,7 @@ fn code(source: &str) -> String {
 }
 
 /// The rooms of the library.
-const ROOMS: [&str; 11] = [
+const ROOMS: [&str; 12] = [
     "event",
     "path",
     "site",
@@ -43,6 +43,7 @@ const ROOMS: [&str; 11] = [
     "plan",
     "cloudfront",
     "submit",
+    "request",
     "report",
     "config",
     "local",
@@ -88,6 +89,11 @@ fn rooms_do_not_know_what_they_need_not() {
             &["event", "site", "cloudfront"],
             &[SDK, ENVIRONMENT, LAMBDA, &["serde", "SystemTime::now"]],
         ),
+        (
+            "src/request",
+            &["path", "site", "cloudfront", "config", "local"],
+            &[SDK, ENVIRONMENT, LAMBDA, &["serde"]],
+        ),
         ("src/submit", &["path", "cover", "plan", "cloudfront"], &[SDK, ENVIRONMENT, LAMBDA, &["serde"]]),
         (
             "src/report",
@@ -125,9 +131,10 @@ fn files_hold_one_idea() {
     }
 }
 
-/// The crates that the function is built of.
-fn tree() -> String {
-    let arguments = ["tree", "--locked", "--no-default-features", "--edges", "normal", "--prefix", "none"];
+/// The crates that the library is built of with these features.
+fn tree(features: &str) -> String {
+    let arguments = ["tree", "--locked", "--no-default-features", "--features", features];
+    let arguments = [&arguments[..], &["--edges", "normal", "--prefix", "none"]].concat();
     let output =
         Command::new(env!("CARGO")).args(arguments).current_dir(root()).output().expect("cargo tree");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -136,7 +143,7 @@ fn tree() -> String {
 
 #[test]
 fn the_function_carries_nothing_that_it_does_not_need() {
-    let tree = tree();
+    let tree = tree("function");
     assert!(tree.contains("aws-sdk-cloudfront v"), "{tree}");
     for heavy in [
         "clap",
@@ -150,6 +157,16 @@ fn the_function_carries_nothing_that_it_does_not_need() {
     ] {
         let found = tree.lines().find(|line| line.starts_with(heavy));
         assert_eq!(found, None, "in the function's tree");
+    }
+}
+
+#[test]
+fn the_library_alone_has_neither_lambda_nor_a_command_line() {
+    let tree = tree("");
+    assert!(tree.contains("aws-sdk-cloudfront v"), "{tree}");
+    for other in ["lambda", "aws_lambda", "clap", "aws-config", "hyper v0", "quick-xml"] {
+        let found = tree.lines().find(|line| line.starts_with(other));
+        assert_eq!(found, None, "in the library's tree");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which CloudFront is asked: AWS's, or one on this machine that holds what files say.
+//! Which CloudFront is asked: AWS's, or one on this machine.
 
 use std::path::{Path, PathBuf};
 
@@ -7,9 +7,16 @@ use cloudfront_invalidator::{
     cloudfront::Client,
     config::Aws,
     local::{Account, Local, Options},
+    request::InvalidationRequest,
 };
 
-use crate::Stop;
+use crate::{Stop, input::variables};
+
+/// The account that `--local` starts with.
+const SAMPLE: [&[u8]; 2] = [include_bytes!("sample/E1EXAMPLE.json"), include_bytes!("sample/policies.json")];
+
+/// The distribution in it.
+const SAMPLE_ID: &str = "E1EXAMPLE";
 
 /// Distributions to use instead of the account's.
 #[derive(Debug, Args)]
@@ -34,20 +41,77 @@ impl Distributions {
             let json = std::fs::read(file).map_err(Stop::io(file.display().to_string()))?;
             account.add(&json, id(file)).map_err(|why| Stop::Usage(format!("{}: {why}", file.display())))?;
         }
-        let options = Options { distributions: ids, account, ..Options::default() };
-        Local::start(options).await.map_err(Stop::io("CloudFront on loopback"))
+        start(account, ids).await
     }
+}
 
-    /// The CloudFront that has them, or AWS's.
-    pub(crate) async fn client(&self, max_attempts: Option<u32>) -> Result<(Option<Local>, Client), Stop> {
-        if self.are_given() {
-            let local = self.start(Vec::new()).await?;
-            let client = client_of(&local);
-            Ok((Some(local), client))
+/// How to reach CloudFront, as in the AWS command line.
+#[derive(Debug, Args)]
+pub(crate) struct Connection {
+    #[command(flatten)]
+    pub(crate) distributions: Distributions,
+
+    /// Ask a CloudFront on this machine, started for the purpose with a sample account
+    #[arg(long)]
+    local: bool,
+
+    /// A profile of the AWS configuration
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+
+    /// A region of the partition; CloudFront has one endpoint for each
+    #[arg(long)]
+    region: Option<String>,
+
+    /// Where CloudFront is
+    #[arg(long, value_name = "URL")]
+    endpoint_url: Option<String>,
+}
+
+impl Connection {
+    /// The client, and the CloudFront that must live as long where it is one of ours.
+    pub(crate) async fn client(&self) -> Result<(Option<Local>, Client), Stop> {
+        let (_, max_attempts) = cloudfront_invalidator::config::Config::of_caller(variables())?;
+        let local = if self.distributions.are_given() {
+            self.distributions.start(Vec::new()).await?
+        } else if self.local {
+            sample().await?
         } else {
-            Ok((None, Client::from_profile(max_attempts).await))
-        }
+            let Self { profile, region, endpoint_url, .. } = self;
+            let client = Client::from_profile(
+                max_attempts,
+                profile.as_deref(),
+                region.as_deref(),
+                endpoint_url.as_deref(),
+            );
+            return Ok((None, client.await));
+        };
+        let client = client_of(&local);
+        Ok((Some(local), client))
     }
+}
+
+/// The sample account, in which something was purged already.
+async fn sample() -> Result<Local, Stop> {
+    let mut account = Account::default();
+    for json in SAMPLE {
+        account.add(json, Some(SAMPLE_ID)).map_err(|why| Stop::Usage(why.to_string()))?;
+    }
+    let local = start(account, Vec::new()).await?;
+    if let Ok(id) = SAMPLE_ID.parse() {
+        let request = InvalidationRequest::new(id).keys(["index.html", "css/site.css"]);
+        request
+            .caller_reference("sample")
+            .send(&client_of(&local))
+            .await
+            .map_err(Stop::of("CreateInvalidation"))?;
+    }
+    Ok(local)
+}
+
+async fn start(account: Account, distributions: Vec<String>) -> Result<Local, Stop> {
+    let options = Options { distributions, account, ..Options::default() };
+    Local::start(options).await.map_err(Stop::io("CloudFront on loopback"))
 }
 
 /// The id that a file's name is, if it is one.
@@ -59,14 +123,5 @@ fn id(file: &Path) -> Option<&str> {
 
 /// A client of a CloudFront on this machine.
 pub(crate) fn client_of(local: &Local) -> Client {
-    Client::new(&Aws {
-        region: "us-east-1".to_owned(),
-        access_key_id: "local".to_owned(),
-        secret_access_key: "local".to_owned(),
-        session_token: None,
-        endpoint_url: Some(local.endpoint_url()),
-        use_fips: false,
-        use_dual_stack: false,
-        max_attempts: None,
-    })
+    Client::new(&Aws::local(&local.endpoint_url()))
 }

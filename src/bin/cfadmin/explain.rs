@@ -12,7 +12,7 @@ use cloudfront_invalidator::{
     event::{Batch, Change, Effect},
 };
 
-use crate::{Exit, LIMIT, Stop, account::Distributions, input::variables};
+use crate::{Exit, LIMIT, Stop, account::Connection, input::variables};
 
 /// Show which paths of which distributions an object is served as, and why, or why not
 #[derive(Debug, Args)]
@@ -22,11 +22,11 @@ pub(crate) struct Arguments {
     object: String,
 
     #[command(flatten)]
-    distributions: Distributions,
+    connection: Connection,
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let (config, max_attempts) = Config::of_caller(variables())?;
+    let (config, _) = Config::of_caller(variables())?;
     let object = &arguments.object;
     let (bucket, key) = object
         .strip_prefix("s3://")
@@ -49,14 +49,14 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         return Ok(Exit::Done);
     }
     let asks = config.search.asks();
-    let connection = if asks { Some(arguments.distributions.client(max_attempts).await?) } else { None };
+    let connection = if asks { Some(arguments.connection.client().await?) } else { None };
     let client = connection.as_ref().map(|(_, client)| client);
     let batch = Batch { changes: vec![change], ..Batch::default() };
     let watch = &config.policy.watch;
     let finder = Finder::new(config.search.clone());
     let found = finder.find(&batch, watch, client, Instant::now() + LIMIT, SystemTime::now()).await;
     if let Some(failure) = found.failure {
-        return Err(failure.into());
+        return Err(Stop::of("ListDistributions")(failure));
     }
     let show = |out: &mut dyn Write| -> io::Result<()> {
         if found.sites.list.is_empty() {

@@ -86,6 +86,12 @@ pub(crate) fn variables() -> Vec<(String, String)> {
     env::vars_os().map(text).collect()
 }
 
+/// So many of them.
+pub(crate) fn counted(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
 /// Failed if anything of any event was not done.
 pub(crate) const fn exit(all_done: bool) -> Exit {
     if all_done { Exit::Done } else { Exit::Failed }

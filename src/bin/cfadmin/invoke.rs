@@ -40,7 +40,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let client = match &local {
         _ if config.dry_run && !config.search.asks() => None,
         Some(local) => Some(client_of(local)),
-        None => Some(Client::from_profile(max_attempts).await),
+        None => Some(Client::from_profile(max_attempts, None, None, None).await),
     };
     let invalidator = Invalidator::new(config, client);
     let mut done = true;

@@ -1,15 +1,22 @@
 //! The command line: what the function would do, shown or done from here.
 
 mod account;
+mod cost;
 mod explain;
 mod input;
+mod invalidate;
 mod invoke;
+mod ls;
 mod plan;
+mod shell;
 mod sites;
+mod status;
+mod target;
 
 use std::{io, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
+use cloudfront_invalidator::cloudfront::Error;
 
 /// S3 changes become CloudFront invalidations.
 ///
@@ -21,14 +28,24 @@ struct Arguments {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 something failed, 2 wrong usage or configuration";
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 something failed, 2 wrong usage or configuration, 3 not found, \
+                          124 not completed in time";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Invalidate(invalidate::Arguments),
+    Ls(ls::Arguments),
+    #[command(name = "listinvalidations")]
+    List(status::ListArguments),
+    Status(status::StatusArguments),
+    Wait(status::WaitArguments),
+    Cost(cost::Arguments),
     Plan(plan::Arguments),
     Invoke(invoke::Arguments),
     Sites(sites::Arguments),
     Explain(explain::Arguments),
+    Completions(shell::CompletionsArguments),
+    Man(shell::ManArguments),
 }
 
 /// How long one event or look-up may take: as long as the function gets by default.
@@ -39,6 +56,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 enum Exit {
     Done,
     Failed,
+    TimedOut,
 }
 
 /// Why nothing was done at all.
@@ -50,9 +68,15 @@ enum Stop {
     /// The arguments contradict each other.
     #[error("{0}")]
     Usage(String),
+    /// There is no such distribution or invalidation.
+    #[error("{0}")]
+    NotFound(String),
     /// CloudFront did not do it.
-    #[error("{}: {_0}", _0.error_type())]
-    CloudFront(#[from] cloudfront_invalidator::cloudfront::Error),
+    #[error("{kind}: {0}", kind = .0.error_type())]
+    CloudFront(Error),
+    /// The credentials do not allow it: the action, and what CloudFront said.
+    #[error("cloudfront:{0} is not allowed: {1}")]
+    Denied(&'static str, Error),
     /// Files, streams, sockets.
     #[error("{0}: {1}")]
     Io(String, #[source] io::Error),
@@ -64,6 +88,15 @@ impl Stop {
         let what = what.into();
         move |error| Self::Io(what, error)
     }
+
+    /// What CloudFront said when it was asked for this action.
+    fn of(action: &'static str) -> impl FnOnce(Error) -> Self {
+        move |error| match error {
+            error if error.is_denied() => Self::Denied(action, error),
+            error if error.is_not_found() => Self::NotFound(error.to_string()),
+            error => Self::CloudFront(error),
+        }
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -71,17 +104,30 @@ async fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Plan(arguments) => plan::run(&arguments).await,
         Command::Invoke(arguments) => invoke::run(&arguments).await,
+        Command::Invalidate(arguments) => invalidate::run(&arguments).await,
+        Command::Ls(arguments) => ls::run(&arguments).await,
+        Command::List(arguments) => status::list(&arguments).await,
+        Command::Status(arguments) => status::status(&arguments).await,
+        Command::Wait(arguments) => status::wait(&arguments).await,
+        Command::Cost(arguments) => cost::run(&arguments).await,
+        Command::Completions(arguments) => shell::completions(&arguments),
+        Command::Man(arguments) => shell::man(&arguments),
         Command::Sites(arguments) => sites::run(&arguments).await,
         Command::Explain(arguments) => explain::run(&arguments).await,
     };
     match outcome {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Failed) => ExitCode::from(1),
+        Ok(Exit::TimedOut) => ExitCode::from(124),
         // Whoever reads the output has seen enough.
         Err(Stop::Io(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(stop) => {
             eprintln!("cfadmin: {stop}");
-            ExitCode::from(if matches!(stop, Stop::Io(..) | Stop::CloudFront(_)) { 1 } else { 2 })
+            ExitCode::from(match stop {
+                Stop::Io(..) | Stop::CloudFront(_) | Stop::Denied(..) => 1,
+                Stop::Configuration(_) | Stop::Usage(_) => 2,
+                Stop::NotFound(_) => 3,
+            })
         }
     }
 }

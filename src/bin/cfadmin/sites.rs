@@ -8,7 +8,7 @@ use cloudfront_invalidator::{
     site::{Behavior, Distribution, LASTING_ERROR, QueryStrings, bucket_of},
 };
 
-use crate::{Exit, LIMIT, Stop, account::Distributions, input::variables};
+use crate::{Exit, LIMIT, Stop, account::Connection, input::variables};
 
 /// Show the distributions that have a bucket as an origin, and how they serve it
 #[derive(Debug, Args)]
@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     bucket: Option<String>,
 
     #[command(flatten)]
-    distributions: Distributions,
+    connection: Connection,
 
     /// One JSON document per distribution, a line each
     #[arg(long)]
@@ -25,13 +25,13 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let (config, max_attempts) = Config::of_caller(variables())?;
+    let (config, _) = Config::of_caller(variables())?;
     let bucket = arguments.bucket.as_deref().map(|name| name.strip_prefix("s3://").unwrap_or(name));
     let aliases = &config.search.aliases;
-    let (_local, client) = arguments.distributions.client(max_attempts).await?;
+    let (_local, client) = arguments.connection.client().await?;
     let mut out = io::stdout().lock();
     let mut found = 0;
-    for distribution in client.distributions(LIMIT).await? {
+    for distribution in client.distributions(LIMIT).await.map_err(Stop::of("ListDistributions"))? {
         let serves = match bucket {
             Some(bucket) => distribution.has_bucket(bucket, aliases),
             None => distribution.origins.iter().any(|origin| bucket_of(&origin.domain_name).is_some()),
@@ -40,7 +40,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
             continue;
         }
         found += 1;
-        let distribution = client.complete(distribution, LIMIT).await?;
+        let distribution =
+            client.complete(distribution, LIMIT).await.map_err(Stop::of("GetDistributionConfig"))?;
         let written = if arguments.json {
             serde_json::to_writer(&mut out, &distribution)
                 .map_err(io::Error::from)

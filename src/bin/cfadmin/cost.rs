@@ -1,0 +1,98 @@
+//! `cfadmin cost`: what a month's invalidations come to.
+
+use std::{
+    io::{self, Write},
+    time::SystemTime,
+};
+
+use clap::Args;
+
+use crate::{Exit, LIMIT, Stop, account::Connection, input::counted};
+
+/// How many paths of a month are free, in all distributions of the account together.
+///
+/// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/PayingForInvalidation.html>
+const FREE: usize = 1_000;
+
+/// What each further one costs, in tenths of a cent.
+const MILLS: usize = 5;
+
+/// Count the paths that were purged in a month, and what they cost
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The month, in UTC; this one without
+    #[arg(long, value_name = "YYYY-MM", value_parser = month)]
+    month: Option<String>,
+
+    /// As a JSON document
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+fn month(text: &str) -> Result<String, String> {
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.split_once('-') {
+        Some((year, month)) if year.len() == 4 && month.len() == 2 && digits(year) && digits(month) => {
+            Ok(text.to_owned())
+        }
+        _ => Err("a month looks like 2026-11".to_owned()),
+    }
+}
+
+pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let month = arguments.month.as_deref().unwrap_or(&now[..7]);
+    let (_local, client) = arguments.connection.client().await?;
+    let (mut paths, mut counts) = (0, Vec::new());
+    for distribution in client.distributions(LIMIT).await.map_err(Stop::of("ListDistributions"))? {
+        let id = distribution.id.as_str();
+        let (mut of_distribution, mut invalidations) = (0, 0);
+        for summary in client.invalidations(id).await.map_err(Stop::of("ListInvalidations"))? {
+            // The newest come first.
+            match summary.created[..summary.created.len().min(7)].cmp(month) {
+                std::cmp::Ordering::Greater => {}
+                std::cmp::Ordering::Less => break,
+                std::cmp::Ordering::Equal => {
+                    let seen =
+                        client.invalidation(id, &summary.id).await.map_err(Stop::of("GetInvalidation"))?;
+                    of_distribution += seen.paths.len();
+                    invalidations += 1;
+                }
+            }
+        }
+        paths += of_distribution;
+        counts.push((distribution.id, invalidations, of_distribution));
+    }
+    let mills = paths.saturating_sub(FREE) * MILLS;
+    let dollars = format!("{}.{:03}", mills / 1_000, mills % 1_000);
+    let mut out = io::stdout().lock();
+    let print = |out: &mut dyn Write| {
+        if arguments.json {
+            let counts: Vec<_> = counts
+                .iter()
+                .map(|(id, invalidations, paths)| {
+                    serde_json::json!({"distribution": id, "invalidations": invalidations, "paths": paths})
+                })
+                .collect();
+            let document = serde_json::json!({
+                "month": month, "paths": paths, "free": FREE, "dollars": dollars, "lower_bound": true,
+                "distributions": counts,
+            });
+            return writeln!(out, "{document}");
+        }
+        for (id, invalidations, paths) in &counts {
+            writeln!(out, "{id}  {}, {}", counted(*invalidations, "invalidation"), counted(*paths, "path"))?;
+        }
+        writeln!(out, "{month}: {} of which {FREE} are free: at least ${dollars}", counted(paths, "path"))?;
+        writeln!(
+            out,
+            "A lower bound: deleted distributions and tenants are not listed, nor are invalidations that CloudFront \
+             has forgotten. Flat-rate plans bill nothing."
+        )
+    };
+    print(&mut out).map_err(Stop::io("standard output"))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,257 @@
+//! `cfadmin invalidate`: paths to purge, from a person.
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal, Read, Write},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::Args;
+use cloudfront_invalidator::{
+    cloudfront::{Client, Invalidation},
+    config::DEFAULT_MAX_WILDCARDS,
+    cover::{Budget, cover},
+    path::Item,
+    request::{InvalidationRequest, unique},
+    site::DistributionId,
+};
+use serde::Serialize;
+
+use crate::{Exit, Stop, account::Connection, input::counted, status::follow, target};
+
+/// Purge paths
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the flags of a command line")]
+pub(crate) struct Arguments {
+    /// A distribution's id, an alias or domain of it, the domain of an origin, or a bucket (s3:// and its name)
+    target: String,
+
+    /// Paths, wildcards (/docs/*) and cache tags (#tag); without any, standard input
+    #[arg(value_name = "PATH")]
+    paths: Vec<String>,
+
+    /// A file with paths, one a line; "-" for standard input
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+
+    /// Paths that are read end with NUL instead of a line's end
+    #[arg(short = '0', long)]
+    null: bool,
+
+    /// They are keys of objects: encoded as such, and never wildcards or tags
+    #[arg(long)]
+    keys: bool,
+
+    /// Purge in every distribution that the target may mean
+    #[arg(long)]
+    all: bool,
+
+    /// Wait until it is completed
+    #[arg(long)]
+    wait: bool,
+
+    /// Wait no longer than this
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, requires = "wait")]
+    timeout: u64,
+
+    /// Show what would be sent, and send nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// The most paths of one request
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(1..=3_000))]
+    max_paths: u16,
+
+    /// Fold more paths than that into wildcards
+    #[arg(long, conflicts_with = "split")]
+    fold: bool,
+
+    /// Send more paths than that in several requests
+    #[arg(long)]
+    split: bool,
+
+    /// What tells this request from others; the same one with the same paths is done once
+    #[arg(long, value_name = "TEXT")]
+    caller_reference: Option<String>,
+
+    /// Purge everything without asking
+    #[arg(long)]
+    yes: bool,
+
+    /// One JSON document for each invalidation, a line each
+    #[arg(long)]
+    json: bool,
+
+    /// Print nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
+    let items = arguments.items()?;
+    let (_local, client) = arguments.connection.client().await?;
+    let distributions = target::find(&client, &arguments.target, arguments.all).await?;
+    let reference = arguments.caller_reference.clone().unwrap_or_else(unique);
+    let parts = arguments.parts(items)?;
+    if parts.concat().contains(&Item::everything()) && !arguments.may_purge_everything()? {
+        return Err(Stop::Usage("nothing was purged".to_owned()));
+    }
+    let mut exit = Exit::Done;
+    for distribution in &distributions {
+        for (number, part) in parts.iter().enumerate() {
+            // Requests are told apart where there are several.
+            let reference =
+                if parts.len() == 1 { reference.clone() } else { format!("{reference}-{}", number + 1) };
+            let request = InvalidationRequest::new(distribution.clone()).items(part.clone());
+            let request = request.caller_reference(reference);
+            let ended = arguments.send(&client, distribution, &request).await?;
+            exit = if ended == Exit::Done { exit } else { ended };
+        }
+    }
+    Ok(exit)
+}
+
+/// An invalidation as machines read it.
+#[derive(Serialize)]
+struct Document<'a> {
+    distribution: &'a DistributionId,
+    #[serde(flatten)]
+    invalidation: &'a Invalidation,
+}
+
+impl Arguments {
+    /// What is to be purged, each once, in order.
+    fn items(&self) -> Result<Vec<Item>, Stop> {
+        let mut typed: Vec<Vec<u8>> = self.paths.iter().map(|path| path.clone().into_bytes()).collect();
+        let read = match &self.file {
+            Some(file) if file.as_os_str() != "-" => {
+                let name = file.display().to_string();
+                Some((
+                    File::open(file).map_err(Stop::io(&name)).map(|file| Box::new(file) as Box<dyn Read>)?,
+                    name,
+                ))
+            }
+            Some(_) => Some((Box::new(io::stdin()) as Box<dyn Read>, "standard input".to_owned())),
+            None if self.paths.is_empty() => {
+                Some((Box::new(io::stdin()) as Box<dyn Read>, "standard input".to_owned()))
+            }
+            None => None,
+        };
+        if let Some((mut input, name)) = read {
+            let mut bytes = Vec::new();
+            input.read_to_end(&mut bytes).map_err(Stop::io(name))?;
+            let end = if self.null { 0 } else { b'\n' };
+            let lines = bytes.split(|byte| *byte == end);
+            let lines =
+                lines.map(|line| if self.null { line } else { line.strip_suffix(b"\r").unwrap_or(line) });
+            typed.extend(lines.filter(|line| !line.trim_ascii().is_empty()).map(<[u8]>::to_vec));
+        }
+        if typed.is_empty() {
+            return Err(Stop::Usage("there are no paths: give some, or \"/*\" for everything".to_owned()));
+        }
+        let item = |text: &Vec<u8>| {
+            if self.keys {
+                return Ok(Item::from_key(text));
+            }
+            let text = std::str::from_utf8(text)
+                .map_err(|_| format!("{:?} is not UTF-8", String::from_utf8_lossy(text)))?;
+            text.parse::<Item>().map_err(|why| why.to_string())
+        };
+        let (items, wrong): (Vec<_>, Vec<_>) = typed.iter().map(item).partition(Result::is_ok);
+        let wrong: Vec<String> = wrong.into_iter().filter_map(Result::err).collect();
+        if !wrong.is_empty() {
+            return Err(Stop::Usage(wrong.join("\n")));
+        }
+        let mut items: Vec<Item> = items.into_iter().filter_map(Result::ok).collect();
+        items.sort_unstable();
+        items.dedup();
+        Ok(items)
+    }
+
+    /// The items of each request.
+    fn parts(&self, items: Vec<Item>) -> Result<Vec<Vec<Item>>, Stop> {
+        let most = usize::from(self.max_paths);
+        if items.len() <= most {
+            return Ok(vec![items]);
+        }
+        if self.fold {
+            let wildcards = items.iter().filter(|item| item.as_str().ends_with('*')).count();
+            let budget = Budget { items: most, wildcards: wildcards.max(DEFAULT_MAX_WILDCARDS) };
+            return Ok(vec![cover(items, budget).items.into_iter().map(|one| one.item).collect()]);
+        }
+        if self.split {
+            return Ok(items.chunks(most).map(<[Item]>::to_vec).collect());
+        }
+        Err(Stop::Usage(format!(
+            "{} paths are more than the {most} of one request: --fold them into wildcards, --split them into \
+             several requests, or raise --max-paths",
+            items.len()
+        )))
+    }
+
+    fn may_purge_everything(&self) -> Result<bool, Stop> {
+        if self.yes || self.dry_run || !io::stdin().is_terminal() {
+            return Ok(true);
+        }
+        eprint!("purge everything? [y/N] ");
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).map_err(Stop::io("standard input"))?;
+        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+
+    async fn send(
+        &self,
+        client: &Client,
+        distribution: &DistributionId,
+        request: &InvalidationRequest,
+    ) -> Result<Exit, Stop> {
+        if self.dry_run {
+            let paths: Vec<&str> = request.asked().map(Item::as_str).collect();
+            self.print(|out| {
+                if self.json {
+                    let document = serde_json::json!({"distribution": distribution, "paths": paths});
+                    return writeln!(out, "{document}");
+                }
+                writeln!(out, "{distribution}  would purge {}", counted(paths.len(), "path"))?;
+                paths.iter().try_for_each(|path| writeln!(out, "  {path}"))
+            })?;
+            return Ok(Exit::Done);
+        }
+        let mut created = request.send(client).await.map_err(Stop::of("CreateInvalidation"))?;
+        if !self.wait || !self.json {
+            self.show(distribution, &created)?;
+        }
+        if self.wait {
+            let limit = Duration::from_secs(self.timeout);
+            match follow(client, distribution, &created.id, limit, self.quiet || self.json).await? {
+                Some(completed) => created = completed,
+                None => return Ok(Exit::TimedOut),
+            }
+            self.show(distribution, &created)?;
+        }
+        Ok(Exit::Done)
+    }
+
+    fn show(&self, distribution: &DistributionId, invalidation: &Invalidation) -> Result<(), Stop> {
+        self.print(|out| {
+            if self.json {
+                let document = Document { distribution, invalidation };
+                return writeln!(out, "{}", serde_json::to_string(&document)?);
+            }
+            let Invalidation { id, status, paths, .. } = invalidation;
+            writeln!(out, "{distribution}  {id}  {status}  {}", counted(paths.len(), "path"))
+        })
+    }
+
+    fn print(&self, print: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) -> Result<(), Stop> {
+        if self.quiet {
+            return Ok(());
+        }
+        let mut out = io::stdout().lock();
+        print(&mut out).and_then(|()| out.flush()).map_err(Stop::io("standard output"))
+    }
+}
