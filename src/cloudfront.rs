@@ -68,10 +68,11 @@ pub struct Invalidation {
 }
 
 impl Invalidation {
-    /// Whether every edge has purged.
+    /// Whether every edge has purged. The API calls the status any text, so its case does
+    /// not matter.
     #[must_use]
     pub fn is_completed(&self) -> bool {
-        self.status == COMPLETED
+        self.status.eq_ignore_ascii_case(COMPLETED)
     }
 }
 

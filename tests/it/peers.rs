@@ -326,3 +326,44 @@ async fn the_rules_of_the_local_cloudfront_bite() {
     }
     assert!(unsigned.join().expect("an answer").starts_with("HTTP/1.1 403"));
 }
+
+#[test]
+#[ignore = "needs moto_server: make test"]
+fn cfadmin_speaks_with_moto() {
+    let moto = Peer::moto();
+    let one = moto.distribution_of("site.s3.eu-central-1.amazonaws.com", "");
+    let two = moto.distribution_of("site.s3.eu-central-1.amazonaws.com", "/v2");
+    let cfadmin = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_cfadmin"))
+            .args(arguments)
+            .args(["--endpoint-url", &moto.endpoint, "--region", "eu-west-1"])
+            .env_clear()
+            .env("AWS_ACCESS_KEY_ID", "x")
+            .env("AWS_SECRET_ACCESS_KEY", "x")
+            .stdin(Stdio::null())
+            .output()
+            .expect("cfadmin");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        (output.status.code().expect("a code"), text(output.stdout), text(output.stderr))
+    };
+    let (code, listed, said) = cfadmin(&["ls"]);
+    assert_eq!((code, listed.lines().count()), (0, 2), "{said}");
+    let (code, _, said) = cfadmin(&["invalidate", "s3://site", "/a"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains(&one) && said.contains(&two) && said.contains("--all"), "{said}");
+    let (code, shown, said) = cfadmin(&["invalidate", "s3://site", "/a", "b c", "--all", "--json"]);
+    assert_eq!((code, shown.lines().count()), (0, 2), "{said}");
+    let made: Value = serde_json::from_str(shown.lines().next().expect("a line")).expect("a document");
+    assert_eq!(made["paths"], json!(["/a", "/b%20c"]));
+    let (target, id) = (made["distribution"].as_str().expect("one"), made["id"].as_str().expect("an id"));
+    let (code, shown, said) = cfadmin(&["listinvalidations", target, "--paths"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(shown.contains(id) && shown.contains("/b%20c"), "{shown}");
+    let (code, shown, said) = cfadmin(&["wait", target, id, "--timeout", "5"]);
+    assert_eq!(code, 0, "{shown} {said}");
+    let (code, shown, _) = cfadmin(&["cost"]);
+    assert_eq!(code, 0);
+    assert!(shown.contains("4 paths of which 1000 are free: at least $0.000"), "{shown}");
+    let (code, _, said) = cfadmin(&["status", target, "I404"]);
+    assert_eq!(code, 3, "{said}");
+}
