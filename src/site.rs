@@ -209,6 +209,10 @@ impl Site {
     /// Whether some way to read a path finds a behaviour that asks this source; and
     /// whether query strings are in the cache key of one that does.
     fn route(&self, path: &[u8], source: usize) -> Option<bool> {
+        // With one behaviour for everything there is nothing to read.
+        if let [Route { pattern: None, sources, query_strings }] = &self.routes[..] {
+            return sources.contains(&source).then_some(*query_strings);
+        }
         let found = |reading: Cow<'_, [u8]>| {
             let matches =
                 |route: &&Route| route.pattern.as_ref().is_none_or(|pattern| pattern.matches(&reading));
