@@ -187,7 +187,7 @@ async fn no_time_left_hands_everything_back() {
 async fn a_cloudfront_that_dies_in_the_middle_loses_no_message() {
     let dying = cloudfront(&["E1EXAMPLE"]).await;
     let endpoint = dying.endpoint_url();
-    let mut function = start(&dying, &[]).await;
+    let mut function = start(&dying, &[("AWS_MAX_ATTEMPTS", "2")]).await;
     assert_eq!(function.invoke(batch("1")).await.handed_back(), [""; 0]);
 
     // It takes the call, does not answer, and is gone.

@@ -154,7 +154,7 @@ async fn an_answer_that_names_no_invalidation_is_no_success() {
             );
         }
     });
-    let mut function = Function::start(&endpoint, &[]).await;
+    let mut function = Function::start(&endpoint, &[("AWS_MAX_ATTEMPTS", "2")]).await;
     let answer = function.invoke(sqs([("m", s3("a", "1").to_string())]).to_string()).await;
     assert_eq!(answer.handed_back(), ["m"]);
     assert_eq!(function.invoke(s3("a", "1").to_string()).await.error_type(), "CloudFrontUnreachable");
