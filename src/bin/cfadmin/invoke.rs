@@ -1,9 +1,9 @@
 //! `cfadmin invoke`: the whole line, as the function would run it.
 
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use clap::Args;
-use cloudfront_invalidator::{Invalidator, cloudfront::Client, config::Config};
+use cloudfront_invalidator::{Invalidator, cloudfront::Client, config::Config, request::unique};
 
 use crate::{
     Exit, LIMIT, Stop,
@@ -45,16 +45,12 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let invalidator = Invalidator::new(config, client);
     let mut done = true;
     for (number, (name, event)) in events.into_iter().enumerate() {
-        let report = invalidator.run(&event, &invocation(number), Instant::now() + LIMIT).await;
+        // An id as Lambda gives each invocation: what makes a manual event sent twice two
+        // invalidations.
+        let invocation = format!("{}-{number}", unique());
+        let report = invalidator.run(&event, &invocation, Instant::now() + LIMIT).await;
         arguments.events.write(&name, &report, &report)?;
         done &= report.is_done();
     }
     Ok(exit(done))
-}
-
-/// An id as Lambda gives each invocation: what makes a manual event sent twice two
-/// invalidations.
-fn invocation(number: usize) -> String {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    format!("cfadmin-{}-{}-{number}", now.as_nanos(), std::process::id())
 }
