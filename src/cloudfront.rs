@@ -4,6 +4,7 @@
 //! know codes and statuses.
 
 mod distributions;
+mod error;
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -12,7 +13,6 @@ use std::{
 
 use aws_sdk_cloudfront::{
     config::{BehaviorVersion, Credentials, Region, retry::RetryConfig, timeout::TimeoutConfig},
-    error::{ProvideErrorMetadata, SdkError},
     primitives::DateTimeFormat,
     types::{InvalidationBatch, Paths},
 };
@@ -21,8 +21,8 @@ use aws_smithy_http_client::{
     tls::{Provider, rustls_provider::CryptoMode},
 };
 use serde::Serialize;
-use thiserror::Error;
 
+pub use self::error::Error;
 use crate::config::Aws;
 
 /// How long a connection may take to be made.
@@ -172,10 +172,10 @@ impl Client {
         let quantity = i32::try_from(paths.len()).unwrap_or(i32::MAX);
         let paths = Paths::builder().quantity(quantity).set_items(Some(paths.map(str::to_owned).collect()));
         let batch = InvalidationBatch::builder()
-            .paths(paths.build().map_err(|error| Error::new(Kind::Other, chain(&error)))?)
+            .paths(paths.build().map_err(|error| Error::unbuildable(&error))?)
             .caller_reference(caller_reference)
             .build()
-            .map_err(|error| Error::new(Kind::Other, chain(&error)))?;
+            .map_err(|error| Error::unbuildable(&error))?;
         let deadline = Instant::now() + limit;
         let mut waits = waits(caller_reference);
         let mut tries = 0;
@@ -208,14 +208,13 @@ impl Client {
         batch: InvalidationBatch,
         limit: Duration,
     ) -> Result<Invalidation, Error> {
-        let each = (limit / ATTEMPTS).max(LEAST_ATTEMPT).min(limit);
         let answer = self
             .sdk
             .create_invalidation()
             .distribution_id(distribution)
             .invalidation_batch(batch)
             .customize()
-            .config_override(overrides(each).retry_config(RetryConfig::disabled()))
+            .config_override(overrides(limit).retry_config(RetryConfig::disabled()))
             .send()
             .await?;
         let created = answer.invalidation.map(Invalidation::from);
@@ -234,15 +233,15 @@ impl Client {
         answer.invalidation.map(Invalidation::from).ok_or_else(|| Error::no_answer("invalidation"))
     }
 
-    /// An invalidation once it is completed, having told `progress` of each look at it.
+    /// An invalidation as it was seen last: completed, or not where `limit` is over first.
+    /// Tells `progress` of each look at it.
     ///
     /// CloudFront says that 95 % are completed within 25 seconds, so looks come one
     /// second after the other at first, and later five.
     ///
     /// # Errors
     ///
-    /// As [`Client::create_invalidation`], and an [unreachable](Error::is_unreachable)
-    /// one where `limit` is over first.
+    /// As [`Client::create_invalidation`].
     pub async fn follow(
         &self,
         distribution: &str,
@@ -255,11 +254,8 @@ impl Client {
         loop {
             let seen = self.invalidation(distribution, id).await?;
             progress(&seen);
-            if seen.is_completed() {
+            if seen.is_completed() || Instant::now() + wait > deadline {
                 return Ok(seen);
-            }
-            if Instant::now() + wait > deadline {
-                return Err(Error::too_late());
             }
             tokio::time::sleep(wait).await;
             wait = (wait + FIRST_LOOK).min(LONGEST_WAIT);
@@ -326,225 +322,4 @@ impl From<aws_sdk_cloudfront::types::Invalidation> for Invalidation {
         });
         Self { id: answer.id, status: answer.status, paths, caller_reference }
     }
-}
-
-/// Why CloudFront did not do it.
-///
-/// Displays the whole chain of causes, which the SDK's own error hides behind
-/// "service error".
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{text}")]
-pub struct Error {
-    kind: Kind,
-    text: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    AlreadyDone,
-    Busy,
-    Full,
-    Denied,
-    NoSuchDistribution,
-    NoSuchInvalidation,
-    PathRejected,
-    TooLarge,
-    Unreachable,
-    Other,
-}
-
-impl Error {
-    const fn new(kind: Kind, text: String) -> Self {
-        Self { kind, text }
-    }
-
-    fn no_answer(missing: &str) -> Self {
-        Self::new(Kind::Unreachable, format!("CloudFront's answer has no {missing}"))
-    }
-
-    /// Several answers took too long together.
-    pub(crate) fn too_late() -> Self {
-        Self::new(Kind::Unreachable, "CloudFront's answers took too long".to_owned())
-    }
-
-    /// There is no such distribution: what was looked for, and what there is.
-    pub(crate) const fn no_such_distribution(text: String) -> Self {
-        Self::new(Kind::NoSuchDistribution, text)
-    }
-
-    /// CloudFront would have to be asked, and may not be.
-    pub(crate) fn not_asked() -> Self {
-        Self::new(
-            Kind::Other,
-            "distributions would have to be looked up, and CloudFront is not asked".to_owned(),
-        )
-    }
-
-    /// The reference was used before. Since a reference stands for one distribution
-    /// and one set of paths, this very invalidation exists.
-    ///
-    /// Documented as `InvalidationBatchAlreadyExists`; seen in the field as an
-    /// `InvalidArgument` that speaks of the caller reference.
-    #[must_use]
-    pub fn is_already_done(&self) -> bool {
-        self.kind == Kind::AlreadyDone
-    }
-
-    /// CloudFront has too much to do; the same call will succeed later.
-    #[must_use]
-    pub fn is_busy(&self) -> bool {
-        matches!(self.kind, Kind::Busy | Kind::Full)
-    }
-
-    /// Too many invalidations are in progress: a kind of [busy](Self::is_busy) that ends
-    /// when some of them are completed.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.kind == Kind::Full
-    }
-
-    /// The credentials do not allow it.
-    #[must_use]
-    pub fn is_denied(&self) -> bool {
-        self.kind == Kind::Denied
-    }
-
-    /// The account has no such distribution.
-    #[must_use]
-    pub fn is_no_such_distribution(&self) -> bool {
-        self.kind == Kind::NoSuchDistribution
-    }
-
-    /// The account has no such distribution, or the distribution no such invalidation.
-    #[must_use]
-    pub fn is_not_found(&self) -> bool {
-        matches!(self.kind, Kind::NoSuchDistribution | Kind::NoSuchInvalidation)
-    }
-
-    /// CloudFront refuses one of the paths, without saying which.
-    #[must_use]
-    pub fn is_path_rejected(&self) -> bool {
-        self.kind == Kind::PathRejected
-    }
-
-    /// More paths than CloudFront takes in one request.
-    #[must_use]
-    pub fn is_too_large(&self) -> bool {
-        self.kind == Kind::TooLarge
-    }
-
-    /// No answer came, in time or at all.
-    #[must_use]
-    pub fn is_unreachable(&self) -> bool {
-        self.kind == Kind::Unreachable
-    }
-
-    /// A name for this kind of error that alarms can rely on.
-    #[must_use]
-    pub const fn error_type(&self) -> &'static str {
-        match self.kind {
-            Kind::AlreadyDone => "InvalidationExists",
-            Kind::Busy | Kind::Full => "CloudFrontBusy",
-            Kind::Denied => "CloudFrontDenied",
-            Kind::NoSuchDistribution => "NoSuchDistribution",
-            Kind::NoSuchInvalidation => "NoSuchInvalidation",
-            Kind::PathRejected => "PathRejected",
-            Kind::TooLarge => "BatchTooLarge",
-            Kind::Unreachable => "CloudFrontUnreachable",
-            Kind::Other => "CloudFrontFailed",
-        }
-    }
-}
-
-impl<E> From<SdkError<E>> for Error
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    fn from(error: SdkError<E>) -> Self {
-        let status = error.raw_response().map(|response| response.status().as_u16());
-        let metadata = error.meta();
-        let kind = match (metadata.code(), status) {
-            (Some(code), Some(status)) => Kind::of(code, metadata.message().unwrap_or_default(), status),
-            (None, Some(status)) => Kind::of("", "", status),
-            (_, None) => match &error {
-                SdkError::TimeoutError(_) | SdkError::ResponseError(_) => Kind::Unreachable,
-                // Connections cut are of no kind, and so are credentials that are not found.
-                SdkError::DispatchFailure(failure) if !failure.is_user() => {
-                    if chain(&error).contains("credentials") { Kind::Other } else { Kind::Unreachable }
-                }
-                // Settings that contradict each other.
-                _ => Kind::Other,
-            },
-        };
-        let text = match (metadata.code(), metadata.message(), status) {
-            (Some(code), Some(message), Some(status)) => {
-                format!("{code} (HTTP {status}): {message}")
-            }
-            (Some(code), None, Some(status)) => format!("{code} (HTTP {status})"),
-            (None, _, Some(status)) => format!("HTTP {status}: {}", chain(&error)),
-            (_, _, None) => chain(&error),
-        };
-        Self::new(kind, text)
-    }
-}
-
-impl Kind {
-    /// What an answer means. CloudFront models few of the codes that it sends, and
-    /// throttles with status 400.
-    ///
-    /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>
-    fn of(code: &str, message: &str, status: u16) -> Self {
-        match code {
-            "InvalidationBatchAlreadyExists" => Self::AlreadyDone,
-            "InvalidArgument" if message.contains("caller reference that was used") => Self::AlreadyDone,
-            "TooManyInvalidationsInProgress" => Self::Full,
-            "BandwidthLimitExceeded"
-            | "EC2ThrottledException"
-            | "LimitExceededException"
-            | "PriorRequestNotComplete"
-            | "ProvisionedThroughputExceededException"
-            | "RequestLimitExceeded"
-            | "RequestThrottled"
-            | "RequestThrottledException"
-            | "RequestTimeout"
-            | "SlowDown"
-            | "ThrottledException"
-            | "Throttling"
-            | "ThrottlingException"
-            | "TooManyRequestsException"
-            | "TransactionInProgressException" => Self::Busy,
-            "BatchTooLarge" => Self::TooLarge,
-            "NoSuchDistribution" | "EntityNotFound" => Self::NoSuchDistribution,
-            "NoSuchInvalidation" => Self::NoSuchInvalidation,
-            "AccessDenied"
-            | "ExpiredToken"
-            | "IncompleteSignature"
-            | "InvalidClientTokenId"
-            | "RequestExpired"
-            | "SignatureDoesNotMatch"
-            | "UnrecognizedClientException" => Self::Denied,
-            _ => match status {
-                401 | 403 => Self::Denied,
-                413 => Self::TooLarge,
-                429 | 500.. => Self::Busy,
-                400 if code == "InvalidArgument" => Self::PathRejected,
-                _ => Self::Other,
-            },
-        }
-    }
-}
-
-/// An error and all that caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.ends_with(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = error.source();
-    }
-    text
 }

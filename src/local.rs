@@ -265,23 +265,27 @@ async fn read(
     answer: impl FnOnce(&Store) -> Result<String, Refusal>,
 ) -> Result<Reply, Closed> {
     let fault = lock(store).next_read_fault(operation);
+    if let Err(refusal) = happen(fault.as_ref()).await? {
+        return Ok(Err(refusal));
+    }
+    let answered = answer(&lock(store)).map(|body| (200, None, body));
+    if fault == Some(Fault::LoseAnswer) { Err(Closed) } else { Ok(answered) }
+}
+
+/// Lets happen what goes wrong with a call before it is done.
+async fn happen(fault: Option<&Fault>) -> Result<Result<(), Refusal>, Closed> {
     match fault {
         Some(Fault::Hang) => match std::future::pending::<Infallible>().await {},
-        Some(Fault::Close | Fault::LoseAnswer) => Err(Closed),
-        Some(Fault::Refuse { status, code, message }) => Ok(Err(Refusal::new(status, &code, &message))),
-        None => Ok(answer(&lock(store)).map(|body| (200, None, body))),
+        Some(Fault::Close) => Err(Closed),
+        Some(Fault::Refuse { status, code, message }) => Ok(Err(Refusal::new(*status, code, message))),
+        Some(Fault::LoseAnswer) | None => Ok(Ok(())),
     }
 }
 
 async fn create(store: &Mutex<Store>, distribution: &str, body: &[u8]) -> Result<Reply, Closed> {
     let fault = lock(store).next_fault(distribution);
-    match fault {
-        Some(Fault::Hang) => match std::future::pending::<Infallible>().await {},
-        Some(Fault::Close) => return Err(Closed),
-        Some(Fault::Refuse { status, code, message }) => {
-            return Ok(Err(Refusal::new(status, &code, &message)));
-        }
-        Some(Fault::LoseAnswer) | None => {}
+    if let Err(refusal) = happen(fault.as_ref()).await? {
+        return Ok(Err(refusal));
     }
     let created = wire::batch(body).and_then(|batch| lock(store).create(distribution, batch));
     if fault == Some(Fault::LoseAnswer) {

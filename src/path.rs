@@ -43,7 +43,7 @@ pub const MAX_TAG_LENGTH: usize = 256;
 /// characters and RFC 1738's unsafe ones (section 2.2), `%` aside. Bytes outside
 /// ASCII are always encoded. Encoding anything else is a different path to
 /// CloudFront, which then purges nothing.
-const UNSAFE: &AsciiSet = &CONTROLS
+pub(crate) const UNSAFE: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
     .add(b'#')

@@ -13,7 +13,7 @@ use serde::Serialize;
 #[cfg(feature = "function")]
 use serde_json::value::{RawValue, to_raw_value};
 
-pub use self::log::Log;
+pub use self::{log::Log, text::counted};
 use crate::{
     cloudfront::Error,
     discover::Found,
@@ -50,8 +50,8 @@ struct Behind {
     is_done: bool,
     /// Indices of the messages that need it.
     messages: Vec<usize>,
-    /// The first objects, as indices of changes in the batch.
-    changes: Vec<usize>,
+    /// The first objects: bucket and key of each.
+    objects: Vec<(Box<str>, Key)>,
 }
 
 /// How many objects are told of behind an item.
@@ -191,7 +191,7 @@ fn behind(batch: &Batch, policy: &Policy, found: &Found, plan: &Plan, sent: &[Se
         let widened = apart.refused.iter().filter(|refused| refused.instead.is_some());
         let done = widened.map(|refused| (refused.item, true));
         for (item, is_done) in apart.undone().map(|item| (item, false)).chain(done) {
-            let none = Behind { invalidation, item, is_done, messages: Vec::new(), changes: Vec::new() };
+            let none = Behind { invalidation, item, is_done, messages: Vec::new(), objects: Vec::new() };
             behind.insert((invalidation, item), none);
         }
     }
@@ -202,10 +202,9 @@ fn behind(batch: &Batch, policy: &Policy, found: &Found, plan: &Plan, sent: &[Se
         let Some(behind) = behind.get_mut(&(reason.invalidation, reason.covering)) else { continue };
         behind.messages.push(reason.cause.message());
         if let Cause::Change(change) = reason.cause
-            && behind.changes.len() < MOST_BEHIND
-            && let Some(index) = batch.changes.iter().position(|one| one == change)
+            && behind.objects.len() < MOST_BEHIND
         {
-            behind.changes.push(index);
+            behind.objects.push((change.bucket.clone(), change.key.clone()));
         }
     }
     behind.into_values().collect()

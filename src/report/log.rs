@@ -72,9 +72,9 @@ impl Log {
         lines.push(summary(report, request_id));
         lines.extend(unreadable(report, request_id));
         lines.extend(refused(report, request_id));
-        for failed in report.sendings().filter(|sending| sending.error.is_some()) {
+        for (index, failed) in report.sendings().enumerate().filter(|(_, sending)| sending.error.is_some()) {
             let message = "invalidation failed";
-            let hint = hint(report, &failed);
+            let hint = hint(report, index);
             let fields = Hinted { shown: Shown::of(failed), hint };
             lines.push(Line { level: "ERROR", message, request_id, fields }.json());
         }
@@ -207,13 +207,12 @@ fn refused(report: &Report, request_id: &str) -> Vec<String> {
         let refused = apart.refused.iter().find(|refused| refused.item == behind.item)?;
         let instead = &refused.instead;
         let invalidation = &report.plan.invalidations[behind.invalidation];
-        let objects = behind.changes.iter().map(|index| &report.batch.changes[*index]);
         let fields = Fields {
             error_type: "PathRejected",
             distribution: &invalidation.distribution,
             path: invalidation.items[behind.item].item.as_str(),
             instead: instead.as_ref().map(Item::as_str),
-            objects: objects.map(|change| Object { bucket: &change.bucket, key: &change.key }).collect(),
+            objects: behind.objects.iter().map(|(bucket, key)| Object { bucket, key }).collect(),
         };
         let message = match instead {
             Some(_) if refused.alone => "CloudFront refuses this path, something wider was purged instead",
@@ -225,15 +224,9 @@ fn refused(report: &Report, request_id: &str) -> Vec<String> {
     told.take(MOST_REFUSED).collect()
 }
 
-/// What would help against a quota that is full.
-fn hint(report: &Report, failed: &Sending<'_>) -> Option<&'static str> {
-    let failed = report
-        .plan
-        .invalidations
-        .iter()
-        .enumerate()
-        .find(|(_, one)| one.distribution.as_str() == failed.distribution);
-    let (index, invalidation) = failed?;
+/// What would help against a quota that is full, where the invalidation at `index` met it.
+fn hint(report: &Report, index: usize) -> Option<&'static str> {
+    let invalidation = &report.plan.invalidations[index];
     let Some(Sent::Failed(error)) = report.sent(index) else { return None };
     let folded = invalidation.items.iter().any(|one| one.folded);
     let exact: usize = invalidation.items.iter().map(|one| one.covers).sum();

@@ -264,7 +264,9 @@ impl fmt::Display for Subject<'_> {
     }
 }
 
-fn counted(number: usize, what: &str) -> String {
+/// So many of them: "1 path", "2 paths".
+#[must_use]
+pub fn counted(number: usize, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
 }

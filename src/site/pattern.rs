@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+use percent_encoding::{AsciiSet, percent_encode};
+
+use crate::path::UNSAFE;
 
 /// The path pattern of a behaviour, such as `images/*.jpg`: `*` is any number of
 /// characters, slashes too, `?` is one; the rest is itself, case and all.
@@ -65,22 +67,8 @@ fn character(text: &[u8]) -> usize {
 ///
 /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistValuesCacheBehavior.html>
 pub(super) fn readings(path: &[u8]) -> Vec<Cow<'_, [u8]>> {
-    const ESCAPED: &AsciiSet = &CONTROLS
-        .add(b' ')
-        .add(b'"')
-        .add(b'#')
-        .add(b'%')
-        .add(b'<')
-        .add(b'>')
-        .add(b'?')
-        .add(b'[')
-        .add(b'\\')
-        .add(b']')
-        .add(b'^')
-        .add(b'`')
-        .add(b'{')
-        .add(b'|')
-        .add(b'}');
+    // A "~" viewers send as it is, and a "?" would begin a query.
+    const ESCAPED: &AsciiSet = &UNSAFE.add(b'%').add(b'?').remove(b'~');
     let mut readings = vec![Cow::Borrowed(path)];
     let escaped: Cow<'_, str> = percent_encode(path, ESCAPED).into();
     if escaped.as_bytes() != path {

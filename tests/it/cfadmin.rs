@@ -395,6 +395,8 @@ fn an_invalidation_is_followed_to_its_end() {
     assert_eq!(document["paths"], json!(["/a"]));
     let output = cfadmin(&["wait", "E1EXAMPLE", "I0000000000001", "--timeout", "1", "--local"], &[], "");
     assert_eq!(output.status.code(), Some(124));
+    let missing = cfadmin(&["wait", "E1EXAMPLE", "I404", "--timeout", "1", "--local"], &[], "");
+    assert_eq!(missing.status.code(), Some(3), "not found is not out of time");
     assert!(
         text(&output.stderr).contains("cfadmin wait E1EXAMPLE I0000000000001"),
         "{}",

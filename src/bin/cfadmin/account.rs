@@ -8,6 +8,7 @@ use cloudfront_invalidator::{
     config::Aws,
     local::{Account, Local, Options},
     request::InvalidationRequest,
+    site::DistributionId,
 };
 
 use crate::{Stop, input::variables};
@@ -117,8 +118,7 @@ async fn start(account: Account, distributions: Vec<String>) -> Result<Local, St
 /// The id that a file's name is, if it is one.
 fn id(file: &Path) -> Option<&str> {
     let name = file.file_stem()?.to_str()?;
-    let fits = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
-    (name.starts_with('E') && name.len() > 1 && name.bytes().all(fits)).then_some(name)
+    (name.starts_with('E') && name.len() > 1 && name.parse::<DistributionId>().is_ok()).then_some(name)
 }
 
 /// A client of a CloudFront on this machine.

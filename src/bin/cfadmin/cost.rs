@@ -6,8 +6,9 @@ use std::{
 };
 
 use clap::Args;
+use cloudfront_invalidator::report::counted;
 
-use crate::{Exit, LIMIT, Stop, account::Connection, input::counted};
+use crate::{Exit, LIMIT, Stop, account::Connection};
 
 /// How many paths of a month are free, in all distributions of the account together.
 ///

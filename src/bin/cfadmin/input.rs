@@ -10,6 +10,7 @@ use std::{
 
 use clap::Args;
 use cloudfront_invalidator::{config::DISTRIBUTIONS, report::Report};
+use serde::Serialize;
 
 use crate::{Exit, Stop};
 
@@ -58,7 +59,7 @@ impl Events {
     ) -> Result<(), Stop> {
         let mut out = io::stdout().lock();
         let written = if self.json {
-            serde_json::to_writer(&mut out, report).map_err(io::Error::from).and_then(|()| writeln!(out))
+            document(&mut out, report)
         } else if self.events.len() > 1 {
             writeln!(out, "== {name}\n{text}")
         } else {
@@ -86,10 +87,10 @@ pub(crate) fn variables() -> Vec<(String, String)> {
     env::vars_os().map(text).collect()
 }
 
-/// So many of them.
-pub(crate) fn counted(number: usize, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
+/// Writes a JSON document on a line of its own.
+pub(crate) fn document(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
+    writeln!(out)
 }
 
 /// Failed if anything of any event was not done.

@@ -13,12 +13,13 @@ use cloudfront_invalidator::{
     config::DEFAULT_MAX_WILDCARDS,
     cover::{Budget, cover},
     path::Item,
+    report::counted,
     request::{InvalidationRequest, unique},
     site::DistributionId,
 };
 use serde::Serialize;
 
-use crate::{Exit, Stop, account::Connection, input::counted, status::follow, target};
+use crate::{Exit, Stop, account::Connection, input::document, status::follow, target};
 
 /// Purge paths
 #[derive(Debug, Args)]
@@ -127,21 +128,13 @@ impl Arguments {
     /// What is to be purged, each once, in order.
     fn items(&self) -> Result<Vec<Item>, Stop> {
         let mut typed: Vec<Vec<u8>> = self.paths.iter().map(|path| path.clone().into_bytes()).collect();
-        let read = match &self.file {
-            Some(file) if file.as_os_str() != "-" => {
-                let name = file.display().to_string();
-                Some((
-                    File::open(file).map_err(Stop::io(&name)).map(|file| Box::new(file) as Box<dyn Read>)?,
-                    name,
-                ))
-            }
-            Some(_) => Some((Box::new(io::stdin()) as Box<dyn Read>, "standard input".to_owned())),
-            None if self.paths.is_empty() => {
-                Some((Box::new(io::stdin()) as Box<dyn Read>, "standard input".to_owned()))
-            }
-            None => None,
-        };
-        if let Some((mut input, name)) = read {
+        let from_file = self.file.as_ref().filter(|file| file.as_os_str() != "-");
+        if self.file.is_some() || self.paths.is_empty() {
+            let name = from_file.map_or("standard input".to_owned(), |file| file.display().to_string());
+            let mut input: Box<dyn Read> = match from_file {
+                Some(file) => Box::new(File::open(file).map_err(Stop::io(&name))?),
+                None => Box::new(io::stdin()),
+            };
             let mut bytes = Vec::new();
             input.read_to_end(&mut bytes).map_err(Stop::io(name))?;
             let end = if self.null { 0 } else { b'\n' };
@@ -213,8 +206,7 @@ impl Arguments {
             let paths: Vec<&str> = request.asked().map(Item::as_str).collect();
             self.print(|out| {
                 if self.json {
-                    let document = serde_json::json!({"distribution": distribution, "paths": paths});
-                    return writeln!(out, "{document}");
+                    return document(out, &serde_json::json!({"distribution": distribution, "paths": paths}));
                 }
                 writeln!(out, "{distribution}  would purge {}", counted(paths.len(), "path"))?;
                 paths.iter().try_for_each(|path| writeln!(out, "  {path}"))
@@ -239,8 +231,7 @@ impl Arguments {
     fn show(&self, distribution: &DistributionId, invalidation: &Invalidation) -> Result<(), Stop> {
         self.print(|out| {
             if self.json {
-                let document = Document { distribution, invalidation };
-                return writeln!(out, "{}", serde_json::to_string(&document)?);
+                return document(out, &Document { distribution, invalidation });
             }
             let Invalidation { id, status, paths, .. } = invalidation;
             writeln!(out, "{distribution}  {id}  {status}  {}", counted(paths.len(), "path"))

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::Args;
 
-use crate::{Exit, LIMIT, Stop, account::Connection};
+use crate::{Exit, LIMIT, Stop, account::Connection, input::document};
 
 /// List the account's distributions
 #[derive(Debug, Args)]
@@ -23,9 +23,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let mut out = io::stdout().lock();
     for distribution in &listed {
         let written = if arguments.json {
-            serde_json::to_writer(&mut out, distribution)
-                .map_err(io::Error::from)
-                .and_then(|()| writeln!(out))
+            document(&mut out, distribution)
         } else {
             let names: Vec<&str> = distribution.names().collect();
             let origins: Vec<String> = distribution

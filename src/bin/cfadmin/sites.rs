@@ -8,7 +8,11 @@ use cloudfront_invalidator::{
     site::{Behavior, Distribution, LASTING_ERROR, QueryStrings, bucket_of},
 };
 
-use crate::{Exit, LIMIT, Stop, account::Connection, input::variables};
+use crate::{
+    Exit, LIMIT, Stop,
+    account::Connection,
+    input::{document, variables},
+};
 
 /// Show the distributions that have a bucket as an origin, and how they serve it
 #[derive(Debug, Args)]
@@ -43,9 +47,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         let distribution =
             client.complete(distribution, LIMIT).await.map_err(Stop::of("GetDistributionConfig"))?;
         let written = if arguments.json {
-            serde_json::to_writer(&mut out, &distribution)
-                .map_err(io::Error::from)
-                .and_then(|()| writeln!(out))
+            document(&mut out, &distribution)
         } else {
             show(&mut out, &distribution, bucket, aliases)
         };

@@ -9,10 +9,11 @@ use std::{
 use clap::Args;
 use cloudfront_invalidator::{
     cloudfront::{Client, Invalidation},
+    report::counted,
     site::DistributionId,
 };
 
-use crate::{Exit, Stop, account::Connection, input::counted, target};
+use crate::{Exit, Stop, account::Connection, input::document, target};
 
 /// Show an invalidation: its status and paths
 #[derive(Debug, Args)]
@@ -77,14 +78,14 @@ pub(crate) async fn status(arguments: &StatusArguments) -> Result<Exit, Stop> {
         .invalidation(distribution.as_str(), &arguments.id)
         .await
         .map_err(Stop::of("GetInvalidation"))?;
-    let print = |out: &mut dyn Write| {
+    let print = |mut out: io::StdoutLock<'_>| {
         if arguments.json {
-            return writeln!(out, "{}", serde_json::to_string(&seen)?);
+            return document(&mut out, &seen);
         }
         writeln!(out, "{distribution}  {}  {}  {}", seen.id, seen.status, counted(seen.paths.len(), "path"))?;
         seen.paths.iter().try_for_each(|path| writeln!(out, "  {path}"))
     };
-    print(&mut io::stdout().lock()).map_err(Stop::io("standard output"))?;
+    print(io::stdout().lock()).map_err(Stop::io("standard output"))?;
     Ok(Exit::Done)
 }
 
@@ -109,15 +110,15 @@ pub(crate) async fn list(arguments: &ListArguments) -> Result<Exit, Stop> {
     let listed = client.invalidations(distribution.as_str()).await.map_err(Stop::of("ListInvalidations"))?;
     let mut out = io::stdout().lock();
     for summary in listed {
-        let mut document = serde_json::to_value(&summary).unwrap_or_default();
+        let mut shown = serde_json::to_value(&summary).unwrap_or_default();
         let mut paths = Vec::new();
         if arguments.paths {
             let seen = client.invalidation(distribution.as_str(), &summary.id).await;
             paths = seen.map_err(Stop::of("GetInvalidation"))?.paths;
-            document["paths"] = paths.clone().into();
+            shown["paths"] = paths.clone().into();
         }
         let written = if arguments.json {
-            writeln!(out, "{document}")
+            document(&mut out, &shown)
         } else {
             writeln!(out, "{}  {:<10}  {}", summary.id, summary.status, summary.created)
                 .and_then(|()| paths.iter().try_for_each(|path| writeln!(out, "  {path}")))
@@ -158,15 +159,9 @@ pub(crate) async fn follow(
     if on_terminal && !quiet {
         eprintln!();
     }
-    match followed {
-        Ok(completed) => Ok(Some(completed)),
-        Err(_) if begun.elapsed() + Duration::from_secs(6) > limit => {
-            eprintln!(
-                "not completed after {} s; to wait on: cfadmin wait {distribution} {id}",
-                limit.as_secs()
-            );
-            Ok(None)
-        }
-        Err(error) => Err(Stop::of("GetInvalidation")(error)),
+    let seen = followed.map_err(Stop::of("GetInvalidation"))?;
+    if !seen.is_completed() {
+        eprintln!("not completed after {} s; to wait on: cfadmin wait {distribution} {id}", limit.as_secs());
     }
+    Ok(seen.is_completed().then_some(seen))
 }

@@ -1,0 +1,231 @@
+//! Why CloudFront did not do it, as answers to questions.
+
+use aws_sdk_cloudfront::error::{ProvideErrorMetadata, SdkError};
+use thiserror::Error;
+
+/// Why CloudFront did not do it.
+///
+/// Displays the whole chain of causes, which the SDK's own error hides behind
+/// "service error".
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{text}")]
+pub struct Error {
+    kind: Kind,
+    text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    AlreadyDone,
+    Busy,
+    Full,
+    Denied,
+    NoSuchDistribution,
+    NoSuchInvalidation,
+    PathRejected,
+    TooLarge,
+    Unreachable,
+    Other,
+}
+
+impl Error {
+    /// A request that cannot even be built.
+    pub(super) fn unbuildable(why: &dyn std::error::Error) -> Self {
+        Self::new(Kind::Other, chain(why))
+    }
+
+    const fn new(kind: Kind, text: String) -> Self {
+        Self { kind, text }
+    }
+
+    /// An answer came, without what it should hold.
+    pub(super) fn no_answer(missing: &str) -> Self {
+        Self::new(Kind::Unreachable, format!("CloudFront's answer has no {missing}"))
+    }
+
+    /// Several answers took too long together.
+    pub(crate) fn too_late() -> Self {
+        Self::new(Kind::Unreachable, "CloudFront's answers took too long".to_owned())
+    }
+
+    /// There is no such distribution: what was looked for, and what there is.
+    pub(crate) const fn no_such_distribution(text: String) -> Self {
+        Self::new(Kind::NoSuchDistribution, text)
+    }
+
+    /// CloudFront would have to be asked, and may not be.
+    pub(crate) fn not_asked() -> Self {
+        Self::new(
+            Kind::Other,
+            "distributions would have to be looked up, and CloudFront is not asked".to_owned(),
+        )
+    }
+
+    /// The reference was used before. Since a reference stands for one distribution
+    /// and one set of paths, this very invalidation exists.
+    ///
+    /// Documented as `InvalidationBatchAlreadyExists`; seen in the field as an
+    /// `InvalidArgument` that speaks of the caller reference.
+    #[must_use]
+    pub fn is_already_done(&self) -> bool {
+        self.kind == Kind::AlreadyDone
+    }
+
+    /// CloudFront has too much to do; the same call will succeed later.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(self.kind, Kind::Busy | Kind::Full)
+    }
+
+    /// Too many invalidations are in progress: a kind of [busy](Self::is_busy) that ends
+    /// when some of them are completed.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.kind == Kind::Full
+    }
+
+    /// The credentials do not allow it.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        self.kind == Kind::Denied
+    }
+
+    /// The account has no such distribution.
+    #[must_use]
+    pub fn is_no_such_distribution(&self) -> bool {
+        self.kind == Kind::NoSuchDistribution
+    }
+
+    /// The account has no such distribution, or the distribution no such invalidation.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self.kind, Kind::NoSuchDistribution | Kind::NoSuchInvalidation)
+    }
+
+    /// CloudFront refuses one of the paths, without saying which.
+    #[must_use]
+    pub fn is_path_rejected(&self) -> bool {
+        self.kind == Kind::PathRejected
+    }
+
+    /// More paths than CloudFront takes in one request.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        self.kind == Kind::TooLarge
+    }
+
+    /// No answer came, in time or at all.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        self.kind == Kind::Unreachable
+    }
+
+    /// A name for this kind of error that alarms can rely on.
+    #[must_use]
+    pub const fn error_type(&self) -> &'static str {
+        match self.kind {
+            Kind::AlreadyDone => "InvalidationExists",
+            Kind::Busy | Kind::Full => "CloudFrontBusy",
+            Kind::Denied => "CloudFrontDenied",
+            Kind::NoSuchDistribution => "NoSuchDistribution",
+            Kind::NoSuchInvalidation => "NoSuchInvalidation",
+            Kind::PathRejected => "PathRejected",
+            Kind::TooLarge => "BatchTooLarge",
+            Kind::Unreachable => "CloudFrontUnreachable",
+            Kind::Other => "CloudFrontFailed",
+        }
+    }
+}
+
+impl<E> From<SdkError<E>> for Error
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    fn from(error: SdkError<E>) -> Self {
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        let metadata = error.meta();
+        let kind = match (metadata.code(), status) {
+            (Some(code), Some(status)) => Kind::of(code, metadata.message().unwrap_or_default(), status),
+            (None, Some(status)) => Kind::of("", "", status),
+            (_, None) => match &error {
+                SdkError::TimeoutError(_) | SdkError::ResponseError(_) => Kind::Unreachable,
+                // Connections cut are of no kind, and so are credentials that are not found.
+                SdkError::DispatchFailure(failure) if !failure.is_user() => {
+                    if chain(&error).contains("credentials") { Kind::Other } else { Kind::Unreachable }
+                }
+                // Settings that contradict each other.
+                _ => Kind::Other,
+            },
+        };
+        let text = match (metadata.code(), metadata.message(), status) {
+            (Some(code), Some(message), Some(status)) => {
+                format!("{code} (HTTP {status}): {message}")
+            }
+            (Some(code), None, Some(status)) => format!("{code} (HTTP {status})"),
+            (None, _, Some(status)) => format!("HTTP {status}: {}", chain(&error)),
+            (_, _, None) => chain(&error),
+        };
+        Self::new(kind, text)
+    }
+}
+
+impl Kind {
+    /// What an answer means. CloudFront models few of the codes that it sends, and
+    /// throttles with status 400.
+    ///
+    /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>
+    fn of(code: &str, message: &str, status: u16) -> Self {
+        match code {
+            "InvalidationBatchAlreadyExists" => Self::AlreadyDone,
+            "InvalidArgument" if message.contains("caller reference that was used") => Self::AlreadyDone,
+            "TooManyInvalidationsInProgress" => Self::Full,
+            "BandwidthLimitExceeded"
+            | "EC2ThrottledException"
+            | "LimitExceededException"
+            | "PriorRequestNotComplete"
+            | "ProvisionedThroughputExceededException"
+            | "RequestLimitExceeded"
+            | "RequestThrottled"
+            | "RequestThrottledException"
+            | "RequestTimeout"
+            | "SlowDown"
+            | "ThrottledException"
+            | "Throttling"
+            | "ThrottlingException"
+            | "TooManyRequestsException"
+            | "TransactionInProgressException" => Self::Busy,
+            "BatchTooLarge" => Self::TooLarge,
+            "NoSuchDistribution" | "EntityNotFound" => Self::NoSuchDistribution,
+            "NoSuchInvalidation" => Self::NoSuchInvalidation,
+            "AccessDenied"
+            | "ExpiredToken"
+            | "IncompleteSignature"
+            | "InvalidClientTokenId"
+            | "RequestExpired"
+            | "SignatureDoesNotMatch"
+            | "UnrecognizedClientException" => Self::Denied,
+            _ => match status {
+                401 | 403 => Self::Denied,
+                413 => Self::TooLarge,
+                429 | 500.. => Self::Busy,
+                400 if code == "InvalidArgument" => Self::PathRejected,
+                _ => Self::Other,
+            },
+        }
+    }
+}
+
+/// An error and all that caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}
