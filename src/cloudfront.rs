@@ -1,10 +1,12 @@
-//! CloudFront's API: the only room that names the SDK.
+//! CloudFront's API: the only room, but for `view`, that names the SDK.
 //!
 //! An [`struct@Error`] answers questions about what happened, so that nobody else has to
 //! know codes and statuses.
 
 mod distributions;
 mod error;
+#[cfg(feature = "cli")]
+mod profile;
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -23,6 +25,8 @@ use aws_smithy_http_client::{
 use serde::Serialize;
 
 pub use self::error::Error;
+#[cfg(feature = "cli")]
+pub use self::profile::Profile;
 use crate::config::Aws;
 
 /// How long a connection may take to be made.
@@ -116,37 +120,17 @@ impl Client {
         Self { sdk, max_attempts: settings.max_attempts }
     }
 
-    /// A client for whatever the AWS command line would use here: environment,
-    /// profiles, single sign-on.
-    ///
-    /// `profile`, `region` and `endpoint_url` come before what is found there.
+    /// A client for whatever the AWS command line would use here.
     #[cfg(feature = "cli")]
-    pub async fn from_profile(
-        max_attempts: Option<u32>,
-        profile: Option<&str>,
-        region: Option<&str>,
-        endpoint_url: Option<&str>,
-    ) -> Self {
-        // Read from the environment by the SDK itself, wrong retry settings are a panic.
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http_client())
-            .retry_config(retries(max_attempts));
-        if let Some(profile) = profile {
-            loader = loader.profile_name(profile);
-        }
-        if let Some(region) = region {
-            loader = loader.region(Region::new(region.to_owned()));
-        }
-        if let Some(url) = endpoint_url {
-            loader = loader.endpoint_url(url);
-        }
-        let config = loader.load().await;
-        let mut builder = aws_sdk_cloudfront::config::Builder::from(&config);
-        if config.region().is_none() {
+    #[must_use]
+    pub fn of_profile(profile: &Profile) -> Self {
+        let mut builder = aws_sdk_cloudfront::config::Builder::from(&profile.config);
+        if profile.config.region().is_none() {
             // One endpoint serves a whole partition.
             builder = builder.region(Region::from_static("us-east-1"));
         }
-        Self { sdk: aws_sdk_cloudfront::Client::from_conf(builder.build()), max_attempts }
+        let sdk = aws_sdk_cloudfront::Client::from_conf(builder.build());
+        Self { sdk, max_attempts: profile.max_attempts }
     }
 
     /// Creates an invalidation, or finds the one that was created with the same
@@ -311,8 +295,10 @@ fn retries(max_attempts: Option<u32>) -> RetryConfig {
 
 /// The only TLS in the program, on ring: aws-lc gathers 45 ms of entropy at the
 /// first handshake.
+pub(crate) const TLS: Provider = Provider::Rustls(CryptoMode::Ring);
+
 fn http_client() -> aws_sdk_cloudfront::config::SharedHttpClient {
-    HttpClientBuilder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+    HttpClientBuilder::new().tls_provider(TLS).build_https()
 }
 
 impl From<aws_sdk_cloudfront::types::Invalidation> for Invalidation {

@@ -39,6 +39,8 @@ pub mod report;
 pub mod request;
 pub mod site;
 pub mod submit;
+#[cfg(feature = "cli")]
+pub mod view;
 
 use std::time::{Instant, SystemTime};
 

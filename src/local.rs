@@ -6,12 +6,13 @@
 //! line prints ([`Account`]); the rules for paths
 //! and tags, where one bad item sinks the whole request without being named;
 //! idempotent caller references; quotas on what is in progress; completion after a
-//! while; and faults on demand. What AWS does not document follows what was seen in
+//! while; faults on demand; and what viewers get of objects, kept until it is purged. What AWS does not document follows what was seen in
 //! the field. It shares no code with the rooms that it is a witness for.
 //!
 //! <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>
 
 mod account;
+mod edge;
 mod rules;
 mod store;
 mod wire;
@@ -28,7 +29,8 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request, Response,
     body::{Bytes, Incoming},
-    header::{AUTHORIZATION, CONTENT_TYPE, LOCATION},
+    header::{AGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HOST, LOCATION},
+    http::request::Parts,
     server::conn::http1,
     service::service_fn,
 };
@@ -42,7 +44,7 @@ pub use self::{
     account::{Account, NotAnAccount},
     store::Recorded,
 };
-use self::{store::Store, wire::Refusal};
+use self::{edge::Viewed, store::Store, wire::Refusal};
 
 /// How large a request may be: 3,000 paths of 4,000 characters, and a little.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
@@ -148,6 +150,13 @@ impl Local {
         lock(&self.store).read_faults.push((operation, after, fault));
     }
 
+    /// Puts an object into a bucket, or takes it away where there is no content. Viewers
+    /// get it from the distributions whose configuration says so: whoever asks with their
+    /// name as the host. What was answered once is kept until it is purged.
+    pub fn put(&self, bucket: &str, key: &str, content: Option<&[u8]>) {
+        lock(&self.store).edge.put(bucket, key, content.map(<[u8]>::to_vec));
+    }
+
     /// Every call that only reads distributions and cache policies, oldest first.
     #[must_use]
     pub fn reads(&self) -> Vec<&'static str> {
@@ -214,6 +223,9 @@ async fn answer(
         .get(AUTHORIZATION)
         .is_some_and(|value| value.as_bytes().starts_with(b"AWS4-HMAC-SHA256 "));
     let (parts, body) = request.into_parts();
+    if let Some(viewed) = view(&store, &parts, signed) {
+        return Ok(viewed);
+    }
     let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
     let route: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let reply = match (&parts.method, route.as_slice()) {
@@ -253,6 +265,35 @@ async fn answer(
         headers.insert(LOCATION, location);
     }
     Ok(response)
+}
+
+/// What viewers get who ask for a distribution by its name, and what S3 answers.
+fn view(store: &Mutex<Store>, request: &Parts, signed: bool) -> Option<Response<Full<Bytes>>> {
+    let mut store = lock(store);
+    let Store { options, edge, .. } = &mut *store;
+    let host = request.headers.get(HOST)?.to_str().ok()?;
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    let reached = options.account.reached(host);
+    let (object, cache) = match reached {
+        Some((id, config)) => {
+            let Viewed { object, x_cache, age } = edge.view(id, config, &request.uri);
+            (object, Some((x_cache, age)))
+        }
+        None if signed && request.method == Method::HEAD => (edge.object(request.uri.path()).cloned(), None),
+        None => return None,
+    };
+    let mut response = Response::builder().status(if object.is_some() { 200 } else { 404 });
+    if let Some(object) = &object {
+        response = response.header(ETAG, edge::etag(object)).header(CONTENT_LENGTH, object.len());
+    }
+    if let Some((x_cache, age)) = cache {
+        response = response.header("x-cache", x_cache).header("x-amz-cf-pop", "LOCAL1-C1");
+        if let Some(age) = age {
+            response = response.header(AGE, age);
+        }
+    }
+    let content = object.filter(|_| request.method == Method::GET).unwrap_or_default();
+    response.body(Full::new(Bytes::from(content))).ok()
 }
 
 /// Status, location and body of an answer.

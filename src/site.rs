@@ -5,6 +5,7 @@
 //! ([`Site::given`]), or of the distribution's own configuration ([`Site::of`]).
 
 mod distribution;
+mod object;
 mod origin;
 mod pattern;
 mod watch;
@@ -12,13 +13,15 @@ mod watch;
 use std::{borrow::Cow, collections::BTreeSet, fmt, sync::Arc};
 
 use percent_encoding::percent_decode_str;
+use serde::Serialize;
 
 pub use self::{
     distribution::{
         Behavior, Distribution, DistributionId, ErrorPage, NotADistribution, Origin, OriginGroup,
         QueryStrings, managed_policy,
     },
-    origin::{NotAnOriginPath, OriginPath, bucket_of},
+    object::Object,
+    origin::{Endpoint, NotAnOriginPath, OriginPath, bucket_of},
     watch::{Ignored, Watch},
 };
 use crate::path::{Item, Kind};
@@ -283,7 +286,8 @@ impl Forms {
 }
 
 /// How a path follows from a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Form {
     /// The object's own path.
     Object,

@@ -64,6 +64,15 @@ impl Account {
         self.distributions.iter().map(|distribution| &*distribution.id)
     }
 
+    /// The distribution that viewers reach under this host: its id and configuration.
+    pub(super) fn reached(&self, host: &str) -> Option<(&str, &Value)> {
+        let is_called = |one: &&Described| {
+            let aliases = one.config["Aliases"]["Items"].as_array().into_iter().flatten();
+            one.domain_name == host || aliases.filter_map(Value::as_str).any(|alias| alias == host)
+        };
+        self.distributions.iter().find(is_called).map(|one| (&*one.id, &one.config))
+    }
+
     fn add_document(&mut self, mut document: Value, name: Option<&str>) -> Result<(), NotAnAccount> {
         if let Some(Value::Array(items)) = document.pointer_mut("/DistributionList/Items").map(Value::take) {
             for item in items {

@@ -6,7 +6,9 @@ use std::{
 };
 
 use super::{
-    Fault, Options, rules,
+    Fault, Options,
+    edge::Edge,
+    rules,
     wire::{self, InvalidationBatch, Refusal},
 };
 
@@ -85,10 +87,11 @@ pub(super) struct Store {
     /// The operation, how many of its calls come before, and what happens then.
     pub(super) read_faults: Vec<(&'static str, usize, Fault)>,
     pub(super) reads: Vec<&'static str>,
+    pub(super) edge: Edge,
 }
 
 impl Store {
-    pub(super) const fn new(options: Options) -> Self {
+    pub(super) fn new(options: Options) -> Self {
         Self {
             options,
             invalidations: Vec::new(),
@@ -97,6 +100,7 @@ impl Store {
             calls: 0,
             read_faults: Vec::new(),
             reads: Vec::new(),
+            edge: Edge::default(),
         }
     }
 
@@ -183,6 +187,7 @@ impl Store {
             created: SystemTime::now(),
             completes: Instant::now() + self.options.completes_after,
         };
+        self.edge.purge(distribution, &stored.batch.paths.items.paths);
         self.references.insert(reference, self.invalidations.len());
         self.invalidations.push(stored.clone());
         Ok(stored)

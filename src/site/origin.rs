@@ -31,24 +31,66 @@ const PARTITIONS: [&str; 7] = [
 /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistS3AndCustomOrigins.html>
 #[must_use]
 pub fn bucket_of(domain: &str) -> Option<String> {
-    let domain = domain.strip_suffix('.').unwrap_or(domain).to_ascii_lowercase();
-    let host = PARTITIONS.iter().find_map(|partition| domain.strip_suffix(partition))?;
-    let mut labels: Vec<&str> = host.split('.').collect();
-    // From the right, since a bucket's name may have dots.
-    let service = match labels.pop()? {
-        "s3-global" => return (labels.pop()? == "accesspoint").then(|| labels.join(".")),
-        region if is_region(region) => {
-            let service = labels.pop()?;
-            if service == "dualstack" { labels.pop()? } else { service }
-        }
-        service => service.split_once('-').map_or(service, |(_, region)| {
-            let region = region.strip_prefix("website-").unwrap_or(region);
-            let known = service.starts_with("s3-") && (is_region(region) || region == "external-1");
-            if known { "s3" } else { "" }
-        }),
-    };
-    let bucket = labels.join(".");
-    (matches!(service, "s3" | "s3-fips" | "s3-website") && !bucket.is_empty()).then_some(bucket)
+    Endpoint::of(domain).map(|endpoint| endpoint.bucket)
+}
+
+/// What a domain of S3's stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The bucket, or what looks like one: see [`bucket_of`].
+    pub bucket: String,
+    /// The region. None where the domain does not tell: it is old, or global.
+    pub region: Option<String>,
+    /// Whether it serves a website: index documents for directories.
+    pub is_website: bool,
+    /// What the domains of the partition end with, such as `amazonaws.com`.
+    pub partition: &'static str,
+}
+
+impl Endpoint {
+    /// A bucket of which only the name is known.
+    #[must_use]
+    pub fn named(bucket: &str) -> Self {
+        let bucket = bucket.to_owned();
+        Self { bucket, region: None, is_website: false, partition: &PARTITIONS[1][1..] }
+    }
+
+    /// What `domain` stands for, if it is one of S3's that names a bucket.
+    #[must_use]
+    pub fn of(domain: &str) -> Option<Self> {
+        let domain = domain.strip_suffix('.').unwrap_or(domain).to_ascii_lowercase();
+        let mut suffixes = PARTITIONS.into_iter();
+        let (host, partition) =
+            suffixes.find_map(|suffix| Some((domain.strip_suffix(suffix)?, &suffix[1..])))?;
+        let mut labels: Vec<&str> = host.split('.').collect();
+        // From the right, since a bucket's name may have dots.
+        let (service, region) = match labels.pop()? {
+            "s3-global" if labels.pop()? == "accesspoint" => ("s3", None),
+            region if is_region(region) => {
+                let service = labels.pop()?;
+                (if service == "dualstack" { labels.pop()? } else { service }, Some(region))
+            }
+            service => match service.strip_prefix("s3-").map(|rest| (rest, rest.strip_prefix("website-"))) {
+                Some((_, Some(region))) if is_region(region) => ("s3-website", Some(region)),
+                Some((region, None)) if is_region(region) => ("s3", Some(region)),
+                Some(("external-1", None)) => ("s3", Some("us-east-1")),
+                _ => (service, None),
+            },
+        };
+        let is_s3 = match service {
+            "s3" => true,
+            // These are always of a region.
+            "s3-fips" | "s3-website" => region.is_some(),
+            _ => false,
+        };
+        let bucket = labels.join(".");
+        (is_s3 && !bucket.is_empty()).then(|| Self {
+            bucket,
+            region: region.map(str::to_owned),
+            is_website: service == "s3-website",
+            partition,
+        })
+    }
 }
 
 /// Whether this is a region's name, such as `us-gov-west-1`.
@@ -84,6 +126,11 @@ impl OriginPath {
     fn below(directory: &str) -> Self {
         let slash = (!directory.is_empty()).then_some(b'/');
         Self { prefix: percent_decode_str(directory).chain(slash).collect() }
+    }
+
+    /// The key below this directory that has this path.
+    pub(super) fn join(&self, path: &[u8]) -> Vec<u8> {
+        [&*self.prefix, path].concat()
     }
 
     /// What remains of a key below this directory. Whole segments only: `/prod`
@@ -150,6 +197,31 @@ mod tests {
         for (domain, bucket) in cases {
             assert_eq!(bucket_of(domain).as_deref(), bucket, "{domain}");
         }
+    }
+
+    #[test]
+    fn what_domains_stand_for() {
+        let endpoint = |domain: &str| {
+            let Endpoint { bucket, region, is_website, partition } = Endpoint::of(domain)?;
+            Some((bucket, region.unwrap_or_default(), is_website, partition))
+        };
+        let expected = |bucket: &str, region: &str, is_website, partition| {
+            Some((bucket.to_owned(), region.to_owned(), is_website, partition))
+        };
+        assert_eq!(endpoint("a.s3.amazonaws.com"), expected("a", "", false, "amazonaws.com"));
+        assert_eq!(
+            endpoint("a.b.s3-website.cn-north-1.amazonaws.com.cn"),
+            expected("a.b", "cn-north-1", true, "amazonaws.com.cn")
+        );
+        assert_eq!(
+            endpoint("a.s3-website-us-east-1.amazonaws.com"),
+            expected("a", "us-east-1", true, "amazonaws.com")
+        );
+        assert_eq!(
+            endpoint("a.s3-external-1.amazonaws.com"),
+            expected("a", "us-east-1", false, "amazonaws.com")
+        );
+        assert_eq!(endpoint("a.s3.dualstack.eu-west-1.amazonaws.com").expect("one").1, "eu-west-1");
     }
 
     #[test]

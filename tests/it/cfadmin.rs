@@ -38,11 +38,18 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("text")
 }
 
-/// Whether `shown` is `expected`, where a line "…" stands for any lines.
+/// Whether `shown` is `expected`, where a line "…" stands for any lines, and a "…" in a line
+/// for any text.
 fn matches(shown: &[&str], expected: &[&str]) -> bool {
     match (shown, expected) {
         (_, ["…", rest @ ..]) => (0..=shown.len()).any(|skipped| matches(&shown[skipped..], rest)),
-        ([line, shown @ ..], [wanted, expected @ ..]) => line == wanted && matches(shown, expected),
+        ([line, shown @ ..], [wanted, expected @ ..]) => {
+            let same = match wanted.split_once('…') {
+                Some((start, end)) => line.starts_with(start) && line.ends_with(end),
+                None => line == wanted,
+            };
+            same && matches(shown, expected)
+        }
         (shown, expected) => shown.is_empty() && expected.is_empty(),
     }
 }
@@ -278,7 +285,8 @@ E1EXAMPLE  www.example.com, example.com, de1example.cloudfront.net  Deployed
         (&json!("E1EXAMPLE"), &json!("index.html"))
     );
     let output = cfadmin(&[&["sites", "logs"][..], &EXAMPLE].concat(), &[], "");
-    assert_eq!(text(&output.stdout), "no distribution has the bucket \"logs\" as an origin\n");
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(text(&output.stderr), "cfadmin: no distribution has the bucket \"logs\" as an origin\n");
 }
 
 #[test]
@@ -419,6 +427,66 @@ fn an_invalidation_is_followed_to_its_end() {
     assert!(text(&output.stdout).starts_with("E1EXAMPLE  I0000000000001"), "{}", text(&output.stdout));
     let output = cfadmin(&["invalidate", "E1EXAMPLE", "/a", "--quiet", "--local"], &[], "");
     assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty());
+}
+
+#[test]
+fn every_document_has_the_fields_that_are_documented_and_quiet_prints_none() {
+    let page = include_str!("../../docs/cfadmin.md");
+    let fields = |command: &str| -> Vec<&str> {
+        let mut rows = page.lines().filter(|line| line.starts_with("| `"));
+        let row = rows
+            .find(|row| row.split(" | ").next().is_some_and(|first| first.contains(&format!("`{command}`"))))
+            .unwrap_or_else(|| panic!("{command} is not in the table"));
+        row.split(" | ").nth(2).expect("fields").split('`').skip(1).step_by(2).collect()
+    };
+    let commands: [(&str, &[&str]); 12] = [
+        ("invalidate", &["invalidate", "E1EXAMPLE", "/a"]),
+        ("invalidate --dry-run", &["invalidate", "E1EXAMPLE", "/a", "--dry-run"]),
+        ("status", &["status", "E1EXAMPLE", "I0000000000001"]),
+        ("wait", &["wait", "E1EXAMPLE", "I0000000000001", "--timeout", "0"]),
+        ("listinvalidations", &["listinvalidations", "E1EXAMPLE", "--paths"]),
+        ("ls", &["ls"]),
+        ("sites", &["sites", "site"]),
+        ("verify", &["verify", "https://www.example.com/"]),
+        ("cost", &["cost"]),
+        ("explain", &["explain", "s3://site/live/a.html"]),
+        ("invoke", &["invoke", "events/put.json"]),
+        ("plan", &["plan", "events/put.json"]),
+    ];
+    for (command, arguments) in commands {
+        let local: &[&str] = if command == "plan" { &[] } else { &["--local"] };
+        let run = |more: &str| cfadmin(&[arguments, local, &[more]].concat(), &[], "");
+        let documents = lines(&run("--json"));
+        assert!(!documents.is_empty(), "{command}");
+        for document in documents {
+            let mut known = fields(command);
+            known.retain(|field| *field != "ignored" || command != "explain");
+            known.sort_unstable();
+            let shown: Vec<&String> = document.as_object().expect("an object").keys().collect();
+            assert_eq!(shown, known, "{command}");
+        }
+        assert_eq!(text(&run("--quiet").stdout), "", "{command}");
+        assert_eq!(run("--quiet").status.code(), run("--json").status.code(), "{command}");
+    }
+}
+
+#[test]
+fn colours_are_for_those_who_want_them() {
+    let ls = |variables: &[(&str, &str)]| cfadmin(&["ls", "--local"], variables, "").stdout.contains(&0x1b);
+    assert!(!ls(&[]), "this is no terminal");
+    assert!(ls(&[("CLICOLOR_FORCE", "1")]));
+    assert!(!ls(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
+}
+
+#[test]
+fn what_takes_too_long_can_be_picked_up() {
+    let arguments = ["invalidate", "E1EXAMPLE", "/a", "--wait", "--timeout", "0", "--json", "--local"];
+    let output = cfadmin(&arguments, &[], "");
+    assert_eq!(output.status.code(), Some(124));
+    let [document] = &lines(&output)[..] else { panic!("one invalidation") };
+    assert_eq!(document["status"], "InProgress");
+    let again = format!("cfadmin wait E1EXAMPLE {}", document["id"].as_str().expect("an id"));
+    assert!(text(&output.stderr).contains(&again), "{}", text(&output.stderr));
 }
 
 #[test]

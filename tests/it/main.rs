@@ -17,3 +17,4 @@ mod plan;
 mod sites;
 mod support;
 mod tidy;
+mod viewers;

@@ -347,7 +347,7 @@ fn cfadmin_speaks_with_moto() {
         (output.status.code().expect("a code"), text(output.stdout), text(output.stderr))
     };
     let (code, listed, said) = cfadmin(&["ls"]);
-    assert_eq!((code, listed.lines().count()), (0, 2), "{said}");
+    assert_eq!((code, listed.lines().count()), (0, 3), "a heading, and both: {said}");
     let (code, _, said) = cfadmin(&["invalidate", "s3://site", "/a"]);
     assert_eq!(code, 2, "{said}");
     assert!(said.contains(&one) && said.contains(&two) && said.contains("--all"), "{said}");
@@ -366,4 +366,14 @@ fn cfadmin_speaks_with_moto() {
     assert!(shown.contains("4 paths of which 1000 are free: at least $0.000"), "{shown}");
     let (code, _, said) = cfadmin(&["status", target, "I404"]);
     assert_eq!(code, 3, "{said}");
+    assert!(http(&moto.endpoint, "PUT", "/assets", "").starts_with("HTTP/1.1 200"));
+    assert!(http(&moto.endpoint, "PUT", "/assets/a%20b%2Bc.css", "a {}").starts_with("HTTP/1.1 200"));
+    let verify = |object: &str| {
+        let (_, shown, said) = cfadmin(&["verify", &moto.endpoint, "--object", object, "--json"]);
+        let document: Value = serde_json::from_str(&shown).unwrap_or_else(|_| panic!("{said}"));
+        assert_eq!(document["verdict"], "unknown", "moto is no edge: {document}");
+        document["object_etag"].clone()
+    };
+    assert_eq!(verify("s3://assets/a b+c.css"), "\"3d1a83e550d58944e1302c48126c0872\"");
+    assert_eq!(verify("s3://assets/missing"), Value::Null);
 }

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cloudfront_invalidator::{
-    cloudfront::Client,
-    config::Aws,
+    cloudfront::{Client, Profile},
+    config::{Aws, Config},
     local::{Account, Local, Options},
     request::InvalidationRequest,
     site::DistributionId,
+    view::Viewer,
 };
 
 use crate::{Stop, input::variables};
@@ -69,30 +70,60 @@ pub(crate) struct Connection {
     endpoint_url: Option<String>,
 }
 
+/// An account that can be asked.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) client: Client,
+    pub(crate) config: Config,
+    place: Place,
+}
+
+/// Where an account is.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// On this machine, as long as this lives.
+    Here(Local),
+    /// Where the AWS command line would look.
+    Aws(Box<Profile>),
+}
+
+impl Opened {
+    /// One who looks at what this account serves.
+    pub(crate) async fn viewer(&self) -> Viewer {
+        match &self.place {
+            Place::Here(local) => Viewer::local(&local.endpoint_url()),
+            Place::Aws(profile) => Viewer::new(profile).await,
+        }
+    }
+}
+
 impl Connection {
-    /// The client, and the CloudFront that must live as long where it is one of ours.
-    pub(crate) async fn client(&self) -> Result<(Option<Local>, Client), Stop> {
-        let (_, max_attempts) = cloudfront_invalidator::config::Config::of_caller(variables())?;
+    /// The account, with the configuration that the environment has.
+    pub(crate) async fn open(&self) -> Result<Opened, Stop> {
+        let (config, max_attempts) = Config::of_caller(variables())?;
+        let (place, client) = self.client(max_attempts).await?;
+        Ok(Opened { client, config, place })
+    }
+
+    /// The client, and where the account is, which must live as long.
+    pub(crate) async fn client(&self, max_attempts: Option<u32>) -> Result<(Place, Client), Stop> {
         let local = if self.distributions.are_given() {
             self.distributions.start(Vec::new()).await?
         } else if self.local {
             sample().await?
         } else {
             let Self { profile, region, endpoint_url, .. } = self;
-            let client = Client::from_profile(
-                max_attempts,
-                profile.as_deref(),
-                region.as_deref(),
-                endpoint_url.as_deref(),
-            );
-            return Ok((None, client.await));
+            let (profile, region) = (profile.as_deref(), region.as_deref());
+            let profile = Profile::load(max_attempts, profile, region, endpoint_url.as_deref()).await;
+            let client = Client::of_profile(&profile);
+            return Ok((Place::Aws(Box::new(profile)), client));
         };
         let client = client_of(&local);
-        Ok((Some(local), client))
+        Ok((Place::Here(local), client))
     }
 }
 
-/// The sample account, in which something was purged already.
+/// The sample account, in which something was purged already, and something not.
 async fn sample() -> Result<Local, Stop> {
     let mut account = Account::default();
     for json in SAMPLE {
@@ -100,6 +131,20 @@ async fn sample() -> Result<Local, Stop> {
     }
     let local = start(account, Vec::new()).await?;
     if let Ok(id) = SAMPLE_ID.parse() {
+        let viewer = Viewer::local(&local.endpoint_url());
+        let deploy = |version: &str| {
+            for key in ["index.html", "css/site.css", "docs/index.html"] {
+                let content = format!("{version} of {key}");
+                local.put("site", &format!("live/{key}"), Some(content.as_bytes()));
+            }
+        };
+        deploy("the first");
+        for url in ["https://www.example.com/index.html", "https://www.example.com/docs/index.html"] {
+            if let Ok(url) = url.parse() {
+                let _ = viewer.look(&url, &[]).await;
+            }
+        }
+        deploy("the second");
         let request = InvalidationRequest::new(id).keys(["index.html", "css/site.css"]);
         request
             .caller_reference("sample")

@@ -1,14 +1,11 @@
 //! `cfadmin cost`: what a month's invalidations come to.
 
-use std::{
-    io::{self, Write},
-    time::SystemTime,
-};
+use std::time::SystemTime;
 
 use clap::Args;
 use cloudfront_invalidator::report::counted;
 
-use crate::{Exit, LIMIT, Stop, account::Connection};
+use crate::{Exit, LIMIT, Stop, account::Connection, out::Output};
 
 /// How many paths of a month are free, in all distributions of the account together.
 ///
@@ -25,9 +22,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "YYYY-MM", value_parser = month)]
     month: Option<String>,
 
-    /// As a JSON document
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 
     #[command(flatten)]
     connection: Connection,
@@ -46,7 +42,8 @@ fn month(text: &str) -> Result<String, String> {
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let month = arguments.month.as_deref().unwrap_or(&now[..7]);
-    let (_local, client) = arguments.connection.client().await?;
+    let account = arguments.connection.open().await?;
+    let client = &account.client;
     let (mut paths, mut counts) = (0, Vec::new());
     for distribution in client.distributions(LIMIT).await.map_err(Stop::of("ListDistributions"))? {
         let id = distribution.id.as_str();
@@ -69,21 +66,17 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     }
     let mills = paths.saturating_sub(FREE) * MILLS;
     let dollars = format!("{}.{:03}", mills / 1_000, mills % 1_000);
-    let mut out = io::stdout().lock();
-    let print = |out: &mut dyn Write| {
-        if arguments.json {
-            let counts: Vec<_> = counts
-                .iter()
-                .map(|(id, invalidations, paths)| {
-                    serde_json::json!({"distribution": id, "invalidations": invalidations, "paths": paths})
-                })
-                .collect();
-            let document = serde_json::json!({
-                "month": month, "paths": paths, "free": FREE, "dollars": dollars, "lower_bound": true,
-                "distributions": counts,
-            });
-            return writeln!(out, "{document}");
-        }
+    let distributions: Vec<_> = counts
+        .iter()
+        .map(|(id, invalidations, paths)| {
+            serde_json::json!({"distribution": id, "invalidations": invalidations, "paths": paths})
+        })
+        .collect();
+    let document = serde_json::json!({
+        "month": month, "paths": paths, "free": FREE, "dollars": dollars, "lower_bound": true,
+        "distributions": distributions,
+    });
+    arguments.output.print(&document, |out| {
         for (id, invalidations, paths) in &counts {
             writeln!(out, "{id}  {}, {}", counted(*invalidations, "invalidation"), counted(*paths, "path"))?;
         }
@@ -93,7 +86,6 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
             "A lower bound: deleted distributions and tenants are not listed, nor are invalidations that CloudFront \
              has forgotten. Flat-rate plans bill nothing."
         )
-    };
-    print(&mut out).map_err(Stop::io("standard output"))?;
+    })?;
     Ok(Exit::Done)
 }

@@ -10,9 +10,12 @@ use cloudfront_invalidator::{
     config::Config,
     discover::Finder,
     event::{Batch, Change, Effect},
+    site::{DistributionId, Form, Ignored, Site},
 };
 
-use crate::{Exit, LIMIT, Stop, account::Connection, input::variables};
+use serde::Serialize;
+
+use crate::{Exit, LIMIT, Stop, account::Connection, input::variables, out::Output};
 
 /// Show which paths of which distributions an object is served as, and why, or why not
 #[derive(Debug, Args)]
@@ -22,11 +25,14 @@ pub(crate) struct Arguments {
     object: String,
 
     #[command(flatten)]
+    output: Output,
+
+    #[command(flatten)]
     connection: Connection,
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let (config, _) = Config::of_caller(variables())?;
+    let (config, max_attempts) = Config::of_caller(variables())?;
     let object = &arguments.object;
     let (bucket, key) = object
         .strip_prefix("s3://")
@@ -43,13 +49,13 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         effect: Effect::Content,
         identity: "explain".into(),
     };
-    let mut out = io::stdout().lock();
     if let Some(why) = config.policy.watch.ignores(&change) {
-        writeln!(out, "nothing: {why}").map_err(Stop::io("standard output"))?;
+        let document = Document { object, ignored: Some(why), distributions: Vec::new() };
+        arguments.output.print(&document, |out| writeln!(out, "nothing: {why}"))?;
         return Ok(Exit::Done);
     }
     let asks = config.search.asks();
-    let connection = if asks { Some(arguments.connection.client().await?) } else { None };
+    let connection = if asks { Some(arguments.connection.client(max_attempts).await?) } else { None };
     let client = connection.as_ref().map(|(_, client)| client);
     let batch = Batch { changes: vec![change], ..Batch::default() };
     let watch = &config.policy.watch;
@@ -58,31 +64,84 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     if let Some(failure) = found.failure {
         return Err(Stop::of("ListDistributions")(failure));
     }
-    let show = |out: &mut dyn Write| -> io::Result<()> {
-        if found.sites.list.is_empty() {
+    let distributions =
+        found.sites.list.iter().map(|site| Served::of(site, bucket, key.as_bytes())).collect();
+    let document = Document { object, ignored: None, distributions };
+    arguments.output.print(&document, |out| {
+        if document.distributions.is_empty() {
             writeln!(out, "nothing: no enabled distribution has the bucket {bucket:?} as an origin")?;
         }
-        for site in &found.sites.list {
-            let name = site.name.as_ref().map_or(String::new(), |name| format!("  {name}"));
-            writeln!(out, "{}{name}", site.distribution)?;
-            match site.paths(bucket, key.as_bytes()) {
-                Ok(paths) => {
-                    let longest = paths.iter().map(|(item, _)| item.as_str().len()).max().unwrap_or_default();
-                    for (item, form) in paths {
-                        writeln!(out, "  {item:<longest$}  {form} {object}")?;
-                    }
-                }
-                Err(why) => writeln!(out, "  nothing: {why}")?,
-            }
-            for (behavior, function) in &site.edge_functions {
-                writeln!(
-                    out,
-                    "  beware: behavior {behavior} has {function}, which may ask for other objects"
-                )?;
-            }
-        }
-        out.flush()
-    };
-    show(&mut out).map_err(Stop::io("standard output"))?;
+        document.distributions.iter().try_for_each(|served| served.write(out, object))
+    })?;
     Ok(Exit::Done)
+}
+
+/// What becomes of an object.
+#[derive(Serialize)]
+struct Document<'a> {
+    object: &'a str,
+    /// Why nothing, wherever it is served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ignored: Option<Ignored>,
+    distributions: Vec<Served<'a>>,
+}
+
+/// What a distribution serves it as.
+#[derive(Serialize)]
+struct Served<'a> {
+    distribution: &'a DistributionId,
+    name: Option<&'a str>,
+    paths: Vec<ServedAs>,
+    /// Why there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ignored: Option<Ignored>,
+    /// What may make other paths of it.
+    edge_functions: Vec<EdgeFunction<'a>>,
+}
+
+#[derive(Serialize)]
+struct ServedAs {
+    path: String,
+    form: Form,
+}
+
+#[derive(Serialize)]
+struct EdgeFunction<'a> {
+    behavior: &'a str,
+    function: &'a str,
+}
+
+impl<'a> Served<'a> {
+    fn of(site: &'a Site, bucket: &str, key: &[u8]) -> Self {
+        let (paths, ignored) = match site.paths(bucket, key) {
+            Ok(paths) => (paths, None),
+            Err(why) => (Vec::new(), Some(why)),
+        };
+        let edge_functions = site.edge_functions.iter();
+        Self {
+            distribution: &site.distribution,
+            name: site.name.as_deref(),
+            paths: paths.into_iter().map(|(path, form)| ServedAs { path: path.to_string(), form }).collect(),
+            ignored,
+            edge_functions: edge_functions
+                .map(|(behavior, function)| EdgeFunction { behavior, function })
+                .collect(),
+        }
+    }
+
+    fn write(&self, out: &mut dyn Write, object: &str) -> io::Result<()> {
+        let name = self.name.map_or(String::new(), |name| format!("  {name}"));
+        writeln!(out, "{}{name}", self.distribution)?;
+        let longest = self.paths.iter().map(|one| one.path.len()).max().unwrap_or_default();
+        for ServedAs { path, form } in &self.paths {
+            writeln!(out, "  {path:<longest$}  {form} {object}")?;
+        }
+        if let Some(why) = &self.ignored {
+            writeln!(out, "  nothing: {why}")?;
+        }
+        for EdgeFunction { behavior, function } in &self.edge_functions {
+            writeln!(out, "  beware: behavior {behavior} has {function}, which may ask for other objects")?;
+        }
+        Ok(())
+    }
 }

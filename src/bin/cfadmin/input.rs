@@ -1,18 +1,17 @@
-//! What the subcommands share: events to read, configuration, output to write.
+//! What the subcommands share: events to read, and the environment.
 
 use std::{
     env,
     ffi::OsString,
     fs::File,
-    io::{self, Read, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use clap::Args;
 use cloudfront_invalidator::{config::DISTRIBUTIONS, report::Report};
-use serde::Serialize;
 
-use crate::{Exit, Stop};
+use crate::{Exit, Stop, out::Output};
 
 /// The distribution that stands in where none is configured and none is contacted.
 const EXAMPLE: &str = "E1EXAMPLE";
@@ -24,9 +23,8 @@ pub(crate) struct Events {
     #[arg(required = true, value_name = "EVENT")]
     events: Vec<PathBuf>,
 
-    /// One JSON document per event, a line each
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Events {
@@ -57,15 +55,12 @@ impl Events {
         report: &Report,
         text: impl std::fmt::Display,
     ) -> Result<(), Stop> {
-        let mut out = io::stdout().lock();
-        let written = if self.json {
-            document(&mut out, report)
-        } else if self.events.len() > 1 {
-            writeln!(out, "== {name}\n{text}")
-        } else {
+        self.output.print(report, |out| {
+            if self.events.len() > 1 {
+                return writeln!(out, "== {name}\n{text}");
+            }
             write!(out, "{text}")
-        };
-        written.and_then(|()| out.flush()).map_err(Stop::io("standard output"))
+        })
     }
 }
 
@@ -85,12 +80,6 @@ pub(crate) fn variables() -> Vec<(String, String)> {
         (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
     };
     env::vars_os().map(text).collect()
-}
-
-/// Writes a JSON document on a line of its own.
-pub(crate) fn document(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, value)?;
-    writeln!(out)
 }
 
 /// Failed if anything of any event was not done.

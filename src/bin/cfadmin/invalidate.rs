@@ -2,14 +2,13 @@
 
 use std::{
     fs::File,
-    io::{self, IsTerminal, Read, Write},
+    io::{self, IsTerminal, Read},
     path::PathBuf,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use clap::Args;
 use cloudfront_invalidator::{
-    cloudfront::{Client, Invalidation},
     config::DEFAULT_MAX_WILDCARDS,
     cover::{Budget, cover},
     path::Item,
@@ -17,16 +16,21 @@ use cloudfront_invalidator::{
     request::{InvalidationRequest, unique},
     site::DistributionId,
 };
-use serde::Serialize;
 
-use crate::{Exit, Stop, account::Connection, input::document, status::follow, target};
+use crate::{
+    Exit, Stop,
+    account::Connection,
+    out::Output,
+    status::{follow, show},
+    target::Target,
+};
 
 /// Purge paths
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the flags of a command line")]
 pub(crate) struct Arguments {
-    /// A distribution's id, an alias or domain of it, the domain of an origin, or a bucket (s3:// and its name)
-    target: String,
+    #[command(flatten)]
+    target: Target,
 
     /// Paths, wildcards (/docs/*) and cache tags (#tag); without any, standard input
     #[arg(value_name = "PATH")]
@@ -80,13 +84,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     yes: bool,
 
-    /// One JSON document for each invalidation, a line each
-    #[arg(long)]
-    json: bool,
-
-    /// Print nothing but errors
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    output: Output,
 
     #[command(flatten)]
     connection: Connection,
@@ -94,14 +93,15 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let items = arguments.items()?;
-    let (_local, client) = arguments.connection.client().await?;
-    let distributions = target::find(&client, &arguments.target, arguments.all).await?;
+    let account = arguments.connection.open().await?;
+    let distributions = arguments.target.find(&account, arguments.all).await?;
     let reference = arguments.caller_reference.clone().unwrap_or_else(unique);
     let parts = arguments.parts(items)?;
     if parts.concat().contains(&Item::everything()) && !arguments.may_purge_everything()? {
         return Err(Stop::Usage("nothing was purged".to_owned()));
     }
-    let mut exit = Exit::Done;
+    // All are sent before any is waited for.
+    let mut sent = Vec::new();
     for distribution in &distributions {
         for (number, part) in parts.iter().enumerate() {
             // Requests are told apart where there are several.
@@ -109,19 +109,31 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
                 if parts.len() == 1 { reference.clone() } else { format!("{reference}-{}", number + 1) };
             let request = InvalidationRequest::new(distribution.clone()).items(part.clone());
             let request = request.caller_reference(reference);
-            let ended = arguments.send(&client, distribution, &request).await?;
-            exit = if ended == Exit::Done { exit } else { ended };
+            if arguments.dry_run {
+                arguments.show_plan(distribution, &request)?;
+                continue;
+            }
+            let created = request.send(&account.client).await.map_err(Stop::of("CreateInvalidation"))?;
+            // Machines get one document for each, with what was last seen of it.
+            if !arguments.wait || !arguments.output.json {
+                show(&arguments.output, distribution, &created, false)?;
+            }
+            sent.push((distribution, created));
         }
     }
+    let mut exit = Exit::Done;
+    let limit = Instant::now() + Duration::from_secs(arguments.timeout);
+    for (distribution, created) in sent.into_iter().filter(|_| arguments.wait) {
+        let left = limit.saturating_duration_since(Instant::now());
+        let (ended, seen) = if exit == Exit::Interrupted {
+            (exit, None)
+        } else {
+            follow(&account.client, distribution, &created.id, left, &arguments.output).await?
+        };
+        show(&arguments.output, distribution, &seen.unwrap_or(created), false)?;
+        exit = if ended == Exit::Done { exit } else { ended };
+    }
     Ok(exit)
-}
-
-/// An invalidation as machines read it.
-#[derive(Serialize)]
-struct Document<'a> {
-    distribution: &'a DistributionId,
-    #[serde(flatten)]
-    invalidation: &'a Invalidation,
 }
 
 impl Arguments {
@@ -196,53 +208,12 @@ impl Arguments {
         Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
     }
 
-    async fn send(
-        &self,
-        client: &Client,
-        distribution: &DistributionId,
-        request: &InvalidationRequest,
-    ) -> Result<Exit, Stop> {
-        if self.dry_run {
-            let paths: Vec<&str> = request.asked().map(Item::as_str).collect();
-            self.print(|out| {
-                if self.json {
-                    return document(out, &serde_json::json!({"distribution": distribution, "paths": paths}));
-                }
-                writeln!(out, "{distribution}  would purge {}", counted(paths.len(), "path"))?;
-                paths.iter().try_for_each(|path| writeln!(out, "  {path}"))
-            })?;
-            return Ok(Exit::Done);
-        }
-        let mut created = request.send(client).await.map_err(Stop::of("CreateInvalidation"))?;
-        if !self.wait || !self.json {
-            self.show(distribution, &created)?;
-        }
-        if self.wait {
-            let limit = Duration::from_secs(self.timeout);
-            match follow(client, distribution, &created.id, limit, self.quiet || self.json).await? {
-                Some(completed) => created = completed,
-                None => return Ok(Exit::TimedOut),
-            }
-            self.show(distribution, &created)?;
-        }
-        Ok(Exit::Done)
-    }
-
-    fn show(&self, distribution: &DistributionId, invalidation: &Invalidation) -> Result<(), Stop> {
-        self.print(|out| {
-            if self.json {
-                return document(out, &Document { distribution, invalidation });
-            }
-            let Invalidation { id, status, paths, .. } = invalidation;
-            writeln!(out, "{distribution}  {id}  {status}  {}", counted(paths.len(), "path"))
+    fn show_plan(&self, distribution: &DistributionId, request: &InvalidationRequest) -> Result<(), Stop> {
+        let paths: Vec<&str> = request.asked().map(Item::as_str).collect();
+        let document = serde_json::json!({"distribution": distribution, "paths": paths});
+        self.output.print(&document, |out| {
+            writeln!(out, "{distribution}  would purge {}", counted(paths.len(), "path"))?;
+            paths.iter().try_for_each(|path| writeln!(out, "  {path}"))
         })
-    }
-
-    fn print(&self, print: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) -> Result<(), Stop> {
-        if self.quiet {
-            return Ok(());
-        }
-        let mut out = io::stdout().lock();
-        print(&mut out).and_then(|()| out.flush()).map_err(Stop::io("standard output"))
     }
 }

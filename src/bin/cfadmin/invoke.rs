@@ -3,7 +3,12 @@
 use std::time::Instant;
 
 use clap::Args;
-use cloudfront_invalidator::{Invalidator, cloudfront::Client, config::Config, request::unique};
+use cloudfront_invalidator::{
+    Invalidator,
+    cloudfront::{Client, Profile},
+    config::Config,
+    request::unique,
+};
 
 use crate::{
     Exit, LIMIT, Stop,
@@ -40,7 +45,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let client = match &local {
         _ if config.dry_run && !config.search.asks() => None,
         Some(local) => Some(client_of(local)),
-        None => Some(Client::from_profile(max_attempts, None, None, None).await),
+        None => Some(Client::of_profile(&Profile::load(max_attempts, None, None, None).await)),
     };
     let invalidator = Invalidator::new(config, client);
     let mut done = true;

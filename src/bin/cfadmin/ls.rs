@@ -1,41 +1,34 @@
 //! `cfadmin ls`: the account's distributions.
 
-use std::io::{self, Write};
-
 use clap::Args;
+use cloudfront_invalidator::site::Distribution;
 
-use crate::{Exit, LIMIT, Stop, account::Connection, input::document};
+use crate::{Exit, LIMIT, Stop, account::Connection, out::Output};
 
 /// List the account's distributions
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// One JSON document for each, a line each
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 
     #[command(flatten)]
     connection: Connection,
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let (_local, client) = arguments.connection.client().await?;
-    let listed = client.distributions(LIMIT).await.map_err(Stop::of("ListDistributions"))?;
-    let mut out = io::stdout().lock();
-    for distribution in &listed {
-        let written = if arguments.json {
-            document(&mut out, distribution)
-        } else {
-            let names: Vec<&str> = distribution.names().collect();
-            let origins: Vec<String> = distribution
-                .origins
-                .iter()
-                .map(|origin| format!("{}{}", origin.domain_name, origin.path))
-                .collect();
-            let status = if distribution.enabled { &*distribution.status } else { "Disabled" };
-            writeln!(out, "{}  {status:<10}  {}  {}", distribution.id, names.join(", "), origins.join(", "))
-        };
-        written.map_err(Stop::io("standard output"))?;
-    }
-    out.flush().map_err(Stop::io("standard output"))?;
+    let account = arguments.connection.open().await?;
+    let listed = account.client.distributions(LIMIT).await.map_err(Stop::of("ListDistributions"))?;
+    arguments.output.table(&["ID", "STATUS", "DOMAIN", "ALIASES", "ORIGINS"], &listed, |distribution| {
+        let Distribution { id, domain_name, aliases, .. } = distribution;
+        let status = if distribution.enabled { &*distribution.status } else { "Disabled" };
+        let origins: Vec<String> = distribution
+            .origins
+            .iter()
+            .map(|origin| format!("{}{}", origin.domain_name, origin.path))
+            .collect();
+        let aliases = if aliases.is_empty() { "-".to_owned() } else { aliases.join(", ") };
+        let cells = vec![id.to_string(), status.to_owned(), domain_name.clone(), aliases, origins.join(", ")];
+        (cells, Vec::new())
+    })?;
     Ok(Exit::Done)
 }

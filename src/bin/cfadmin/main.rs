@@ -7,11 +7,13 @@ mod input;
 mod invalidate;
 mod invoke;
 mod ls;
+mod out;
 mod plan;
 mod shell;
 mod sites;
 mod status;
 mod target;
+mod verify;
 
 use std::{io, process::ExitCode, time::Duration};
 
@@ -29,7 +31,7 @@ struct Arguments {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 something failed, 2 wrong usage or configuration, 3 not found, \
-                          124 not completed in time";
+                          124 not completed in time, 130 interrupted";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -39,6 +41,7 @@ enum Command {
     List(status::ListArguments),
     Status(status::StatusArguments),
     Wait(status::WaitArguments),
+    Verify(verify::Arguments),
     Cost(cost::Arguments),
     Plan(plan::Arguments),
     Invoke(invoke::Arguments),
@@ -57,6 +60,8 @@ enum Exit {
     Done,
     Failed,
     TimedOut,
+    /// By the person, with Ctrl-C.
+    Interrupted,
 }
 
 /// Why nothing was done at all.
@@ -109,6 +114,7 @@ async fn main() -> ExitCode {
         Command::List(arguments) => status::list(&arguments).await,
         Command::Status(arguments) => status::status(&arguments).await,
         Command::Wait(arguments) => status::wait(&arguments).await,
+        Command::Verify(arguments) => verify::run(&arguments).await,
         Command::Cost(arguments) => cost::run(&arguments).await,
         Command::Completions(arguments) => shell::completions(&arguments),
         Command::Man(arguments) => shell::man(&arguments),
@@ -119,6 +125,7 @@ async fn main() -> ExitCode {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Failed) => ExitCode::from(1),
         Ok(Exit::TimedOut) => ExitCode::from(124),
+        Ok(Exit::Interrupted) => ExitCode::from(130),
         // Whoever reads the output has seen enough.
         Err(Stop::Io(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(stop) => {

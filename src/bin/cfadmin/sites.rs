@@ -3,16 +3,9 @@
 use std::io::{self, Write};
 
 use clap::Args;
-use cloudfront_invalidator::{
-    config::Config,
-    site::{Behavior, Distribution, LASTING_ERROR, QueryStrings, bucket_of},
-};
+use cloudfront_invalidator::site::{Behavior, Distribution, LASTING_ERROR, QueryStrings, bucket_of};
 
-use crate::{
-    Exit, LIMIT, Stop,
-    account::Connection,
-    input::{document, variables},
-};
+use crate::{Exit, LIMIT, Stop, account::Connection, out::Output};
 
 /// Show the distributions that have a bucket as an origin, and how they serve it
 #[derive(Debug, Args)]
@@ -23,18 +16,16 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     connection: Connection,
 
-    /// One JSON document per distribution, a line each
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let (config, _) = Config::of_caller(variables())?;
+    let account = arguments.connection.open().await?;
+    let client = &account.client;
     let bucket = arguments.bucket.as_deref().map(|name| name.strip_prefix("s3://").unwrap_or(name));
-    let aliases = &config.search.aliases;
-    let (_local, client) = arguments.connection.client().await?;
-    let mut out = io::stdout().lock();
-    let mut found = 0;
+    let aliases = &account.config.search.aliases;
+    let mut found = false;
     for distribution in client.distributions(LIMIT).await.map_err(Stop::of("ListDistributions"))? {
         let serves = match bucket {
             Some(bucket) => distribution.has_bucket(bucket, aliases),
@@ -43,29 +34,22 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         if !serves {
             continue;
         }
-        found += 1;
+        found = true;
         let distribution =
             client.complete(distribution, LIMIT).await.map_err(Stop::of("GetDistributionConfig"))?;
-        let written = if arguments.json {
-            document(&mut out, &distribution)
-        } else {
-            show(&mut out, &distribution, bucket, aliases)
-        };
-        written.map_err(Stop::io("standard output"))?;
+        arguments.output.print(&distribution, |out| show(out, &distribution, bucket, aliases))?;
     }
-    if found == 0 && !arguments.json {
-        match bucket {
-            Some(bucket) => writeln!(out, "no distribution has the bucket {bucket:?} as an origin"),
-            None => writeln!(out, "no distribution has a bucket as an origin"),
-        }
-        .map_err(Stop::io("standard output"))?;
+    if !found {
+        return Err(Stop::NotFound(match bucket {
+            Some(bucket) => format!("no distribution has the bucket {bucket:?} as an origin"),
+            None => "no distribution has a bucket as an origin".to_owned(),
+        }));
     }
-    out.flush().map_err(Stop::io("standard output"))?;
     Ok(Exit::Done)
 }
 
 fn show(
-    out: &mut impl Write,
+    out: &mut dyn Write,
     distribution: &Distribution,
     bucket: Option<&str>,
     aliases: &[(String, String)],

@@ -2,31 +2,37 @@
 //! invalidations.
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{IsTerminal, stderr},
     time::{Duration, Instant},
 };
 
 use clap::Args;
 use cloudfront_invalidator::{
-    cloudfront::{Client, Invalidation},
+    cloudfront::{Client, Invalidation, Summary},
     report::counted,
     site::DistributionId,
 };
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
-use crate::{Exit, Stop, account::Connection, input::document, target};
+use crate::{Exit, Stop, account::Connection, out::Output, target::Target};
+
+/// Within which time 95 % of invalidations are completed.
+///
+/// <https://aws.amazon.com/about-aws/whats-new/2026/04/cloudfront-invalidation-cache-tag>
+const USUAL: Duration = Duration::from_secs(25);
 
 /// Show an invalidation: its status and paths
 #[derive(Debug, Args)]
 pub(crate) struct StatusArguments {
-    /// A distribution's id, an alias or domain of it, the domain of an origin, or a bucket (s3:// and its name)
-    target: String,
+    #[command(flatten)]
+    target: Target,
 
     /// The invalidation's id
     id: String,
 
-    /// As a JSON document
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 
     #[command(flatten)]
     connection: Connection,
@@ -35,8 +41,8 @@ pub(crate) struct StatusArguments {
 /// Wait until an invalidation is completed
 #[derive(Debug, Args)]
 pub(crate) struct WaitArguments {
-    /// A distribution's id, an alias or domain of it, the domain of an origin, or a bucket (s3:// and its name)
-    target: String,
+    #[command(flatten)]
+    target: Target,
 
     /// The invalidation's id
     id: String,
@@ -45,9 +51,8 @@ pub(crate) struct WaitArguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     timeout: u64,
 
-    /// Print nothing but errors
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    output: Output,
 
     #[command(flatten)]
     connection: Connection,
@@ -56,112 +61,146 @@ pub(crate) struct WaitArguments {
 /// List the invalidations of a distribution, newest first
 #[derive(Debug, Args)]
 pub(crate) struct ListArguments {
-    /// A distribution's id, an alias or domain of it, the domain of an origin, or a bucket (s3:// and its name)
-    target: String,
+    #[command(flatten)]
+    target: Target,
 
     /// With their paths, which takes a call for each
     #[arg(long)]
     paths: bool,
 
-    /// One JSON document for each, a line each
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 
     #[command(flatten)]
     connection: Connection,
 }
 
+/// An invalidation as machines read it.
+#[derive(Serialize)]
+struct Document<'a> {
+    distribution: &'a DistributionId,
+    #[serde(flatten)]
+    invalidation: &'a Invalidation,
+}
+
+/// One of a list, with its paths where they are asked for.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    summary: Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paths: Option<Vec<String>>,
+}
+
 pub(crate) async fn status(arguments: &StatusArguments) -> Result<Exit, Stop> {
-    let (_local, client) = arguments.connection.client().await?;
-    let distribution = target::find_one(&client, &arguments.target).await?;
-    let seen = client
-        .invalidation(distribution.as_str(), &arguments.id)
-        .await
-        .map_err(Stop::of("GetInvalidation"))?;
-    let print = |mut out: io::StdoutLock<'_>| {
-        if arguments.json {
-            return document(&mut out, &seen);
-        }
-        writeln!(out, "{distribution}  {}  {}  {}", seen.id, seen.status, counted(seen.paths.len(), "path"))?;
-        seen.paths.iter().try_for_each(|path| writeln!(out, "  {path}"))
-    };
-    print(io::stdout().lock()).map_err(Stop::io("standard output"))?;
+    let account = arguments.connection.open().await?;
+    let distribution = arguments.target.find_one(&account).await?;
+    let seen = account.client.invalidation(distribution.as_str(), &arguments.id).await;
+    show(&arguments.output, &distribution, &seen.map_err(Stop::of("GetInvalidation"))?, true)?;
     Ok(Exit::Done)
 }
 
 pub(crate) async fn wait(arguments: &WaitArguments) -> Result<Exit, Stop> {
-    let (_local, client) = arguments.connection.client().await?;
-    let distribution = target::find_one(&client, &arguments.target).await?;
+    let account = arguments.connection.open().await?;
+    let distribution = arguments.target.find_one(&account).await?;
     let limit = Duration::from_secs(arguments.timeout);
-    let Some(completed) = follow(&client, &distribution, &arguments.id, limit, arguments.quiet).await? else {
-        return Ok(Exit::TimedOut);
-    };
-    if !arguments.quiet {
-        let mut out = io::stdout().lock();
-        writeln!(out, "{distribution}  {}  {}", completed.id, completed.status)
-            .map_err(Stop::io("standard output"))?;
+    let (exit, seen) =
+        follow(&account.client, &distribution, &arguments.id, limit, &arguments.output).await?;
+    if let Some(seen) = seen {
+        show(&arguments.output, &distribution, &seen, false)?;
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 pub(crate) async fn list(arguments: &ListArguments) -> Result<Exit, Stop> {
-    let (_local, client) = arguments.connection.client().await?;
-    let distribution = target::find_one(&client, &arguments.target).await?;
-    let listed = client.invalidations(distribution.as_str()).await.map_err(Stop::of("ListInvalidations"))?;
-    let mut out = io::stdout().lock();
-    for summary in listed {
-        let mut shown = serde_json::to_value(&summary).unwrap_or_default();
-        let mut paths = Vec::new();
-        if arguments.paths {
-            let seen = client.invalidation(distribution.as_str(), &summary.id).await;
-            paths = seen.map_err(Stop::of("GetInvalidation"))?.paths;
-            shown["paths"] = paths.clone().into();
-        }
-        let written = if arguments.json {
-            document(&mut out, &shown)
+    let account = arguments.connection.open().await?;
+    let distribution = arguments.target.find_one(&account).await?;
+    let summaries = account.client.invalidations(distribution.as_str()).await;
+    let mut listed = Vec::new();
+    for summary in summaries.map_err(Stop::of("ListInvalidations"))? {
+        let paths = if arguments.paths {
+            let seen = account.client.invalidation(distribution.as_str(), &summary.id).await;
+            Some(seen.map_err(Stop::of("GetInvalidation"))?.paths)
         } else {
-            writeln!(out, "{}  {:<10}  {}", summary.id, summary.status, summary.created)
-                .and_then(|()| paths.iter().try_for_each(|path| writeln!(out, "  {path}")))
+            None
         };
-        written.map_err(Stop::io("standard output"))?;
+        listed.push(Listed { summary, paths });
     }
-    out.flush().map_err(Stop::io("standard output"))?;
+    arguments.output.table(&["ID", "STATUS", "CREATED"], &listed, |one| {
+        let Summary { id, status, created } = one.summary.clone();
+        (vec![id, status, created], one.paths.clone().unwrap_or_default())
+    })?;
     Ok(Exit::Done)
 }
 
-/// Follows an invalidation until it is completed, telling on the terminal's last line how
-/// long that took so far. None where the time is over, or the person has enough: then how
-/// to go on is said.
+/// Prints what is known of an invalidation, `with_paths` or only their number.
+pub(crate) fn show(
+    output: &Output,
+    distribution: &DistributionId,
+    invalidation: &Invalidation,
+    with_paths: bool,
+) -> Result<(), Stop> {
+    output.print(&Document { distribution, invalidation }, |out| {
+        let Invalidation { id, status, paths, .. } = invalidation;
+        writeln!(out, "{distribution}  {id}  {status}  {}", counted(paths.len(), "path"))?;
+        let shown = if with_paths { &paths[..] } else { &[] };
+        shown.iter().try_for_each(|path| writeln!(out, "  {path}"))
+    })
+}
+
+/// Follows an invalidation until it is completed, with a bar on a terminal, and a line for
+/// each look elsewhere. How it ended, and what was last seen, which is nothing where the
+/// person had enough at once. Where it is not completed, how to go on is said.
 pub(crate) async fn follow(
     client: &Client,
     distribution: &DistributionId,
     id: &str,
     limit: Duration,
-    quiet: bool,
-) -> Result<Option<Invalidation>, Stop> {
+    output: &Output,
+) -> Result<(Exit, Option<Invalidation>), Stop> {
     let begun = Instant::now();
-    let on_terminal = io::stderr().is_terminal();
+    let silent = output.quiet || output.json;
+    let bar = if silent { ProgressBar::hidden() } else { bar(id) };
+    let on_terminal = stderr().is_terminal();
+    let mut last = None;
     let tell = |seen: &Invalidation| {
-        let seconds = begun.elapsed().as_secs();
-        match (quiet, on_terminal) {
-            (true, _) => {}
-            (false, true) => eprint!("\r{id}  {}  {seconds} s; usual are 5 to 25 s ", seen.status),
-            (false, false) => eprintln!("{id}  {}  {seconds} s", seen.status),
+        last = Some(seen.clone());
+        bar.set_message(seen.status.clone());
+        if !silent && !on_terminal {
+            eprintln!("{id}  {}  {} s", seen.status, begun.elapsed().as_secs());
+        }
+    };
+    let moved = async {
+        loop {
+            let elapsed = begun.elapsed().min(USUAL);
+            bar.set_position(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
     let followed = tokio::select! {
-        followed = client.follow(distribution.as_str(), id, limit, tell) => followed,
-        _ = tokio::signal::ctrl_c() => {
-            eprintln!("\nit goes on; to wait again: cfadmin wait {distribution} {id}");
-            return Ok(None);
-        }
+        followed = client.follow(distribution.as_str(), id, limit, tell) => Some(followed),
+        _ = tokio::signal::ctrl_c() => None,
+        () = moved => None,
     };
-    if on_terminal && !quiet {
-        eprintln!();
-    }
+    bar.finish_and_clear();
+    let Some(followed) = followed else {
+        eprintln!("it goes on; to wait again: cfadmin wait {distribution} {id}");
+        return Ok((Exit::Interrupted, last));
+    };
     let seen = followed.map_err(Stop::of("GetInvalidation"))?;
-    if !seen.is_completed() {
-        eprintln!("not completed after {} s; to wait on: cfadmin wait {distribution} {id}", limit.as_secs());
+    if seen.is_completed() {
+        return Ok((Exit::Done, Some(seen)));
     }
-    Ok(seen.is_completed().then_some(seen))
+    eprintln!("not completed after {} s; to wait on: cfadmin wait {distribution} {id}", limit.as_secs());
+    Ok((Exit::TimedOut, Some(seen)))
+}
+
+/// A bar that is full when most invalidations are completed, since CloudFront does not
+/// tell how far one is. Hidden where standard error is no terminal.
+fn bar(id: &str) -> ProgressBar {
+    let bar = ProgressBar::new(u64::try_from(USUAL.as_millis()).unwrap_or(u64::MAX));
+    let look =
+        format!("{{prefix}}  {{msg}}  {{wide_bar}}  {{elapsed}}, 95 % take at most {} s", USUAL.as_secs());
+    let style = ProgressStyle::with_template(&look).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.with_style(style.progress_chars("=> ")).with_prefix(id.to_owned())
 }

@@ -1,0 +1,203 @@
+//! `cfadmin verify`: whether viewers get what the bucket holds.
+
+use clap::Args;
+use cloudfront_invalidator::{
+    site::{Distribution, DistributionId, Endpoint, Object},
+    view::{Answer, Expected, Verdict, Viewer, judge},
+};
+use http::Uri;
+use serde::Serialize;
+
+use crate::{
+    Exit, LIMIT, Stop,
+    account::{Connection, Opened},
+    out::{BAD, GOOD, Output},
+};
+
+/// Ask for URLs as viewers do, and tell whether they get the objects as they are now
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// What viewers ask for, as it stands in their browsers
+    #[arg(required = true, value_name = "URL", value_parser = url)]
+    urls: Vec<Uri>,
+
+    /// The entity tag that they should get; without, S3 is asked for the object's
+    #[arg(long, value_name = "ETAG", conflicts_with = "object")]
+    etag: Option<String>,
+
+    /// The object that it should be; without, the distribution's configuration tells
+    #[arg(long, value_name = "s3://BUCKET/KEY", value_parser = object)]
+    object: Option<Object>,
+
+    /// A header to ask with, such as "Accept-Language: de"; browsers' Accept-Encoding
+    /// without
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+
+    #[command(flatten)]
+    output: Output,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// What browsers take: each compression is cached on its own.
+const ACCEPT_ENCODING: (&str, &str) = ("accept-encoding", "gzip, deflate, br");
+
+/// What no answer tells.
+const UNKNOWABLE: &str = "Seen from here and now: other edge locations, other headers and cookies, and what browsers have \
+                          kept may differ.";
+
+fn url(text: &str) -> Result<Uri, String> {
+    let full = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let url: Uri =
+        full.parse().map_err(|why| format!("{why}: one looks like https://www.example.com/a%20b"))?;
+    match url.scheme_str() {
+        Some("https" | "http") if url.host().is_some_and(|host| !host.is_empty()) => Ok(url),
+        _ => Err("no URL: one looks like https://www.example.com/index.html".to_owned()),
+    }
+}
+
+fn object(text: &str) -> Result<Object, String> {
+    let parts = text.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
+    match parts {
+        Some((bucket, key)) if !bucket.is_empty() && !key.is_empty() => {
+            Ok(Object { endpoint: Endpoint::named(bucket), key: key.as_bytes().to_vec() })
+        }
+        _ => Err("no object: one looks like s3://my-bucket/docs/a.html".to_owned()),
+    }
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("no header: one looks like \"Accept-Language: de\"")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// What was found out about one URL.
+#[derive(Serialize)]
+struct Document {
+    url: String,
+    verdict: Verdict,
+    reason: String,
+    #[serde(flatten)]
+    answer: Option<Answer>,
+    distribution: Option<DistributionId>,
+    /// The object that was compared.
+    object: Option<String>,
+    object_etag: Option<String>,
+}
+
+pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
+    let account = arguments.connection.open().await?;
+    let viewer = account.viewer().await;
+    let asks = arguments.etag.is_none() && arguments.object.is_none();
+    let mut known = Known::default();
+    let mut exit = Exit::Done;
+    for url in &arguments.urls {
+        let (distribution, expected, object) = if asks {
+            known.expected(&account, &viewer, url).await
+        } else if let Some(object) = &arguments.object {
+            (None, viewer.expected(std::slice::from_ref(object)).await, Some(shown(object)))
+        } else {
+            (None, Expected::Present(arguments.etag.clone().unwrap_or_default()), None)
+        };
+        let mut headers = arguments.headers.clone();
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(ACCEPT_ENCODING.0)) {
+            headers.push((ACCEPT_ENCODING.0.to_owned(), ACCEPT_ENCODING.1.to_owned()));
+        }
+        let (answer, (verdict, reason)) = match viewer.look(url, &headers).await {
+            Ok(answer) => (Some(answer.clone()), judge(&answer, &expected)),
+            Err(why) => (None, (Verdict::Unknown, why.to_string())),
+        };
+        if verdict != Verdict::Current {
+            exit = Exit::Failed;
+        }
+        let object_etag = match expected {
+            Expected::Present(etag) => Some(etag),
+            Expected::Absent | Expected::Unknown(_) => None,
+        };
+        let document =
+            Document { url: url.to_string(), verdict, reason, answer, distribution, object, object_etag };
+        arguments.output.print(&document, |out| {
+            let (style, word) = match verdict {
+                Verdict::Current => (GOOD, "current"),
+                Verdict::Stale => (BAD, "stale"),
+                Verdict::Different => (BAD, "different"),
+                Verdict::Unknown => (BAD, "unknown"),
+            };
+            writeln!(out, "{}  {style}{word}{style:#}: {}", document.url, document.reason)?;
+            if let Some(answer) = &document.answer {
+                let age = answer.age.map_or(String::new(), |age| format!(", {age} s old"));
+                let pop = answer.pop.as_ref().map_or(String::new(), |pop| format!(" at {pop}"));
+                let x_cache = answer.x_cache.as_deref().unwrap_or("no X-Cache");
+                let etag = answer.etag.as_deref().unwrap_or("no ETag");
+                writeln!(out, "  viewers  {etag}  {}, {x_cache}{pop}{age}", answer.status)?;
+            }
+            match (&document.object, &document.object_etag) {
+                (Some(object), etag) => {
+                    writeln!(out, "  object   {}  {object}", etag.as_deref().unwrap_or("-"))
+                }
+                (None, Some(etag)) => writeln!(out, "  wanted   {etag}"),
+                (None, None) => Ok(()),
+            }
+        })?;
+    }
+    if !arguments.output.quiet && !arguments.output.json {
+        eprintln!("{UNKNOWABLE}");
+    }
+    Ok(exit)
+}
+
+/// The account's distributions, asked for once.
+#[derive(Default)]
+struct Known {
+    listed: Option<Result<Vec<Distribution>, String>>,
+    complete: Vec<Distribution>,
+}
+
+impl Known {
+    /// What S3 holds of what a URL stands for: which distribution, which object.
+    async fn expected(
+        &mut self,
+        account: &Opened,
+        viewer: &Viewer,
+        url: &Uri,
+    ) -> (Option<DistributionId>, Expected, Option<String>) {
+        let distribution = match self.distribution(account, url.host().unwrap_or_default()).await {
+            Ok(distribution) => distribution,
+            Err(why) => return (None, Expected::Unknown(why), None),
+        };
+        let objects = distribution.objects(url.path(), &account.config.search.forms.index_document);
+        let id = Some(distribution.id.clone());
+        match objects.first() {
+            Some(first) => (id, viewer.expected(&objects).await, Some(shown(first))),
+            None => (id, Expected::Unknown("the path comes from no bucket".to_owned()), None),
+        }
+    }
+
+    async fn distribution(&mut self, account: &Opened, host: &str) -> Result<&Distribution, String> {
+        if self.listed.is_none() {
+            let listed = account.client.distributions(LIMIT).await;
+            self.listed = Some(listed.map_err(|why| Stop::of("ListDistributions")(why).to_string()));
+        }
+        let listed = match &self.listed {
+            Some(Ok(listed)) => &listed[..],
+            Some(Err(why)) => return Err(why.clone()),
+            None => &[],
+        };
+        let exactly = |one: &&Distribution| one.names().any(|name| name.eq_ignore_ascii_case(host));
+        let found = listed.iter().find(exactly).or_else(|| listed.iter().find(|one| one.answers(host)));
+        let found = found.ok_or_else(|| format!("no distribution of this account is called {host:?}"))?;
+        if let Some(at) = self.complete.iter().position(|one| one.id == found.id) {
+            return Ok(&self.complete[at]);
+        }
+        let complete = account.client.complete(found.clone(), LIMIT).await;
+        let complete = complete.map_err(|why| Stop::of("GetDistributionConfig")(why).to_string())?;
+        self.complete.push(complete);
+        Ok(&self.complete[self.complete.len() - 1])
+    }
+}
+
+fn shown(object: &Object) -> String {
+    format!("s3://{}/{}", object.endpoint.bucket, String::from_utf8_lossy(&object.key))
+}

@@ -1,0 +1,141 @@
+//! From a path that viewers ask for to the object that it is: the way of the origin.
+
+use percent_encoding::percent_decode_str;
+
+use super::{Distribution, Endpoint, Origin, origin::OriginPath, pattern::PathPattern};
+
+/// An object behind a distribution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Where its bucket is.
+    pub endpoint: Endpoint,
+    /// Its key.
+    pub key: Vec<u8>,
+}
+
+impl Distribution {
+    /// Whether viewers reach it under this host: its own domain, or an alias, of which one
+    /// may begin with `*.`.
+    #[must_use]
+    pub fn answers(&self, host: &str) -> bool {
+        let matches = |alias: &str| match alias.strip_prefix('*') {
+            // It stands for one label.
+            Some(rest) => {
+                host.len().checked_sub(rest.len()).and_then(|at| host.split_at_checked(at)).is_some_and(
+                    |(label, end)| {
+                        end.eq_ignore_ascii_case(rest) && !label.is_empty() && !label.contains('.')
+                    },
+                )
+            }
+            None => alias.eq_ignore_ascii_case(host),
+        };
+        self.names().any(matches)
+    }
+
+    /// The objects of which viewers get the first that is there for a path, which is given
+    /// as in a URL, without the query. None where the behaviour asks no bucket. A function
+    /// at the edge may ask for others.
+    ///
+    /// `index_document` is what website endpoints serve for a directory.
+    ///
+    /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistValuesCacheBehavior.html>
+    #[must_use]
+    pub fn objects(&self, path: &str, index_document: &str) -> Vec<Object> {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let matches = |pattern: &String| PathPattern::new(pattern).matches(path.as_bytes());
+        let mut behaviors = self.behaviors.iter();
+        let Some(behavior) = behaviors.find(|behavior| behavior.pattern.as_ref().is_none_or(matches)) else {
+            return Vec::new();
+        };
+        let path = if path.is_empty() { &*self.default_root_object } else { path };
+        let object = |origin: &Origin| {
+            let endpoint = Endpoint::of(&origin.domain_name)?;
+            let mut key = OriginPath::of_configuration(&origin.path)
+                .join(&percent_decode_str(path.strip_prefix('/').unwrap_or(path)).collect::<Vec<_>>());
+            if endpoint.is_website && (key.is_empty() || key.ends_with(b"/")) {
+                key.extend_from_slice(index_document.as_bytes());
+            }
+            (!key.is_empty()).then_some(Object { endpoint, key })
+        };
+        // The primary one of a group comes first.
+        let origins = match self.origin_groups.iter().find(|group| group.id == behavior.target) {
+            Some(group) => {
+                group.members.iter().filter_map(|id| self.origins.iter().find(|one| one.id == *id)).collect()
+            }
+            None => self.origins.iter().filter(|one| one.id == behavior.target).collect::<Vec<_>>(),
+        };
+        origins.into_iter().filter_map(object).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::{Behavior, OriginGroup, QueryStrings};
+
+    fn distribution() -> Distribution {
+        let origin = |id: &str, domain: &str, path: &str| Origin {
+            id: id.to_owned(),
+            domain_name: domain.to_owned(),
+            path: path.to_owned(),
+        };
+        let behavior = |pattern: Option<&str>, target: &str| Behavior {
+            pattern: pattern.map(str::to_owned),
+            target: target.to_owned(),
+            query_strings: QueryStrings::Known(false),
+            edge_functions: Vec::new(),
+        };
+        Distribution {
+            id: "E1".parse().expect("an id"),
+            domain_name: "d1.cloudfront.net".to_owned(),
+            aliases: vec!["example.com".to_owned(), "*.example.com".to_owned()],
+            status: "Deployed".to_owned(),
+            enabled: true,
+            staging: false,
+            multi_tenant: false,
+            origins: vec![
+                origin("pages", "site.s3.eu-west-1.amazonaws.com", "/live%20one"),
+                origin("docs", "docs.s3-website-us-east-1.amazonaws.com", ""),
+                origin("api", "api.example.com", ""),
+            ],
+            origin_groups: vec![OriginGroup {
+                id: "both".to_owned(),
+                members: vec!["docs".to_owned(), "pages".to_owned()],
+            }],
+            behaviors: vec![
+                behavior(Some("/docs/*"), "docs"),
+                behavior(Some("api/*"), "api"),
+                behavior(Some("both*"), "both"),
+                behavior(None, "pages"),
+            ],
+            error_pages: Vec::new(),
+            default_root_object: "index.html".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_path_is_an_object() {
+        let objects = |path: &str| {
+            let objects = distribution().objects(path, "home.html");
+            let shown = objects
+                .iter()
+                .map(|one| format!("{}/{}", one.endpoint.bucket, String::from_utf8_lossy(&one.key)));
+            shown.collect::<Vec<_>>()
+        };
+        assert_eq!(objects("/"), ["site/live one/index.html"]);
+        assert_eq!(objects("/a%20b+c.html"), ["site/live one/a b+c.html"]);
+        assert_eq!(objects("/docs/"), ["docs/docs/home.html"]);
+        assert_eq!(objects("/docs/a"), ["docs/docs/a"]);
+        assert_eq!(objects("/blog/"), ["site/live one/blog/"], "S3 itself has no index documents");
+        assert_eq!(objects("/both/x"), ["docs/both/x", "site/live one/both/x"]);
+        assert_eq!(objects("/api/x"), [""; 0]);
+    }
+
+    #[test]
+    fn hosts_that_it_answers() {
+        let answers = |host: &str| distribution().answers(host);
+        assert!(answers("Example.com") && answers("www.example.com") && answers("d1.cloudfront.net"));
+        assert!(!answers("a.b.example.com") && !answers(".example.com") && !answers("example.org"));
+        assert!(!answers("ü.com") && !answers("xexample.com"));
+    }
+}

@@ -1,0 +1,264 @@
+//! What viewers get, and what the bucket holds: a HEAD through CloudFront, one to S3, and
+//! what the two together tell ([`judge`]).
+
+mod verdict;
+
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::{Credentials, provider::ProvideCredentials};
+use aws_sigv4::{
+    http_request::{
+        PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
+        UriPathNormalizationMode, sign,
+    },
+    sign::v4,
+};
+use aws_smithy_http_client::Connector;
+use aws_smithy_runtime_api::{
+    client::{http::HttpConnector, orchestrator::HttpRequest},
+    http::Headers,
+};
+use aws_smithy_types::body::SdkBody;
+use aws_types::service_config::ServiceConfigKey;
+use http::{HeaderName, HeaderValue, Method, Uri, header::HOST};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use serde::Serialize;
+use thiserror::Error;
+
+pub use self::verdict::{Verdict, judge};
+use crate::{
+    cloudfront::{Profile, TLS},
+    site::{Endpoint, Object},
+};
+
+/// What S3 leaves as it is in a key, where it checks signatures.
+///
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// How long one answer may take.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// What a viewer is answered, as far as it tells about the cache.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The entity tag, quotes and all.
+    pub etag: Option<String>,
+    /// When the object was last changed, as HTTP writes dates.
+    pub last_modified: Option<String>,
+    /// For how many seconds CloudFront has had it.
+    pub age: Option<u64>,
+    /// What CloudFront did, such as `Hit from cloudfront`.
+    pub x_cache: Option<String>,
+    /// The edge location that answered.
+    pub pop: Option<String>,
+    /// Where it sends the viewer instead.
+    pub location: Option<String>,
+}
+
+/// What is known of the object that viewers should get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// It is there, with this entity tag.
+    Present(String),
+    /// It is not there.
+    Absent,
+    /// Nothing, and why not.
+    Unknown(String),
+}
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct NoAnswer(String);
+
+impl NoAnswer {
+    fn of(why: impl std::fmt::Display) -> Self {
+        Self(why.to_string())
+    }
+}
+
+/// One who looks.
+#[derive(Debug)]
+pub struct Viewer {
+    connector: Connector,
+    /// The host and port that answer for every distribution, without TLS. None: whoever
+    /// DNS names.
+    edge: Option<String>,
+    credentials: Option<Credentials>,
+    /// Where S3 is, if not where AWS has it.
+    s3: Option<String>,
+    region: Option<String>,
+}
+
+impl Viewer {
+    /// One who asks AWS.
+    pub async fn new(profile: &Profile) -> Self {
+        let config = &profile.config;
+        let key =
+            ServiceConfigKey::builder().service_id("s3").env("AWS_ENDPOINT_URL").profile("endpoint_url");
+        let own = key.build().ok().and_then(|key| config.service_config()?.load_config(key));
+        let credentials = match config.credentials_provider() {
+            Some(provider) => provider.provide_credentials().await.ok(),
+            None => None,
+        };
+        Self {
+            connector: connector(),
+            edge: None,
+            credentials,
+            s3: own.or_else(|| config.endpoint_url().map(str::to_owned)),
+            region: config.region().map(ToString::to_string),
+        }
+    }
+
+    /// One who asks a [`Local`](crate::local::Local), whose `endpoint_url` this is.
+    #[must_use]
+    pub fn local(endpoint_url: &str) -> Self {
+        Self {
+            connector: connector(),
+            edge: endpoint_url.split_once("://").map(|(_, host)| host.to_owned()),
+            credentials: Some(Credentials::new("local", "local", None, None, "local")),
+            s3: Some(endpoint_url.to_owned()),
+            region: None,
+        }
+    }
+
+    /// What a viewer gets who asks for the head of `url` with these headers. Redirects are
+    /// not followed.
+    ///
+    /// # Errors
+    ///
+    /// Where nobody answers, and where a header cannot be one.
+    pub async fn look(&self, url: &Uri, headers: &[(String, String)]) -> Result<Answer, NoAnswer> {
+        let mut request = http::Request::new(SdkBody::empty());
+        *request.method_mut() = Method::HEAD;
+        *request.uri_mut() = url.clone();
+        if let (Some(edge), Some(host)) = (&self.edge, url.authority()) {
+            let path = url.path_and_query().map_or("/", |path| path.as_str());
+            *request.uri_mut() = format!("http://{edge}{path}").parse().map_err(NoAnswer::of)?;
+            let host = HeaderValue::from_str(host.as_str()).map_err(NoAnswer::of)?;
+            request.headers_mut().insert(HOST, host);
+        }
+        for (name, value) in headers {
+            let name = HeaderName::try_from(name).map_err(NoAnswer::of)?;
+            request.headers_mut().append(name, HeaderValue::try_from(value).map_err(NoAnswer::of)?);
+        }
+        let (status, headers) = self.ask(request).await?;
+        let told = |name: &str| headers.get(name).map(str::to_owned);
+        Ok(Answer {
+            status,
+            etag: told("etag"),
+            last_modified: told("last-modified"),
+            age: headers.get("age").and_then(|age| age.parse().ok()),
+            x_cache: told("x-cache"),
+            pop: told("x-amz-cf-pop"),
+            location: told("location"),
+        })
+    }
+
+    /// What S3 holds of these objects, of which the first that is there counts.
+    pub async fn expected(&self, objects: &[Object]) -> Expected {
+        for object in objects {
+            match self.head(object).await {
+                Ok(Expected::Absent) => {}
+                Ok(expected) => return expected,
+                Err(NoAnswer(why)) => return Expected::Unknown(why),
+            }
+        }
+        Expected::Absent
+    }
+
+    async fn head(&self, object: &Object) -> Result<Expected, NoAnswer> {
+        let Object { endpoint, key } = object;
+        let mut region = endpoint.region.clone().or_else(|| self.region.clone());
+        for last in [false, true] {
+            let (status, headers) =
+                self.ask(self.signed(endpoint, key, region.as_deref().unwrap_or("us-east-1"))?).await?;
+            return Ok(match (status, headers.get("x-amz-bucket-region")) {
+                (200, _) => match headers.get("etag") {
+                    Some(etag) => Expected::Present(etag.to_owned()),
+                    None => Expected::Unknown("S3 tells no ETag".to_owned()),
+                },
+                (404, _) => Expected::Absent,
+                (300..=400, Some(other)) if !last && region.as_deref() != Some(other) => {
+                    region = Some(other.to_owned());
+                    continue;
+                }
+                (403, _) => Expected::Unknown(
+                    "S3 does not tell: s3:GetObject is not allowed, or the object is not there, which takes \
+                     s3:ListBucket to tell"
+                        .to_owned(),
+                ),
+                (status, _) => Expected::Unknown(format!("S3 answers HTTP {status}")),
+            });
+        }
+        Err(NoAnswer("S3 does not tell the bucket's region".to_owned()))
+    }
+
+    /// A HEAD of an object, signed where there are credentials.
+    fn signed(
+        &self,
+        endpoint: &Endpoint,
+        key: &[u8],
+        region: &str,
+    ) -> Result<http::Request<SdkBody>, NoAnswer> {
+        let Endpoint { bucket, partition, .. } = endpoint;
+        let partition = if region.starts_with("cn-") { "amazonaws.com.cn" } else { partition };
+        let key = percent_encode(key, ENCODED);
+        let url = match &self.s3 {
+            Some(url) => format!("{}/{bucket}/{key}", url.trim_end_matches('/')),
+            // The certificate does not cover further labels.
+            None if bucket.contains('.') => format!("https://s3.{region}.{partition}/{bucket}/{key}"),
+            None => format!("https://{bucket}.s3.{region}.{partition}/{key}"),
+        };
+        let mut request = http::Request::new(SdkBody::empty());
+        *request.method_mut() = Method::HEAD;
+        *request.uri_mut() = url.parse().map_err(NoAnswer::of)?;
+        let Some(credentials) = &self.credentials else { return Ok(request) };
+        let mut settings = SigningSettings::default();
+        settings.percent_encoding_mode = PercentEncodingMode::Single;
+        settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        let identity = credentials.clone().into();
+        let parameters = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(region)
+            .name("s3")
+            .time(SystemTime::now())
+            .settings(settings);
+        let parameters = parameters.build().map_err(NoAnswer::of)?.into();
+        let signable = SignableRequest::new("HEAD", &url, std::iter::empty(), SignableBody::empty());
+        let signed = sign(signable.map_err(NoAnswer::of)?, &parameters).map_err(NoAnswer::of)?;
+        signed.into_parts().0.apply_to_request_http1x(&mut request);
+        Ok(request)
+    }
+
+    async fn ask(&self, request: http::Request<SdkBody>) -> Result<(u16, Headers), NoAnswer> {
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        let request = HttpRequest::try_from(request).map_err(NoAnswer::of)?;
+        let answer = tokio::time::timeout(LIMIT, self.connector.call(request)).await;
+        let answer =
+            answer.map_err(|_| NoAnswer(format!("{host} does not answer in {} s", LIMIT.as_secs())))?;
+        let answer =
+            answer.map_err(|error| NoAnswer(format!("{host} does not answer: {}", causes(&error))))?;
+        Ok((answer.status().as_u16(), answer.headers().clone()))
+    }
+}
+
+fn connector() -> Connector {
+    Connector::builder().tls_provider(TLS).build()
+}
+
+/// An error with what caused it, each told once.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut told = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        told.push(error.to_string());
+        next = error.source();
+    }
+    told.dedup();
+    told.join(": ")
+}

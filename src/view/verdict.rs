@@ -1,0 +1,122 @@
+//! What an answer tells, beside what is known of the object.
+
+use serde::Serialize;
+
+use super::{Answer, Expected};
+
+/// Whether viewers get the object as it is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// They do.
+    Current,
+    /// They get what CloudFront has kept, which is not what the bucket holds.
+    Stale,
+    /// CloudFront has just asked, and was answered something that is not the object.
+    Different,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// What the answer tells, and why.
+#[must_use]
+pub fn judge(answer: &Answer, expected: &Expected) -> (Verdict, String) {
+    use Verdict::{Current, Different, Stale, Unknown};
+    let Answer { status, .. } = *answer;
+    let Some(x_cache) =
+        answer.x_cache.as_deref().filter(|told| told.to_ascii_lowercase().contains("cloudfront"))
+    else {
+        return (Unknown, "it is not CloudFront that answers".to_owned());
+    };
+    if let (300..=399, Some(location)) = (status, &answer.location) {
+        return (Unknown, format!("viewers are sent to {location}: verify that"));
+    }
+    let is_there = matches!(status, 200..=299 | 304);
+    let is_gone = matches!(status, 403 | 404 | 410);
+    // What an edge has not, another cache of CloudFront's may have.
+    let age = answer.age.unwrap_or_default();
+    let is_kept = x_cache.starts_with("Hit") || age > 0;
+    let kept = if is_kept { Stale } else { Different };
+    match expected {
+        Expected::Present(etag) if is_there => match answer.etag.as_deref() {
+            Some(got) if opaque(got) == opaque(etag) => (Current, "viewers get the object".to_owned()),
+            Some(_) if is_kept => (Stale, format!("viewers get what CloudFront has kept for {age} s")),
+            Some(_) => (Different, "the origin has just answered something else than the object: a function at the edge may ask for another".to_owned()),
+            None => (Unknown, "the answer has no ETag to compare".to_owned()),
+        },
+        Expected::Present(_) if is_gone => (
+            kept,
+            format!(
+                "the object is there, but viewers get {status}: an error that was kept, or no permission"
+            ),
+        ),
+        Expected::Absent if is_gone => (Current, "the object is gone, and viewers get that".to_owned()),
+        Expected::Absent if is_there => (kept, "the object is gone, but viewers get an answer".to_owned()),
+        Expected::Unknown(_) if is_there && !is_kept => {
+            (Current, "CloudFront has just asked the origin".to_owned())
+        }
+        Expected::Unknown(why) if is_there => {
+            (Unknown, format!("current unless the object changed within the last {age} s; {why}"))
+        }
+        Expected::Unknown(why) => (Unknown, format!("viewers get {status}; {why}")),
+        _ => (Unknown, format!("viewers get {status}")),
+    }
+}
+
+/// An entity tag without what says that it is weak: CloudFront makes it so where it
+/// compresses.
+///
+/// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/ServingCompressedFiles.html>
+fn opaque(etag: &str) -> &str {
+    let etag = etag.trim();
+    etag.strip_prefix("W/").unwrap_or(etag).trim_matches('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, etag: &str, x_cache: &str, age: Option<u64>) -> Answer {
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Answer { status, etag: some(etag), x_cache: some(x_cache), age, ..Answer::default() }
+    }
+
+    #[test]
+    fn verdicts() {
+        use Verdict::{Current, Different, Stale, Unknown};
+        let there = Expected::Present("\"new\"".to_owned());
+        let unknown = Expected::Unknown("no permission".to_owned());
+        let (hit, miss, error) = ("Hit from cloudfront", "Miss from cloudfront", "Error from cloudfront");
+        let cases = [
+            (answer(200, "\"new\"", hit, Some(9)), &there, Current),
+            (answer(200, "W/\"new\"", hit, Some(9)), &there, Current),
+            (answer(304, "\"new\"", "RefreshHit from cloudfront", None), &there, Current),
+            (answer(200, "\"old\"", hit, Some(9)), &there, Stale),
+            (answer(200, "\"old\"", miss, Some(9)), &there, Stale),
+            (answer(200, "\"old\"", miss, None), &there, Different),
+            (answer(200, "\"old\"", "RefreshHit from cloudfront", None), &there, Different),
+            (answer(200, "", hit, Some(9)), &there, Unknown),
+            (answer(404, "", error, Some(3)), &there, Stale),
+            (answer(403, "", error, None), &there, Different),
+            (answer(503, "", error, None), &there, Unknown),
+            (answer(404, "", error, None), &Expected::Absent, Current),
+            (answer(403, "", error, Some(1)), &Expected::Absent, Current),
+            (answer(200, "\"old\"", hit, Some(9)), &Expected::Absent, Stale),
+            (answer(200, "\"page\"", miss, None), &Expected::Absent, Different),
+            (answer(200, "\"x\"", miss, None), &unknown, Current),
+            (answer(200, "\"x\"", miss, Some(1)), &unknown, Unknown),
+            (answer(200, "\"x\"", hit, Some(9)), &unknown, Unknown),
+            (answer(404, "", error, None), &unknown, Unknown),
+            (answer(200, "\"new\"", "", None), &there, Unknown),
+            (answer(200, "\"new\"", "HIT from squid", None), &there, Unknown),
+        ];
+        for (answer, expected, verdict) in cases {
+            assert_eq!(judge(&answer, expected).0, verdict, "{answer:?} {expected:?}");
+        }
+        let moved = Answer { location: Some("https://a/".to_owned()), ..answer(301, "", miss, None) };
+        assert_eq!(
+            judge(&moved, &there),
+            (Unknown, "viewers are sent to https://a/: verify that".to_owned())
+        );
+    }
+}

@@ -1,0 +1,205 @@
+//! What viewers get: the reason for all of it. A CloudFront that keeps what it was asked
+//! for, people who look, objects that change, and the function between them; and `cfadmin
+//! verify`, which looks, too.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    process::{Command, Output, Stdio},
+};
+
+use cloudfront_invalidator::local::{Account, Local, Options};
+use serde_json::{Value, json};
+
+use crate::support::{Function, s3, sqs};
+
+/// A site on website hosting, whose alias is this machine, and functions nowhere.
+async fn site() -> Local {
+    let mut account = Account::default();
+    let distribution = json!({"Distribution": {
+        "Id": "E1EXAMPLE",
+        "Status": "Deployed",
+        "DomainName": "de1example.cloudfront.net",
+        "DistributionConfig": {
+            "Enabled": true,
+            "Staging": false,
+            "Aliases": {"Quantity": 1, "Items": ["localhost"]},
+            "DefaultRootObject": "",
+            "Origins": {"Quantity": 2, "Items": [
+                {"Id": "pages", "DomainName": "site.s3-website-us-east-1.amazonaws.com", "OriginPath": ""},
+                {"Id": "files", "DomainName": "site.s3.us-east-1.amazonaws.com", "OriginPath": "/files"},
+            ]},
+            "CacheBehaviors": {"Quantity": 1, "Items": [
+                {"PathPattern": "get/*", "TargetOriginId": "files",
+                 "CachePolicyId": "658327ea-f89d-4fab-a63d-7e88639e58f6"},
+            ]},
+            "DefaultCacheBehavior": {
+                "TargetOriginId": "pages",
+                "CachePolicyId": "658327ea-f89d-4fab-a63d-7e88639e58f6",
+            },
+        },
+    }});
+    account.add(distribution.to_string().as_bytes(), None).expect("a distribution");
+    let options = Options { distributions: Vec::new(), account, ..Options::default() };
+    Local::start(options).await.expect("a CloudFront")
+}
+
+fn port(cloudfront: &Local) -> String {
+    cloudfront.endpoint_url().rsplit(':').next().expect("a port").to_owned()
+}
+
+/// What a viewer gets for a path. None: it is not there.
+async fn view(cloudfront: &Local, path: &str) -> Option<String> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let address = cloudfront.endpoint_url().trim_start_matches("http://").to_owned();
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).expect("a connection");
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    });
+    let answer = answer.await.expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a body");
+    head.starts_with("HTTP/1.1 200").then(|| body.to_owned())
+}
+
+/// Objects, and every path under which viewers get them.
+const OBJECTS: [(&str, &[&str]); 8] = [
+    ("index.html", &["/", "/index.html"]),
+    ("docs/index.html", &["/docs/", "/docs/index.html"]),
+    ("a b+c & (d).html", &["/a%20b%2Bc%20&%20(d).html"]),
+    ("ümläut/ä.css", &["/%C3%BCml%C3%A4ut/%C3%A4.css"]),
+    ("runtime~main.js", &["/runtime~main.js", "/runtime%7Emain.js"]),
+    ("it's.txt", &["/it's.txt", "/it%27s.txt"]),
+    ("files/get/tool-1.2+x.tgz", &["/get/tool-1.2%2Bx.tgz"]),
+    ("100%.txt", &["/100%25.txt"]),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_gets_what_was() {
+    let cloudfront = site().await;
+    let variables = [("INVALIDATOR_DISTRIBUTIONS", "")];
+    let mut function = Function::start(&cloudfront.endpoint_url(), &variables).await;
+    // Even that there was nothing is kept; then come objects, others, and nothing again.
+    for (round, content) in [None, Some("first"), Some("second"), None, Some("third")].into_iter().enumerate()
+    {
+        for (key, _) in OBJECTS {
+            cloudfront.put("site", key, content.map(str::as_bytes));
+        }
+        if round > 0 {
+            let (_, paths) = OBJECTS[0];
+            let before = view(&cloudfront, paths[0]).await;
+            assert_ne!(before.as_deref(), content, "the cache keeps what was");
+            let event = if content.is_some() { "ObjectCreated:Put" } else { "ObjectRemoved:Delete" };
+            let bodies = OBJECTS
+                .map(|(key, _)| s3(key, &round.to_string()).to_string().replace("ObjectCreated:Put", event));
+            let batch = sqs(bodies.iter().map(|body| ("m", body.clone())));
+            assert_eq!(function.invoke(batch.to_string()).await.handed_back(), [""; 0]);
+        }
+        for (key, paths) in OBJECTS {
+            for path in paths {
+                assert_eq!(view(&cloudfront, path).await.as_deref(), content, "{key} under {path}");
+            }
+        }
+    }
+}
+
+/// Runs `cfadmin` for what is behind this endpoint.
+fn cfadmin(cloudfront: &Local, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cfadmin"))
+        .args(arguments)
+        .args(["--endpoint-url", &cloudfront.endpoint_url(), "--region", "us-east-1"])
+        .env_clear()
+        .env("AWS_ACCESS_KEY_ID", "x")
+        .env("AWS_SECRET_ACCESS_KEY", "x")
+        .stdin(Stdio::null())
+        .output()
+        .expect("cfadmin")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn verify_tells_what_is_stale_and_what_an_invalidation_mended() {
+    let cloudfront = site().await;
+    let url = |path: &str| format!("http://localhost:{}{path}", port(&cloudfront));
+    let verify = |paths: &[&str], more: &[&str]| {
+        let urls: Vec<String> = paths.iter().map(|path| url(path)).collect();
+        let arguments: Vec<&str> = ["verify", "--json"]
+            .into_iter()
+            .chain(urls.iter().map(String::as_str))
+            .chain(more.iter().copied())
+            .collect();
+        let output = tokio::task::block_in_place(|| cfadmin(&cloudfront, &arguments));
+        let text = String::from_utf8(output.stdout).expect("text");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let documents: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("a document")).collect();
+        assert_eq!(documents.len(), paths.len(), "{said}");
+        (output.status.code().expect("a code"), documents)
+    };
+    let verdicts = |documents: &[Value]| -> Vec<String> {
+        documents.iter().map(|one| one["verdict"].as_str().expect("a verdict").to_owned()).collect()
+    };
+    let key = "docs/a b+ü's.html";
+    let path = "/docs/a%20b%2B%C3%BC's.html";
+    cloudfront.put("site", key, Some(b"first"));
+    cloudfront.put("site", "docs/index.html", Some(b"first"));
+    let (code, first) = verify(&[path, "/docs/"], &[]);
+    assert_eq!((code, verdicts(&first)), (0, vec!["current".to_owned(); 2]), "{first:?}");
+    assert_eq!(first[0]["object"], "s3://site/docs/a b+ü's.html");
+    assert_eq!(first[0]["distribution"], "E1EXAMPLE");
+    assert_eq!(first[1]["object"], "s3://site/docs/index.html");
+
+    cloudfront.put("site", key, Some(b"second"));
+    let (code, second) = verify(&[path, "/docs/"], &[]);
+    assert_eq!((code, verdicts(&second)), (1, vec!["stale".to_owned(), "current".to_owned()]), "{second:?}");
+    let fields: Vec<&String> = second[0].as_object().expect("an object").keys().collect();
+    let documented = [
+        "age",
+        "distribution",
+        "etag",
+        "last_modified",
+        "location",
+        "object",
+        "object_etag",
+        "pop",
+        "reason",
+        "status",
+        "url",
+        "verdict",
+        "x_cache",
+    ];
+    assert_eq!(fields, documented);
+
+    let purge = ["invalidate", "E1EXAMPLE", "--keys", key];
+    assert!(tokio::task::block_in_place(|| cfadmin(&cloudfront, &purge)).status.success());
+    let (code, third) = verify(&[path], &[]);
+    assert_eq!((code, verdicts(&third)), (0, vec!["current".to_owned()]), "{third:?}");
+
+    cloudfront.put("site", key, None);
+    assert_eq!(verdicts(&verify(&[path], &[]).1), ["stale"], "it is gone, and viewers have it");
+    assert!(tokio::task::block_in_place(|| cfadmin(&cloudfront, &purge)).status.success());
+    assert_eq!(verify(&[path], &[]).0, 0, "it is gone, and so it is for viewers");
+
+    let object = format!("s3://site/{key}");
+    assert_eq!(verdicts(&verify(&["/docs/"], &["--object", &object]).1), ["stale"], "not that object");
+    let etag = first[1]["etag"].as_str().expect("an entity tag");
+    assert_eq!(verify(&["/docs/"], &["--etag", etag]).0, 0);
+    assert_eq!(verify(&["/docs/"], &["--etag", etag.trim_matches('"')]).0, 0, "quotes do not matter");
+    assert_eq!(verify(&["/docs/"], &["--etag", "another"]).0, 1);
+
+    let elsewhere = format!("http://127.0.0.1:{}/docs/", port(&cloudfront));
+    let output = tokio::task::block_in_place(|| cfadmin(&cloudfront, &["verify", &elsewhere]));
+    let shown = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(shown.contains("unknown: it is not CloudFront that answers"), "{shown}");
+    let nobody = ["verify", "http://127.0.0.1:1/"];
+    let output = tokio::task::block_in_place(|| cfadmin(&cloudfront, &nobody));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("127.0.0.1 does not answer"));
+    for wrong in
+        [&["verify"][..], &["verify", "ftp://a/b"], &["verify", "https://a/b c"], &["verify", "a", "-H", "x"]]
+    {
+        let output = tokio::task::block_in_place(|| cfadmin(&cloudfront, wrong));
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+    }
+}
