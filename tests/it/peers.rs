@@ -100,7 +100,8 @@ fn http(endpoint: &str, method: &str, path: &str, body: &str) -> String {
     use std::io::{Read, Write};
     let host = endpoint.trim_start_matches("http://");
     let mut stream = std::net::TcpStream::connect(host).expect("a connection");
-    let credential = "Credential=x/20261122/us-east-1/cloudfront/aws4_request";
+    let service = if path.starts_with("/2020-05-31/") { "cloudfront" } else { "s3" };
+    let credential = format!("Credential=x/20261122/us-east-1/{service}/aws4_request");
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/xml\r\n\
