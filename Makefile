@@ -5,7 +5,7 @@ export SAM_CLI_TELEMETRY := 0
 export INSTA_UPDATE := no
 export RUSTDOCFLAGS := -D warnings
 
-.PHONY: test format lint units docs template chaos venv clean
+.PHONY: test format lint units docs template package chaos venv clean
 
 ## test: everything that CI runs
 test: format lint units docs template
@@ -32,6 +32,12 @@ docs:
 template: venv
 	$(VENV)/bin/sam validate --lint --template template.yaml
 	$(VENV)/bin/cfn-lint template.yaml
+
+## package: the function as it is deployed, built by SAM for this machine, and all tests again with it
+package: venv
+	PATH="$(VENV)/bin:$$PATH" CARGO_LAMBDA_COMPILER=cargo $(VENV)/bin/sam build --region us-east-1 \
+		--parameter-overrides Architecture=$(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
+	BOOTSTRAP="$(CURDIR)/.aws-sam/build/Function/bootstrap" cargo test --locked --test it -- --include-ignored
 
 ## chaos: nothing is lost, with any SEED and number of CHANGES
 chaos:

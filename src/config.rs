@@ -32,9 +32,10 @@ const SITES_TTL: &str = "INVALIDATOR_SITES_TTL";
 const BUCKET_ALIASES: &str = "INVALIDATOR_BUCKET_ALIASES";
 const MANUAL: &str = "INVALIDATOR_MANUAL";
 const DRY_RUN: &str = "INVALIDATOR_DRY_RUN";
+const METRICS: &str = "INVALIDATOR_METRICS";
 
 /// Every variable of its own that the function knows.
-pub const VARIABLES: [&str; 15] = [
+pub const VARIABLES: [&str; 16] = [
     DISTRIBUTIONS,
     BUCKETS,
     ORIGIN_PATH,
@@ -50,6 +51,7 @@ pub const VARIABLES: [&str; 15] = [
     BUCKET_ALIASES,
     MANUAL,
     DRY_RUN,
+    METRICS,
 ];
 
 /// The default of `INVALIDATOR_MAX_PATHS`: CloudFront takes 150 paths or tags a
@@ -85,6 +87,8 @@ pub struct Config {
     pub search: Search,
     /// Whether to stop once the plan is made.
     pub dry_run: bool,
+    /// Whether the function logs metrics.
+    pub metrics: bool,
 }
 
 /// What the `AWS_*` variables say, as Lambda sets them and the AWS SDKs read them.
@@ -256,6 +260,7 @@ impl Reader {
                 ttl: ttl.map_or(DEFAULT_SITES_TTL, Duration::from_secs),
             },
             dry_run: self.flag(DRY_RUN),
+            metrics: self.choice(METRICS).unwrap_or(true),
         }
     }
 

@@ -14,14 +14,17 @@
 //! | SQS batch | `Records[].eventSource` is `aws:sqs` | `sqs` |
 //! | SNS notification | `Records[].EventSource` is `aws:sns`, or `Type` | `sns` |
 //! | EventBridge event | `source` is `aws.s3` | `eventbridge` |
+//! | failed invocation, redriven | `requestPayload` | `destination` |
 //! | S3 test event | `Event` is `s3:TestEvent` | here |
 //! | manual event | `paths` | `manual` |
 
+mod destination;
 mod eventbridge;
 mod manual;
 mod s3;
 mod sns;
 mod sqs;
+mod time;
 
 use std::{
     borrow::Cow,
@@ -75,6 +78,8 @@ pub struct Change {
     pub event: Box<str>,
     /// Whether that changes what CloudFront serves.
     pub effect: Effect,
+    /// When it happened, in milliseconds since 1970, where the event says so.
+    pub time: Option<u64>,
     /// Tells this change from a later one of the same object, and is the same when
     /// it is delivered again: the sequencer, else the EventBridge id, else the id
     /// of the message, else of the invocation.
@@ -323,6 +328,9 @@ impl Origin<'_> {
             (None, Some("Notification")) => {
                 sns::read(json)?.message(|message, id| self.inside(batch, message, id))
             }
+            _ if envelope.payload.is_some() => {
+                destination::read(json)?.event(|event, id| self.inside(batch, event, id))
+            }
             (None, Some(kind)) if kind.ends_with("Confirmation") => {
                 Err(Unreadable::Subscription(beginning(kind.as_bytes())))
             }
@@ -362,6 +370,8 @@ struct Envelope<'a> {
     event: Option<Text<'a>>,
     #[serde(borrow, rename = "Type")]
     kind: Option<Text<'a>>,
+    #[serde(borrow, rename = "requestPayload")]
+    payload: Option<&'a RawValue>,
     #[serde(borrow)]
     paths: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -371,7 +381,8 @@ struct Envelope<'a> {
 impl<'a> Envelope<'a> {
     /// Whether a service of AWS wrapped something in it.
     const fn is_of_aws(&self) -> bool {
-        self.records.is_some() || self.source.is_some() || self.event.is_some() || self.kind.is_some()
+        let says_what = self.source.is_some() || self.event.is_some() || self.kind.is_some();
+        says_what || self.records.is_some() || self.payload.is_some()
     }
 
     fn read(json: &'a [u8]) -> Result<Self, Unreadable> {

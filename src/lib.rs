@@ -60,7 +60,7 @@ impl Invalidator {
     /// nobody asked.
     #[must_use]
     pub fn new(config: Config, client: Option<Client>) -> Self {
-        let Config { policy, search, dry_run } = config;
+        let Config { policy, search, dry_run, metrics: _ } = config;
         Self { policy, finder: Finder::new(search), client, dry_run }
     }
 
@@ -81,7 +81,9 @@ impl Invalidator {
             Some(client) => Some(submit::submit(client, &plan, deadline).await),
             None => None,
         };
-        Report::new(batch, found, plan, outcome, &self.policy)
+        let ended = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let ended = u64::try_from(ended.as_millis()).unwrap_or(u64::MAX);
+        Report::new(batch, found, plan, outcome, &self.policy, ended)
     }
 
     /// What it does with changes.

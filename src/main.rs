@@ -14,7 +14,7 @@ use cloudfront_invalidator::{
     Invalidator,
     cloudfront::Client,
     config::Config,
-    report::{Failure, Log},
+    report::{Failure, Invocation, Log},
 };
 use lambda_runtime::{
     Context, Diagnostic, LambdaEvent, LambdaInvocation, Runtime, service_fn, tower::util::MapRequestLayer,
@@ -36,8 +36,9 @@ async fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
             return Ok(ExitCode::FAILURE);
         }
     };
+    let metrics = config.metrics;
     let invalidator = Invalidator::new(config, aws.as_ref().map(Client::new));
-    let function = Arc::new(Function { invalidator, log: Mutex::default() });
+    let function = Arc::new(Function { invalidator, metrics, log: Mutex::default() });
 
     // The runtime would parse the event, and refuse what it cannot parse, before the
     // function sees it. So it is given "null", and the function the bytes.
@@ -59,6 +60,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
 /// What lasts from one invocation to the next.
 struct Function {
     invalidator: Invalidator,
+    metrics: bool,
     log: Mutex<Log>,
 }
 
@@ -68,7 +70,10 @@ impl Function {
         let left = killed.duration_since(SystemTime::now()).unwrap_or_default();
         let deadline = Instant::now() + left.saturating_sub(MARGIN);
         let report = self.invalidator.run(event, &context.request_id, deadline).await;
-        for line in lock(&self.log).lines(&report, &context.request_id) {
+        let (request_id, function_name) = (&*context.request_id, &*context.env_config.function_name);
+        let invocation = Invocation { request_id, function_name };
+        let metrics = self.metrics.then(|| report.metrics(&invocation));
+        for line in lock(&self.log).lines(&report, request_id).into_iter().chain(metrics) {
             println!("{line}");
         }
         report.answer().map_err(|Failure { error_type, message }| Diagnostic {

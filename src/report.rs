@@ -3,6 +3,7 @@
 //! [`Report::explain`]) and the log ([`Log`]).
 
 mod log;
+mod metrics;
 mod text;
 
 use std::collections::BTreeMap;
@@ -13,11 +14,15 @@ use serde::Serialize;
 #[cfg(feature = "function")]
 use serde_json::value::{RawValue, to_raw_value};
 
-pub use self::{log::Log, text::counted};
+pub use self::{
+    log::{Invocation, Log},
+    metrics::METRICS,
+    text::counted,
+};
 use crate::{
     cloudfront::Error,
     discover::Found,
-    event::{Batch, Key},
+    event::{Batch, Change, Key},
     plan::{Cause, Invalidation, Plan, Policy, reasons},
     site::Ignored,
     submit::{Outcome, Sent},
@@ -37,6 +42,8 @@ pub struct Report {
     pub plan: Plan,
     /// How it went. None where nothing was sent because nothing should be.
     pub outcome: Option<Outcome>,
+    /// When that was, in milliseconds since 1970.
+    pub ended: u64,
     /// What is behind the items that CloudFront refused or never saw.
     behind: Vec<Behind>,
 }
@@ -67,13 +74,21 @@ pub struct Failure {
 }
 
 impl Report {
-    /// The report on a batch, planned by this policy.
+    /// The report on a batch, planned by this policy, as of `ended`: milliseconds since
+    /// 1970.
     #[must_use]
-    pub fn new(batch: Batch, found: Found, plan: Plan, outcome: Option<Outcome>, policy: &Policy) -> Self {
+    pub fn new(
+        batch: Batch,
+        found: Found,
+        plan: Plan,
+        outcome: Option<Outcome>,
+        policy: &Policy,
+        ended: u64,
+    ) -> Self {
         let behind = outcome
             .as_ref()
             .map_or_else(Vec::new, |Outcome(sent)| behind(&batch, policy, &found, &plan, sent));
-        Self { batch, found, plan, outcome, behind }
+        Self { batch, found, plan, outcome, ended, behind }
     }
 
     /// What Lambda is told.
@@ -158,6 +173,27 @@ impl Report {
                 _ => None,
             }
         })
+    }
+
+    /// What an invalidation is to purge: the changes that count of the messages that need
+    /// it.
+    fn changes_of(&self, invalidation: &Invalidation) -> impl Iterator<Item = &Change> {
+        let counts = |(index, change): &(usize, &Change)| {
+            let ignored = self.plan.ignored.binary_search_by_key(index, |(index, _)| *index).is_ok();
+            !ignored && invalidation.messages.binary_search(&change.message).is_ok()
+        };
+        self.batch.changes.iter().enumerate().filter(counts).map(|(_, change)| change)
+    }
+
+    /// How long ago the oldest change was, in milliseconds, whose invalidation at `index`
+    /// CloudFront took.
+    fn age(&self, index: usize) -> Option<u64> {
+        if !matches!(self.sent(index)?, Sent::Accepted(_) | Sent::Apart(_)) {
+            return None;
+        }
+        let oldest =
+            self.changes_of(&self.plan.invalidations[index]).filter_map(|change| change.time).min()?;
+        Some(self.ended.saturating_sub(oldest))
     }
 
     /// How the invalidation at `index` went, if it was sent.
@@ -304,29 +340,32 @@ impl Report {
     }
 
     fn sendings(&self) -> impl Iterator<Item = Sending<'_>> {
-        self.plan.invalidations.iter().enumerate().map(|(index, invalidation)| {
-            let (mut id, mut ids, mut status, mut error) = (None, Vec::new(), None, None);
-            match self.sent(index) {
-                None => {}
-                Some(Sent::Accepted(created)) => (id, status) = (Some(&*created.id), Some(&*created.status)),
-                Some(Sent::AlreadyDone) => status = Some("AlreadyDone"),
-                Some(Sent::Failed(failure)) => error = Some(failure),
-                Some(Sent::Apart(apart)) => {
-                    ids = apart.accepted.iter().map(|one| &*one.id).collect();
-                    status = Some("Apart");
-                    error = apart.undone().next().map(|_| &apart.error);
-                }
+        (0..self.plan.invalidations.len()).map(|index| self.sending(index))
+    }
+
+    fn sending(&self, index: usize) -> Sending<'_> {
+        let invalidation = &self.plan.invalidations[index];
+        let (mut id, mut ids, mut status, mut error) = (None, Vec::new(), None, None);
+        match self.sent(index) {
+            None => {}
+            Some(Sent::Accepted(created)) => (id, status) = (Some(&*created.id), Some(&*created.status)),
+            Some(Sent::AlreadyDone) => status = Some("AlreadyDone"),
+            Some(Sent::Failed(failure)) => error = Some(failure),
+            Some(Sent::Apart(apart)) => {
+                ids = apart.accepted.iter().map(|one| &*one.id).collect();
+                status = Some("Apart");
+                error = apart.undone().next().map(|_| &apart.error);
             }
-            Sending {
-                distribution: invalidation.distribution.as_str(),
-                paths: invalidation.paths().collect(),
-                caller_reference: &invalidation.caller_reference,
-                id,
-                ids,
-                status,
-                error_type: error.map(Error::error_type),
-                error: error.map(ToString::to_string),
-            }
-        })
+        }
+        Sending {
+            distribution: invalidation.distribution.as_str(),
+            paths: invalidation.paths().collect(),
+            caller_reference: &invalidation.caller_reference,
+            id,
+            ids,
+            status,
+            error_type: error.map(Error::error_type),
+            error: error.map(ToString::to_string),
+        }
     }
 }

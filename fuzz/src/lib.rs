@@ -38,7 +38,7 @@ pub fn event(data: &[u8]) {
         assert!(invalidation.items.iter().any(|one| one.item.covers(&item)));
         assert!(invalidation.messages.contains(&change.message));
     }
-    let report = Report::new(batch, Found { sites, failure: None }, plan, None, &policy);
+    let report = Report::new(batch, Found { sites, failure: None }, plan, None, &policy, 0);
     match report.answer() {
         Ok(answer) => drop(serde_json::from_str::<serde_json::Value>(answer.get()).expect("JSON")),
         Err(failure) => assert!(!failure.error_type.is_empty() && failure.message.len() < 100_000),

@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Change, Effect, Key, Origin, Text, Unreadable, full, s3::Entity};
+use super::{Change, Effect, Key, Origin, Text, Unreadable, full, s3::Entity, time::milliseconds};
 
 const WHAT: &str = "an EventBridge event";
 
@@ -15,6 +15,8 @@ struct Event<'a> {
     id: Option<Text<'a>>,
     #[serde(borrow, rename = "detail-type")]
     kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    time: Option<Text<'a>>,
     #[serde(borrow)]
     detail: Option<&'a RawValue>,
 }
@@ -28,8 +30,10 @@ pub(super) fn read(json: &[u8], origin: Origin<'_>) -> Result<Change, Unreadable
     let effect = effect(&kind.0);
     let id = full(event.id);
     let origin = Origin { id: id.as_ref().map_or(origin.id, |id| &id.0), ..origin };
-    Entity::read(WHAT, event.detail, effect)?
-        .change(WHAT, kind, effect, origin, |key| Key::from(key.as_bytes()))
+    let time = event.time.and_then(|time| milliseconds(&time.0));
+    let object = Entity::read(WHAT, event.detail, effect)?;
+    let change = object.change(WHAT, kind, effect, origin, |key| Key::from(key.as_bytes()))?;
+    Ok(Change { time, ..change })
 }
 
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventBridge.html>

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Change, Effect, Key, Origin, Text, Unreadable, beginning, full, view};
+use super::{Change, Effect, Key, Origin, Text, Unreadable, beginning, full, time::milliseconds, view};
 
 const WHAT: &str = "an S3 record";
 
@@ -18,6 +18,8 @@ struct Record<'a> {
     version: Option<Text<'a>>,
     #[serde(borrow, rename = "eventName")]
     name: Option<Text<'a>>,
+    #[serde(borrow, rename = "eventTime")]
+    time: Option<Text<'a>>,
     #[serde(borrow)]
     s3: Option<&'a RawValue>,
 }
@@ -54,7 +56,9 @@ pub(super) fn read(record: &RawValue, origin: Origin<'_>) -> Result<Change, Unre
     }
     let event = full(record.name).ok_or(Unreadable::Missing { what: WHAT, field: "eventName" })?;
     let effect = effect(&event.0);
-    Entity::read(WHAT, record.s3, effect)?.change(WHAT, event, effect, origin, decode)
+    let time = record.time.and_then(|time| milliseconds(&time.0));
+    let change = Entity::read(WHAT, record.s3, effect)?.change(WHAT, event, effect, origin, decode)?;
+    Ok(Change { time, ..change })
 }
 
 impl<'a> Entity<'a> {
@@ -72,7 +76,8 @@ impl<'a> Entity<'a> {
         }
     }
 
-    /// The change of this object, whose key is spelled as `decode` reads it.
+    /// The change of this object, whose key is spelled as `decode` reads it, at a time that
+    /// is not known here.
     pub(super) fn change(
         self,
         what: &'static str,
@@ -96,6 +101,7 @@ impl<'a> Entity<'a> {
             key: decode(&key),
             event: event.into_boxed(),
             effect,
+            time: None,
             identity: full(sequencer).map_or_else(|| origin.id.into(), Text::into_boxed),
         })
     }

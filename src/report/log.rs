@@ -8,9 +8,8 @@ use serde::Serialize;
 use super::{EVENT_UNREADABLE, Report, Sending};
 use crate::{
     config::{MOST_PATHS, Problems},
-    event::Key,
+    event::{Change, Key},
     path::Item,
-    plan::Plan,
     site::{DistributionId, Ignored},
     submit::Sent,
 };
@@ -30,6 +29,18 @@ const MOST_TOLD: usize = 1_000;
 
 /// How much of such a name is told.
 const MOST_NAME: usize = 100;
+
+/// How many objects a line names of those that an invalidation is for.
+const MOST_OBJECTS: usize = 5;
+
+/// Which invocation of which function is told of.
+#[derive(Clone, Copy, Debug)]
+pub struct Invocation<'a> {
+    /// Lambda's id for it.
+    pub request_id: &'a str,
+    /// What the function is called.
+    pub function_name: &'a str,
+}
 
 /// Makes log lines, and remembers what need not be said again.
 #[derive(Debug, Default)]
@@ -62,22 +73,19 @@ impl<T: Serialize> Line<'_, T> {
 }
 
 impl Log {
-    /// The lines that tell of an invocation: one of what was done, one more for each
-    /// kind of thing that went wrong or is new.
+    /// The lines that tell of an invocation: one for each invalidation, one of all that was
+    /// done, one more for each kind of thing that went wrong or is new.
     pub fn lines(&mut self, report: &Report, request_id: &str) -> Vec<String> {
         let mut lines = self.unknown_events(report, request_id);
         self.unserved_buckets(report, request_id, &mut lines);
         self.doubtful_sites(report, request_id, &mut lines);
         lines.extend(look_up(report, request_id));
+        lines.extend(
+            (0..report.plan.invalidations.len()).map(|index| invalidation(report, index, request_id)),
+        );
         lines.push(summary(report, request_id));
         lines.extend(unreadable(report, request_id));
         lines.extend(refused(report, request_id));
-        for (index, failed) in report.sendings().enumerate().filter(|(_, sending)| sending.error.is_some()) {
-            let message = "invalidation failed";
-            let hint = hint(report, index);
-            let fields = Hinted { shown: Shown::of(failed), hint };
-            lines.push(Line { level: "ERROR", message, request_id, fields }.json());
-        }
         lines
     }
 
@@ -153,34 +161,79 @@ impl Log {
     }
 }
 
-fn summary(report: &Report, request_id: &str) -> String {
+/// The line of the invalidation at `index`.
+fn invalidation(report: &Report, index: usize, request_id: &str) -> String {
     #[derive(Serialize)]
     struct Fields<'a> {
+        #[serde(flatten)]
+        shown: Shown<'a>,
+        changes: usize,
+        /// The first ones.
+        objects: Vec<Object<'a>>,
+        /// When the oldest change was, in milliseconds before CloudFront took the paths.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        oldest_change_age: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<&'static str>,
+    }
+    let planned = &report.plan.invalidations[index];
+    let changes = || report.changes_of(planned);
+    let fields = Fields {
+        shown: Shown::of(report.sending(index)),
+        changes: changes().count(),
+        objects: changes().take(MOST_OBJECTS).map(Object::of).collect(),
+        oldest_change_age: report.age(index),
+        hint: hint(report, index),
+    };
+    let (level, message) = match (&report.outcome, &fields.shown.sending.error) {
+        (None, _) => ("INFO", "would be invalidated"),
+        (Some(_), None) => ("INFO", "invalidated"),
+        (Some(_), Some(_)) => ("ERROR", "invalidation failed"),
+    };
+    Line { level, message, request_id, fields }.json()
+}
+
+#[derive(Serialize)]
+struct Object<'a> {
+    bucket: &'a str,
+    key: &'a Key,
+}
+
+impl<'a> Object<'a> {
+    fn of(change: &'a Change) -> Self {
+        Self { bucket: &change.bucket, key: &change.key }
+    }
+}
+
+fn summary(report: &Report, request_id: &str) -> String {
+    #[derive(Serialize)]
+    struct Fields {
         messages: usize,
+        handed_back: usize,
         changes: usize,
         ignored: BTreeMap<Ignored, usize>,
         unreadable: usize,
+        invalidations: usize,
         billed_paths: usize,
-        invalidations: Vec<Shown<'a>>,
     }
     let mut ignored = BTreeMap::new();
     for &(_, why) in &report.plan.ignored {
         *ignored.entry(why).or_default() += 1;
     }
-    let done = report.sendings().filter(|sending| sending.error.is_none());
     let fields = Fields {
         messages: report.batch.messages.len(),
+        handed_back: report.failed_messages().len(),
         changes: report.batch.changes.len(),
         ignored,
         unreadable: report.unreadable().count(),
+        invalidations: report.plan.invalidations.len(),
         billed_paths: report.billed_paths(),
-        invalidations: done.map(Shown::of).collect(),
     };
-    let message = match (&report.outcome, &report.plan) {
-        (None, _) => "dry run",
-        (Some(_), Plan { invalidations, .. }) if invalidations.is_empty() => "nothing to invalidate",
-        (Some(_), _) if fields.invalidations.is_empty() => "nothing invalidated",
-        (Some(_), _) => "invalidated",
+    let message = match &report.outcome {
+        None => "dry run",
+        Some(_) if fields.handed_back > 0 => "not everything done",
+        Some(_) if fields.invalidations == 0 => "nothing to invalidate",
+        Some(_) => "done",
     };
     Line { level: "INFO", message, request_id, fields }.json()
 }
@@ -196,11 +249,6 @@ fn refused(report: &Report, request_id: &str) -> Vec<String> {
         #[serde(skip_serializing_if = "Option::is_none")]
         instead: Option<&'a str>,
         objects: Vec<Object<'a>>,
-    }
-    #[derive(Serialize)]
-    struct Object<'a> {
-        bucket: &'a str,
-        key: &'a Key,
     }
     let told = report.behind.iter().filter_map(|behind| {
         let Some(Sent::Apart(apart)) = report.sent(behind.invalidation) else { return None };
@@ -263,15 +311,6 @@ fn unreadable(report: &Report, request_id: &str) -> Option<String> {
     let fields = Fields { error_type: EVENT_UNREADABLE, count, errors: errors.collect() };
     let message = "cannot be read, handed back";
     (count > 0).then(|| Line { level: "ERROR", message, request_id, fields }.json())
-}
-
-/// A failed invalidation, with advice where there is some.
-#[derive(Serialize)]
-struct Hinted<'a> {
-    #[serde(flatten)]
-    shown: Shown<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<&'static str>,
 }
 
 /// An invalidation with as many of its paths as a line should hold.

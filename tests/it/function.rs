@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cloudfront_invalidator::local::{Fault, Local};
+use cloudfront_invalidator::report::METRICS;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -229,31 +230,113 @@ async fn a_dry_run_sends_nothing_and_shows_the_plan() {
     assert_eq!(answer["invalidations"][0]["paths"], json!(["/", "/index.html"]));
     assert_eq!(answer["invalidations"][0].get("id"), None);
     assert_eq!(cloudfront.calls(), 0);
-    let line = function.logged(|line| line["message"] == "dry run").await;
-    assert_eq!(line["invalidations"][0]["paths"], json!(["/", "/index.html"]));
+    let line = function.logged(|line| line["message"] == "would be invalidated").await;
+    assert_eq!(line["paths"], json!(["/", "/index.html"]));
+    function.logged(|line| line["message"] == "dry run").await;
+    let metrics = function.logged(|line| line["_aws"].is_object()).await;
+    assert_eq!((&metrics["Changes"], &metrics["Paths"]), (&json!(1), &json!(0)));
 }
 
 #[tokio::test]
-async fn the_log_tells_of_an_invocation_in_one_line() {
+async fn the_log_tells_of_an_invocation_and_its_invalidations() {
     let (_cloudfront, mut function) = one().await;
     let mut tagged = s3_record("a", "2");
     tagged["eventName"] = "ObjectTagging:Put".into();
     let event = json!({"Records": [s3_record("a%0A%1B[2J", "1"), tagged]});
     function.invoke_as("the-request", SECONDS(30), event.to_string()).await;
-    let line = function.logged(|line| line["level"] == "INFO").await;
-    assert_eq!(line["message"], "invalidated");
-    assert_eq!(line["requestId"], "the-request");
+    let line = function.logged(|line| line["message"] == "done").await;
+    assert_eq!((&line["level"], &line["requestId"]), (&json!("INFO"), &json!("the-request")));
     assert_eq!(
         (&line["messages"], &line["changes"], &line["billed_paths"]),
         (&json!(1), &json!(2), &json!(1))
     );
     assert_eq!(line["ignored"], json!({"event": 1}));
-    let invalidation = &line["invalidations"][0];
+    let invalidation = function.logged(|line| line["message"] == "invalidated").await;
+    assert_eq!((&invalidation["level"], &invalidation["requestId"]), (&json!("INFO"), &json!("the-request")));
+    assert_eq!(invalidation["objects"], json!([{"bucket": "site", "key": "a\n\u{1b}[2J"}]));
+    assert_eq!(invalidation["changes"], 1);
     assert_eq!(invalidation["distribution"], "E1EXAMPLE");
     assert_eq!(invalidation["id"], "I0000000000001");
     assert_eq!(invalidation["paths"], json!(["/a%0A%1B%5B2J"]));
     assert_eq!((&invalidation["path_count"], &invalidation["wildcard_count"]), (&json!(1), &json!(0)));
-    assert_eq!(function.log().len(), 1);
+    function.logged(|line| line["_aws"].is_object()).await;
+    assert_eq!(function.log().len(), 3);
+}
+
+#[tokio::test]
+async fn metrics_are_in_the_embedded_format() {
+    let (cloudfront, mut function) = one().await;
+    let mut old = s3_record("old", "1");
+    old["eventTime"] = "2026-01-01T00:00:00.000Z".into();
+    let mut odd = s3_record("x~1", "3");
+    odd["eventTime"] = "yesterday".into();
+    let event = json!({"Records": [old, s3_record("new", "2"), odd]});
+    function.invoke_as("the-request", SECONDS(30), event.to_string()).await;
+    let line = function.logged(|line| line["_aws"].is_object()).await;
+    let directive = &line["_aws"]["CloudWatchMetrics"][0];
+    assert_eq!(directive["Namespace"], "CloudFrontInvalidator");
+    assert_eq!(directive["Dimensions"], json!([["FunctionName"]]));
+    assert!(line["FunctionName"].as_str().is_some_and(|name| !name.is_empty()), "{line}");
+    let named: Vec<&str> = directive["Metrics"]
+        .as_array()
+        .expect("metrics")
+        .iter()
+        .map(|metric| metric["Name"].as_str().expect("a name"))
+        .collect();
+    let always =
+        ["Changes", "Ignored", "Invalidations", "Paths", "Wildcards", "BilledCents", "OldestChangeAge"];
+    assert_eq!(named, always);
+    assert!(named.iter().all(|name| line[name].is_number()), "{line}");
+    assert_eq!((&line["Changes"], &line["Paths"], &line["Wildcards"]), (&json!(3), &json!(3), &json!(1)));
+    assert_eq!((&line["Invalidations"], &line["BilledCents"]), (&json!(1), &json!(1.5)));
+    let at = line["_aws"]["Timestamp"].as_u64().expect("a time");
+    let begun = 1_767_225_600_000;
+    assert_eq!(line["OldestChangeAge"].as_u64().map(|age| at - age), Some(begun));
+
+    cloudfront.inject(None, refusal(403, "AccessDenied", "no"));
+    function.invoke(s3("b", "1").to_string()).await;
+    let line = function.logged(|line| line["Denied"] == 1).await;
+    assert_eq!((&line["Failed"], &line["Busy"], &line["Paths"]), (&json!(1), &Value::Null, &json!(0)));
+    for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().expect("metrics") {
+        let known = METRICS.iter().any(|(name, unit)| metric == &json!({"Name": name, "Unit": unit}));
+        assert!(known && line[metric["Name"].as_str().expect("a name")].is_number(), "{metric}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_can_be_turned_off() {
+    let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+    let mut function = Function::start(&cloudfront.endpoint_url(), &[("INVALIDATOR_METRICS", "false")]).await;
+    function.invoke(s3("a", "1").to_string()).await;
+    function.invoke(s3("b", "1").to_string()).await;
+    function.logged(|line| line["message"] == "done").await;
+    assert!(function.log().iter().all(|line| !line.contains("_aws")));
+}
+
+#[tokio::test]
+async fn an_event_that_failed_for_good_comes_back_with_what_lambda_wrapped_around_it() {
+    let (cloudfront, mut function) = one().await;
+    let record = json!({
+        "version": "1.0",
+        "timestamp": "2026-11-22T14:00:01.037Z",
+        "requestContext": {
+            "requestId": "the-failed-one",
+            "functionArn": "arn:aws:lambda:eu-central-1:123456789012:function:f:$LATEST",
+            "condition": "RetriesExhausted",
+            "approximateInvokeCount": 3,
+        },
+        "requestPayload": {"paths": ["/a"]},
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+        "responsePayload": {"errorMessage": "", "errorType": "CloudFrontBusy"},
+    });
+    let batch =
+        sqs([("one", record.to_string()), ("two", json!({"requestPayload": s3("b", "1")}).to_string())]);
+    for _ in 0..2 {
+        assert_eq!(function.invoke(batch.to_string()).await.handed_back(), [""; 0]);
+    }
+    let recorded = cloudfront.recorded();
+    assert_eq!(recorded.len(), 1, "the same again is the same");
+    assert_eq!(recorded[0].paths, ["/a", "/b"]);
 }
 
 #[tokio::test]

@@ -16,5 +16,6 @@ mod peers;
 mod plan;
 mod sites;
 mod support;
+mod template;
 mod tidy;
 mod viewers;

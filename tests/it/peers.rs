@@ -21,7 +21,7 @@ use crate::support::{Answer, Function, cloudfront, s3, s3_record, sqs};
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A server from PyPI, stopped when dropped.
-struct Peer {
+pub(crate) struct Peer {
     child: Child,
     endpoint: String,
 }
@@ -36,18 +36,17 @@ impl Drop for Peer {
 impl Peer {
     fn start(program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
-        let venv = env::var_os("VENV")
-            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".venv"), PathBuf::from);
         let port = port.to_string();
         let filled = |text: &&str| text.replace("PORT", &port);
-        let child = Command::new(venv.join("bin").join(program))
+        let programs = Self::programs();
+        let child = Command::new(programs.join(program))
             .args(arguments.iter().map(filled))
             .envs(variables.iter().map(|(name, value)| (*name, filled(value))))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| {
-                panic!("{program} in {}: {error}; `make venv` installs it", venv.display())
+                panic!("{program} in {}: {error}; `make venv` installs it", programs.display())
             });
         let peer = Self { child, endpoint: format!("http://127.0.0.1:{port}") };
         let started = Instant::now();
@@ -58,12 +57,34 @@ impl Peer {
         peer
     }
 
+    /// Where the programs from PyPI are.
+    pub(crate) fn programs() -> PathBuf {
+        let venv = env::var_os("VENV")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".venv"), PathBuf::from);
+        venv.join("bin")
+    }
+
+    /// Where it listens.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     fn moto() -> Self {
         Self::start("moto_server", &["-H", "127.0.0.1", "-p", "PORT"], &[])
     }
 
     fn ministack() -> Self {
-        let variables = [("BIND_HOST", "127.0.0.1"), ("GATEWAY_PORT", "PORT"), ("SERVICES", "cloudfront")];
+        Self::ministack_with("cloudfront")
+    }
+
+    /// One with these services, whose functions call them.
+    pub(crate) fn ministack_with(services: &str) -> Self {
+        let variables = [
+            ("BIND_HOST", "127.0.0.1"),
+            ("GATEWAY_PORT", "PORT"),
+            ("AWS_ENDPOINT_URL", "http://127.0.0.1:PORT"),
+            ("SERVICES", services),
+        ];
         Self::start("ministack", &[], &variables)
     }
 

@@ -3,6 +3,8 @@
 
 use std::{
     collections::VecDeque,
+    env,
+    path::PathBuf,
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
@@ -64,6 +66,11 @@ impl Answer {
     }
 }
 
+/// The function's binary: that of this build, or another one that is to be tested.
+pub(crate) fn binary() -> PathBuf {
+    env::var_os("BOOTSTRAP").map_or_else(|| env!("CARGO_BIN_EXE_invalidator").into(), PathBuf::from)
+}
+
 /// The real binary, waiting for events.
 pub(crate) struct Function {
     child: Child,
@@ -88,7 +95,7 @@ impl Function {
         let api = Arc::new(Api { pending: Mutex::default(), arrived: Notify::new(), answers: sender });
         tokio::spawn(serve(listener, Arc::clone(&api)));
 
-        let mut child = Command::new(env!("CARGO_BIN_EXE_invalidator"))
+        let mut child = Command::new(binary())
             .env_clear()
             .envs([
                 ("AWS_LAMBDA_RUNTIME_API", &*address),

@@ -47,6 +47,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         key: key.as_bytes().to_vec().into(),
         event: "ObjectCreated:Put".into(),
         effect: Effect::Content,
+        time: None,
         identity: "explain".into(),
     };
     if let Some(why) = config.policy.watch.ignores(&change) {

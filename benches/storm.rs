@@ -1,0 +1,143 @@
+//! What a storm of changes does to the queue and to CloudFront's quotas: a simulation of
+//! what the template deploys, with the real cover. docs/storm.md has its tables.
+//!
+//! ```sh
+//! cargo bench --bench storm
+//! ```
+//!
+//! Time is simulated, second by second. What is known is as AWS documents it: up to 3,000
+//! messages in a batch, two invocations at a time, 29 seconds of retries, eight minutes
+//! until a batch comes again, ten receives until it is a dead letter; 150 paths and one
+//! wildcard a second. How much CloudFront takes at once is not documented: a second's paths
+//! and 15 wildcards are assumed here, and that a request is taken as a whole or not at all.
+
+use std::collections::BTreeMap;
+
+use cloudfront_invalidator::{
+    cover::{Budget, cover},
+    path::Item,
+};
+
+const BATCH: usize = 3_000;
+const WINDOW: u64 = 10;
+const INVOCATIONS: usize = 2;
+const RETRIES_FOR: u64 = 29;
+const COMES_AGAIN_AFTER: u64 = 480;
+const MOST_RECEIVES: u32 = 10;
+/// A second, and at once.
+const PATHS: (u64, u64) = (150, 150);
+const WILDCARDS: (u64, u64) = (1, 15);
+
+/// Messages that are received together.
+#[derive(Clone, Copy)]
+struct Batch {
+    /// When its first change happened.
+    since: u64,
+    paths: u64,
+    wildcards: u64,
+    receives: u32,
+}
+
+/// What came of a storm.
+#[derive(Default)]
+struct Storm {
+    seconds: u64,
+    batches: u64,
+    retries: u64,
+    dead: u64,
+    oldest: u64,
+    paths: u64,
+}
+
+/// The keys of a site: a hundred pages in each of a hundred sections of each volume.
+fn keys(from: usize, to: usize) -> impl Iterator<Item = Item> {
+    let key = |n: usize| format!("volume-{}/section-{}/page-{n}.html", n / 10_000, n / 100 % 100);
+    (from..to).map(move |n| Item::from_key(key(n).as_bytes()))
+}
+
+fn storm(changes: usize, a_second: usize, budget: Budget) -> Storm {
+    let mut storm = Storm::default();
+    let (mut arrived, mut received) = (0, 0);
+    // When the batch that is being gathered was begun.
+    let mut gathering: Option<u64> = None;
+    let mut ready: Vec<Batch> = Vec::new();
+    let mut returned: BTreeMap<u64, Vec<Batch>> = BTreeMap::new();
+    // Each with when it gives up.
+    let mut running: Vec<(Batch, u64)> = Vec::new();
+    let (mut paths_left, mut wildcards_left) = (PATHS.1, WILDCARDS.1);
+    for now in 0.. {
+        arrived = changes.min(arrived + a_second);
+        paths_left = PATHS.1.max(budget.items as u64).min(paths_left + PATHS.0);
+        wildcards_left = WILDCARDS.1.max(budget.wildcards as u64).min(wildcards_left + WILDCARDS.0);
+        ready.extend(returned.remove(&now).unwrap_or_default());
+
+        // CloudFront takes what it has room for.
+        running.retain(|(batch, gives_up)| {
+            if batch.paths <= paths_left && batch.wildcards <= wildcards_left {
+                paths_left -= batch.paths;
+                wildcards_left -= batch.wildcards;
+                storm.paths += batch.paths;
+                storm.batches += 1;
+                storm.oldest = storm.oldest.max(now - batch.since);
+                return false;
+            }
+            if now >= *gives_up {
+                storm.retries += 1;
+                if batch.receives >= MOST_RECEIVES {
+                    storm.dead += 1;
+                } else {
+                    returned.entry(now + COMES_AGAIN_AFTER).or_default().push(*batch);
+                }
+                return false;
+            }
+            true
+        });
+
+        // Lambda fills a batch, or waits for the window to end.
+        while running.len() < INVOCATIONS {
+            let waiting = arrived - received;
+            if let Some(batch) = ready.pop() {
+                running.push((Batch { receives: batch.receives + 1, ..batch }, now + RETRIES_FOR));
+            } else if waiting > 0
+                && (waiting >= BATCH || gathering.is_some_and(|begun| now >= begun + WINDOW))
+            {
+                let upto = arrived.min(received + BATCH);
+                let folded = cover(keys(received, upto), budget).items;
+                let wildcards = folded.iter().filter(|one| one.item.as_str().ends_with('*')).count();
+                let since = (received / a_second) as u64;
+                let (paths, wildcards) = (folded.len() as u64, wildcards as u64);
+                running.push((Batch { since, paths, wildcards, receives: 1 }, now + RETRIES_FOR));
+                (received, gathering) = (upto, None);
+            } else {
+                gathering = gathering.or((waiting > 0).then_some(now));
+                break;
+            }
+        }
+        if received == changes && running.is_empty() && ready.is_empty() && returned.is_empty() {
+            storm.seconds = now;
+            return storm;
+        }
+    }
+    storm
+}
+
+fn main() {
+    println!(
+        "| changes | a second | budget | done after | oldest change | invalidations | retries | dead letters | paths | $ |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|");
+    let minutes = |seconds: u64| format!("{} min", seconds.div_ceil(60));
+    for (changes, a_second) in [(10_000, 100), (100_000, 500), (1_000_000, 1_000)] {
+        for (items, wildcards) in [(150, 15), (50, 15), (15, 10)] {
+            let Storm { seconds, batches, retries, dead, oldest, paths } =
+                storm(changes, a_second, Budget { items, wildcards });
+            let (done, oldest) = (minutes(seconds), minutes(oldest));
+            let mills = paths.saturating_sub(1_000) * 5;
+            let dollars = format!("{}.{:02}", mills / 1_000, mills % 1_000 / 10);
+            println!(
+                "| {changes} | {a_second} | {items}, {wildcards} | {done} | {oldest} | {batches} | {retries} | {dead} \
+                 | {paths} | {dollars} |"
+            );
+        }
+    }
+}

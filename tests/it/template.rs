@@ -1,0 +1,290 @@
+//! What the SAM template promises: read as a reader would, and deployed as far as an
+//! emulator goes.
+
+mod deployed;
+mod stack;
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use cloudfront_invalidator::{
+    config::{Config, VARIABLES},
+    local::{Account, Local, Options},
+    report::METRICS,
+};
+use serde_json::{Value, json};
+
+use crate::support::{Function, s3, sqs};
+use stack::{Stack, template};
+
+/// What a parameter may not be left out of.
+const REQUIRED: (&str, &str) = ("BucketNames", "site");
+
+fn stack(parameters: &[(&str, &str)]) -> Stack {
+    Stack::of(&[&[REQUIRED], parameters].concat(), "aws")
+}
+
+#[track_caller]
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+#[test]
+fn nothing_comes_again_while_it_is_worked_on_and_nothing_is_given_up_early() {
+    let stack = stack(&[]);
+    let queue = stack.properties("Queue");
+    let timeout = number(&stack.properties("Function")["Timeout"]);
+    let window = number(&template()["Parameters"]["BatchingWindow"]["MaxValue"]);
+    assert!(number(&queue["VisibilityTimeout"]) >= 6 * timeout + window, "AWS's advice");
+    assert!(number(&queue["RedrivePolicy"]["maxReceiveCount"]) >= 5, "AWS's advice");
+    assert_eq!(queue["RedrivePolicy"]["deadLetterTargetArn"], "DeadLetters.Arn");
+    let kept = |queue: &str| number(&stack.properties(queue)["MessageRetentionPeriod"]);
+    assert!(kept("DeadLetters") > kept("Queue"), "a message's age counts on in the dead-letter queue");
+    let mapping = stack.properties("Function")["Events"]["Changes"]["Properties"].clone();
+    assert_eq!(mapping["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]));
+    assert_eq!(mapping["ScalingConfig"]["MaximumConcurrency"], 2);
+    assert!(
+        number(&template()["Parameters"]["BatchingWindow"]["MinValue"]) >= 1,
+        "for more than ten messages"
+    );
+    assert_eq!(mapping["BatchSize"], "3000");
+}
+
+#[test]
+fn the_environment_is_what_the_configuration_knows_and_its_defaults_are_the_same() {
+    let environment = stack(&[]).environment();
+    let mut named: Vec<&str> = environment.iter().map(|(name, _)| &**name).collect();
+    let mut known = VARIABLES.to_vec();
+    named.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(named, known);
+
+    let aws = [("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x")];
+    let aws = aws.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let read = |environment: &[(String, String)]| {
+        let all = environment.iter().cloned().chain(aws.clone());
+        let (config, _) = Config::of_function(all).expect("a configuration that can be");
+        format!("{config:?}")
+    };
+    let buckets = [("INVALIDATOR_BUCKETS".to_owned(), "site".to_owned())];
+    assert_eq!(read(&environment), read(&buckets), "the template's defaults are the function's");
+    for parameters in [
+        [("DistributionIds", "E1,E2"), ("OriginPath", "/live")],
+        [("Metrics", "false"), ("QueryStrings", "true")],
+    ] {
+        read(&stack(&parameters).environment());
+    }
+}
+
+/// The statements about CloudFront.
+fn statements(stack: &Stack) -> Vec<(BTreeSet<String>, Vec<String>)> {
+    let list = |value: &Value| match value {
+        Value::Array(values) => values.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        value => vec![value.as_str().expect("text").to_owned()],
+    };
+    let policies = stack.properties("Function")["Policies"].clone();
+    policies
+        .as_array()
+        .expect("policies")
+        .iter()
+        .flat_map(|policy| policy["Statement"].as_array().expect("statements"))
+        .map(|statement| (list(&statement["Action"]).into_iter().collect(), list(&statement["Resource"])))
+        .collect()
+}
+
+#[test]
+fn the_role_may_do_what_it_must_where_it_must() {
+    for (partition, ids) in [("aws", "E1"), ("aws-cn", "E1,E2"), ("aws-eusc", "E1,E2,E3"), ("aws", "E1,E2")] {
+        let stack = Stack::of(&[REQUIRED, ("DistributionIds", ids)], partition);
+        let arns: Vec<String> =
+            ids.split(',').map(|id| format!("arn:{partition}:cloudfront::*:distribution/{id}")).collect();
+        let create = BTreeSet::from(["cloudfront:CreateInvalidation".to_owned()]);
+        assert_eq!(statements(&stack), [(create, arns)], "{partition}");
+    }
+    for (actions, resources) in statements(&stack(&[])) {
+        let unscoped = ["cloudfront:GetCachePolicy", "cloudfront:ListDistributions"];
+        let may_be_any = actions.iter().all(|action| unscoped.contains(&&**action));
+        assert!(
+            may_be_any || resources == ["arn:aws:cloudfront::123456789012:distribution/*"],
+            "{actions:?}"
+        );
+    }
+    let key = "arn:aws:kms:eu-central-1:123456789012:key/1";
+    let with_key = stack(&[("KeyArn", key), ("DistributionIds", "E1")]);
+    let kms = BTreeSet::from(["kms:Decrypt".to_owned(), "kms:GenerateDataKey".to_owned()]);
+    assert_eq!(statements(&with_key)[1], (kms, vec![key.to_owned()]));
+    assert_eq!(with_key.properties("Queue")["KmsMasterKeyId"], key);
+    assert_eq!(with_key.properties("Queue").get("SqsManagedSseEnabled"), None);
+    assert_eq!(stack(&[]).properties("Queue")["SqsManagedSseEnabled"], true);
+}
+
+/// The function asks for everything that it can ask for; the policy allows just that.
+#[tokio::test]
+async fn the_role_may_call_what_the_function_calls() {
+    let mut account = Account::default();
+    let example = include_bytes!("../../src/bin/cfadmin/sample/E1EXAMPLE.json");
+    account.add(example, None).expect("a distribution");
+    account.add(include_bytes!("../../src/bin/cfadmin/sample/policies.json"), None).expect("policies");
+    let options = Options { distributions: Vec::new(), account, ..Options::default() };
+    let cloudfront = Local::start(options).await.expect("a CloudFront");
+    let variables = [("INVALIDATOR_DISTRIBUTIONS", "")];
+    let mut function = Function::start(&cloudfront.endpoint_url(), &variables).await;
+    let batch = sqs([("m", s3("live/a.html", "1").to_string())]);
+    assert_eq!(function.invoke(batch.to_string()).await.handed_back(), [""; 0]);
+    assert_eq!(cloudfront.created(), 1);
+    let called = cloudfront.reads().into_iter().chain(["CreateInvalidation"]);
+    let called: BTreeSet<String> = called.map(|operation| format!("cloudfront:{operation}")).collect();
+    let allowed = statements(&stack(&[])).into_iter().flat_map(|(actions, _)| actions);
+    assert_eq!(called, allowed.collect());
+
+    // And there is no call that nobody made here, but for those of cfadmin.
+    let room = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cloudfront");
+    let mut code = fs::read_to_string(room.with_extension("rs")).expect("a source");
+    code.push_str(&fs::read_to_string(room.join("distributions.rs")).expect("a source"));
+    let mut calls: BTreeSet<&str> = code
+        .split("sdk")
+        .skip(1)
+        .filter_map(|rest| rest.trim_start().strip_prefix('.')?.split_once("()").map(|(name, _)| name))
+        .collect();
+    for of_cfadmin in ["get_invalidation", "list_invalidations"] {
+        assert!(calls.remove(of_cfadmin), "{of_cfadmin}");
+    }
+    let snake = |operation: &str| {
+        let words = operation.trim_start_matches("cloudfront:").chars();
+        let snake: String = words
+            .flat_map(|c| c.is_uppercase().then_some('_').into_iter().chain([c.to_ascii_lowercase()]))
+            .collect();
+        snake.trim_start_matches('_').to_owned()
+    };
+    let called: BTreeSet<String> = called.iter().map(|operation| snake(operation)).collect();
+    assert_eq!(calls, called.iter().map(String::as_str).collect());
+}
+
+#[test]
+fn only_the_source_may_fill_the_queue() {
+    let sender = |stack: &Stack, policy: &str| {
+        let statements = stack.properties(policy)["PolicyDocument"]["Statement"].clone();
+        let [statement] = statements.as_array().expect("statements").as_slice() else {
+            panic!("one statement")
+        };
+        assert_eq!(statement["Action"], "sqs:SendMessage");
+        (statement["Principal"]["Service"].clone(), statement["Condition"].clone())
+    };
+    let rule = json!({"ArnEquals": {"aws:SourceArn": "Rule.Arn"}});
+    assert_eq!(sender(&stack(&[]), "QueuePolicy"), (json!("events.amazonaws.com"), rule.clone()));
+    assert_eq!(sender(&stack(&[]), "DeadLettersPolicy"), (json!("events.amazonaws.com"), rule));
+    let notified = stack(&[("CreateBucket", "true"), ("Trigger", "Notifications")]);
+    let bucket = json!({
+        "ArnLike": {"aws:SourceArn": "arn:aws:s3:::site"},
+        "StringEquals": {"aws:SourceAccount": "123456789012"},
+    });
+    assert_eq!(sender(&notified, "QueuePolicy"), (json!("s3.amazonaws.com"), bucket));
+    assert!(!notified.has("DeadLettersPolicy") && !notified.has("Rule"));
+}
+
+#[test]
+fn what_cannot_be_is_refused_before_it_is_made() {
+    let refused = |parameters: &[(&str, &str)]| stack(parameters).violations();
+    assert_eq!(refused(&[]), [""; 0]);
+    assert_eq!(refused(&[("CreateBucket", "true"), ("Trigger", "Notifications")]), [""; 0]);
+    assert_eq!(refused(&[("CreateBucket", "true")]), [""; 0]);
+    assert_eq!(refused(&[("DistributionIds", "E1"), ("OriginPath", "/live")]), [""; 0]);
+    assert_eq!(refused(&[("Trigger", "Notifications")]), ["NotificationsAreOfNewBuckets"]);
+    assert_eq!(refused(&[("OriginPath", "/live")]), ["OriginPathIsOfGivenDistributions"]);
+    let other = [("CreateBucket", "true"), ("EventAccount", "210987654321")];
+    assert_eq!(refused(&other), ["NewBucketsAreOfThisAccount"]);
+}
+
+#[test]
+fn buckets_that_exist_are_left_alone_but_for_a_command_that_is_told() {
+    let existing = Stack::of(&[("BucketNames", "one,two")], "aws");
+    assert!(!existing.has("Bucket"));
+    let command = existing.output("TurnOnEvents").expect("a command");
+    assert!(
+        command.starts_with("for bucket in one two; do aws s3api put-bucket-notification-configuration ")
+    );
+    assert_eq!(stack(&[("CreateBucket", "true")]).output("TurnOnEvents"), None);
+    let pattern = Stack::of(&[("BucketNames", "one,two"), ("KeyPrefix", "live/")], "aws").properties("Rule")
+        ["EventPattern"]
+        .clone();
+    assert_eq!(
+        pattern["detail"],
+        json!({"bucket": {"name": ["one", "two"]}, "object": {"key": [{"prefix": "live/"}]}})
+    );
+    assert_eq!(pattern["account"], json!(["123456789012"]));
+    let other = stack(&[("EventAccount", "210987654321")]);
+    assert_eq!(other.properties("Rule")["EventPattern"]["account"], json!(["210987654321"]));
+}
+
+/// The metrics that an array of a dashboard or an alarm names, with their dimensions.
+fn is_known(namespace: &str, name: &str, dimension: &str) -> bool {
+    match (namespace, dimension) {
+        ("CloudFrontInvalidator", "FunctionName") => METRICS.iter().any(|(known, _)| *known == name),
+        ("AWS/Lambda", "FunctionName") => ["Errors", "Throttles", "Duration"].contains(&name),
+        ("AWS/SQS", "QueueName") => {
+            ["ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"].contains(&name)
+        }
+        _ => false,
+    }
+}
+
+#[test]
+fn dashboard_and_alarms_name_metrics_that_exist() {
+    let topic = "arn:aws:sns:eu-central-1:123456789012:alarms";
+    let stack = stack(&[("AlarmTopic", topic)]);
+    let body = stack.properties("Dashboard")["DashboardBody"].clone();
+    let body: Value = serde_json::from_str(body.as_str().expect("text")).expect("a dashboard in JSON");
+    let mut shown = BTreeSet::new();
+    for widget in body["widgets"].as_array().expect("widgets") {
+        for metric in widget["properties"]["metrics"].as_array().into_iter().flatten() {
+            let part = |index: usize| metric[index].as_str().expect("text");
+            assert!(is_known(part(0), part(1), part(2)), "{metric}");
+            shown.insert(part(1).to_owned());
+        }
+    }
+    for (name, _) in METRICS {
+        assert!(shown.contains(name), "{name} is not on the dashboard");
+    }
+    let mut alarms = 0;
+    for (name, resource) in stack.resources() {
+        if resource["Type"] == "AWS::CloudWatch::Alarm" {
+            let alarm = &resource["Properties"];
+            let text = |field: &str| alarm[field].as_str().expect("text").to_owned();
+            let dimension = alarm["Dimensions"][0]["Name"].as_str().expect("a name");
+            assert!(is_known(&text("Namespace"), &text("MetricName"), dimension), "{name}");
+            assert_eq!(alarm["AlarmActions"], json!([topic]), "{name}");
+            alarms += 1;
+        }
+    }
+    assert_eq!(alarms, 6);
+    let silent = self::stack(&[("Metrics", "false")]);
+    assert!(!silent.has("Dashboard") && silent.resources().iter().all(|(name, _)| !name.ends_with("Alarm")));
+}
+
+#[test]
+fn parameters_and_metadata_are_complete() {
+    let template = template();
+    let parameters = template["Parameters"].as_object().expect("parameters");
+    let groups = &template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"];
+    let grouped: Vec<&str> = groups
+        .as_array()
+        .expect("groups")
+        .iter()
+        .flat_map(|group| group["Parameters"].as_array().expect("parameters"))
+        .filter_map(Value::as_str)
+        .collect();
+    assert_eq!(grouped.len(), parameters.len());
+    for (name, parameter) in parameters {
+        assert!(grouped.contains(&&**name), "{name} is in no group");
+        assert!(parameter["Description"].as_str().is_some_and(|text| text.len() > 10), "{name}");
+        assert!(parameter.get("Default").is_some() || name == REQUIRED.0, "{name} has no default");
+    }
+    // <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-template-publishing-applications-metadata-properties.html>
+    let about = &template["Metadata"]["AWS::ServerlessRepo::Application"];
+    let text = |field: &str| about[field].as_str().unwrap_or_else(|| panic!("{field}"));
+    assert_eq!(text("SemanticVersion"), env!("CARGO_PKG_VERSION"));
+    assert!(text("Name").len() <= 140 && text("Description").len() <= 256 && text("Author").len() <= 127);
+    assert!(about["Labels"].as_array().is_some_and(|labels| labels.len() <= 10));
+    for file in ["LicenseUrl", "ReadmeUrl"] {
+        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(text(file)).is_file(), "{file}");
+    }
+}
