@@ -5,7 +5,7 @@
 use std::{
     env,
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -74,16 +74,18 @@ impl Peer {
     }
 
     fn ministack() -> Self {
-        Self::ministack_with("cloudfront")
+        Self::ministack_with("cloudfront", Path::new(env!("CARGO_TARGET_TMPDIR")))
     }
 
-    /// One with these services, whose functions call them.
-    pub(crate) fn ministack_with(services: &str) -> Self {
+    /// One with these services, whose functions call them. What it unpacks goes to a folder
+    /// that no other one may have: they would run what is still being written.
+    pub(crate) fn ministack_with(services: &str, folder: &Path) -> Self {
         let variables = [
             ("BIND_HOST", "127.0.0.1"),
             ("GATEWAY_PORT", "PORT"),
             ("AWS_ENDPOINT_URL", "http://127.0.0.1:PORT"),
             ("SERVICES", services),
+            ("TMPDIR", folder.to_str().expect("a path that is text")),
         ];
         Self::start("ministack", &[], &variables)
     }

@@ -37,6 +37,9 @@ const DISTRIBUTION: &str = r#"{
     }
 }"#;
 
+/// What the template needs.
+const SERVICES: &str = "cloudformation,cloudfront,events,iam,lambda,logs,monitoring,s3,sqs,sts";
+
 /// A bucket for the function's code.
 const CODE: &str = "code";
 
@@ -44,8 +47,7 @@ impl Account {
     fn new(name: &str) -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(&folder).expect("a folder");
-        let aws =
-            Peer::ministack_with("cloudformation,cloudfront,events,iam,lambda,logs,monitoring,s3,sqs,sts");
+        let aws = Peer::ministack_with(SERVICES, &folder);
         let mut account = Self { aws, folder, distribution: String::new() };
         account.file("distribution.json", DISTRIBUTION);
         let made =
