@@ -5,6 +5,7 @@
 
 mod distributions;
 mod error;
+mod http;
 #[cfg(feature = "cli")]
 mod profile;
 
@@ -14,23 +15,24 @@ use std::{
 };
 
 use aws_sdk_cloudfront::{
-    config::{BehaviorVersion, Credentials, Region, retry::RetryConfig, timeout::TimeoutConfig},
+    config::{
+        BehaviorVersion, Credentials, Region,
+        endpoint::{DefaultResolver, Params, ResolveEndpoint},
+        retry::RetryConfig,
+        timeout::TimeoutConfig,
+    },
     primitives::DateTimeFormat,
     types::{InvalidationBatch, Paths},
 };
-use aws_smithy_http_client::{
-    Builder as HttpClientBuilder,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
 use serde::Serialize;
 
 pub use self::error::Error;
+pub(crate) use self::http::Http;
 #[cfg(feature = "cli")]
 pub use self::profile::Profile;
 use crate::config::Aws;
-
-/// How long a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The least that one attempt gets, where the whole call has that long. CloudFront
 /// has been seen to take some seconds for an answer.
@@ -54,6 +56,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Client {
     sdk: aws_sdk_cloudfront::Client,
+    http: Http,
     /// How often to try to create an invalidation. None: as long as there is time.
     max_attempts: Option<u32>,
 }
@@ -107,9 +110,10 @@ impl Client {
             None,
             "environment",
         );
+        let http = Http::of(settings.endpoint_url.as_deref());
         let mut config = aws_sdk_cloudfront::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
-            .http_client(http_client())
+            .http_client(http.client())
             .region(Region::new(settings.region.clone()))
             .credentials_provider(credentials)
             .retry_config(retries(settings.max_attempts))
@@ -117,7 +121,26 @@ impl Client {
             .use_dual_stack(settings.use_dual_stack);
         config.set_endpoint_url(settings.endpoint_url.clone());
         let sdk = aws_sdk_cloudfront::Client::from_conf(config.build());
-        Self { sdk, max_attempts: settings.max_attempts }
+        Self { sdk, http, max_attempts: settings.max_attempts }
+    }
+
+    /// Opens a connection for the first call to use, to where these settings say that
+    /// CloudFront is. Where it cannot be opened, that call will find out and tell.
+    ///
+    /// It takes a request, and this one asks for nothing, unsigned.
+    pub async fn connect(&self, settings: &Aws) {
+        let parameters = Params::builder()
+            .region(settings.region.clone())
+            .set_endpoint(settings.endpoint_url.clone())
+            .use_fips(settings.use_fips)
+            .use_dual_stack(settings.use_dual_stack);
+        let Ok(parameters) = parameters.build() else { return };
+        let Ok(endpoint) = DefaultResolver::new().resolve_endpoint(&parameters).await else { return };
+        let request = ::http::Request::head(endpoint.url()).body(SdkBody::empty());
+        if let Some(request) = request.ok().and_then(|request| HttpRequest::try_from(request).ok()) {
+            // Whatever is answered.
+            let _ = self.http.call(request).await;
+        }
     }
 
     /// A client for whatever the AWS command line would use here.
@@ -130,7 +153,7 @@ impl Client {
             builder = builder.region(Region::from_static("us-east-1"));
         }
         let sdk = aws_sdk_cloudfront::Client::from_conf(builder.build());
-        Self { sdk, max_attempts: profile.max_attempts }
+        Self { sdk, http: profile.http.clone(), max_attempts: profile.max_attempts }
     }
 
     /// Creates an invalidation, or finds the one that was created with the same
@@ -282,7 +305,6 @@ fn waits(reference: &str) -> impl Iterator<Item = Duration> {
 /// A call that ends within `limit`, with time for each of its attempts.
 fn overrides(limit: Duration) -> aws_sdk_cloudfront::config::Builder {
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout((limit / ATTEMPTS).max(LEAST_ATTEMPT).min(limit))
         .operation_timeout(limit);
     aws_sdk_cloudfront::config::Builder::new().timeout_config(timeouts.build())
@@ -291,14 +313,6 @@ fn overrides(limit: Duration) -> aws_sdk_cloudfront::config::Builder {
 /// The SDK's standard retries.
 fn retries(max_attempts: Option<u32>) -> RetryConfig {
     RetryConfig::standard().with_max_attempts(max_attempts.unwrap_or(ATTEMPTS))
-}
-
-/// The only TLS in the program, on ring: aws-lc gathers 45 ms of entropy at the
-/// first handshake.
-pub(crate) const TLS: Provider = Provider::Rustls(CryptoMode::Ring);
-
-fn http_client() -> aws_sdk_cloudfront::config::SharedHttpClient {
-    HttpClientBuilder::new().tls_provider(TLS).build_https()
 }
 
 impl From<aws_sdk_cloudfront::types::Invalidation> for Invalidation {

@@ -20,9 +20,14 @@ use lambda_runtime::{
     Context, Diagnostic, LambdaEvent, LambdaInvocation, Runtime, service_fn, tower::util::MapRequestLayer,
 };
 use serde_json::value::RawValue;
+use tokio::time::timeout;
 
 /// How long before Lambda would kill the invocation it is answered.
 const MARGIN: Duration = Duration::from_secs(1);
+
+/// How long the first event may have to wait for a connection to CloudFront that it would
+/// have to wait for anyway, unless there is nothing to purge.
+const CONNECT: Duration = Duration::from_millis(100);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
@@ -37,7 +42,14 @@ async fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
         }
     };
     let metrics = config.metrics;
-    let invalidator = Invalidator::new(config, aws.as_ref().map(Client::new));
+    let client = aws.as_ref().map(Client::new);
+    if let (Some(client), Some(aws)) = (client.clone(), aws) {
+        // Where Lambda does not throttle the CPU yet. What takes longer goes on beside the
+        // first event.
+        let connected = tokio::spawn(async move { client.connect(&aws).await });
+        let _ = timeout(CONNECT, connected).await;
+    }
+    let invalidator = Invalidator::new(config, client);
     let function = Arc::new(Function { invalidator, metrics, log: Mutex::default() });
 
     // The runtime would parse the event, and refuse what it cannot parse, before the

@@ -13,11 +13,7 @@ use aws_sigv4::{
     },
     sign::v4,
 };
-use aws_smithy_http_client::Connector;
-use aws_smithy_runtime_api::{
-    client::{http::HttpConnector, orchestrator::HttpRequest},
-    http::Headers,
-};
+use aws_smithy_runtime_api::{client::orchestrator::HttpRequest, http::Headers};
 use aws_smithy_types::body::SdkBody;
 use aws_types::service_config::ServiceConfigKey;
 use http::{HeaderName, HeaderValue, Method, Uri, header::HOST};
@@ -27,7 +23,7 @@ use thiserror::Error;
 
 pub use self::verdict::{Verdict, judge};
 use crate::{
-    cloudfront::{Profile, TLS},
+    cloudfront::{Http, Profile},
     site::{Endpoint, Object},
 };
 
@@ -83,7 +79,7 @@ impl NoAnswer {
 /// One who looks.
 #[derive(Debug)]
 pub struct Viewer {
-    connector: Connector,
+    http: Http,
     /// The host and port that answer for every distribution, without TLS. None: whoever
     /// DNS names.
     edge: Option<String>,
@@ -105,7 +101,7 @@ impl Viewer {
             None => None,
         };
         Self {
-            connector: connector(),
+            http: profile.http.clone(),
             edge: None,
             credentials,
             s3: own.or_else(|| config.endpoint_url().map(str::to_owned)),
@@ -117,7 +113,7 @@ impl Viewer {
     #[must_use]
     pub fn local(endpoint_url: &str) -> Self {
         Self {
-            connector: connector(),
+            http: Http::of(Some(endpoint_url)),
             edge: endpoint_url.split_once("://").map(|(_, host)| host.to_owned()),
             credentials: Some(Credentials::new("local", "local", None, None, "local")),
             s3: Some(endpoint_url.to_owned()),
@@ -238,17 +234,13 @@ impl Viewer {
     async fn ask(&self, request: http::Request<SdkBody>) -> Result<(u16, Headers), NoAnswer> {
         let host = request.uri().host().unwrap_or_default().to_owned();
         let request = HttpRequest::try_from(request).map_err(NoAnswer::of)?;
-        let answer = tokio::time::timeout(LIMIT, self.connector.call(request)).await;
+        let answer = tokio::time::timeout(LIMIT, self.http.call(request)).await;
         let answer =
             answer.map_err(|_| NoAnswer(format!("{host} does not answer in {} s", LIMIT.as_secs())))?;
         let answer =
             answer.map_err(|error| NoAnswer(format!("{host} does not answer: {}", causes(&error))))?;
         Ok((answer.status().as_u16(), answer.headers().clone()))
     }
-}
-
-fn connector() -> Connector {
-    Connector::builder().tls_provider(TLS).build()
 }
 
 /// An error with what caused it, each told once.

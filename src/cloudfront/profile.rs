@@ -3,12 +3,13 @@
 use aws_config::SdkConfig;
 use aws_sdk_cloudfront::config::{BehaviorVersion, Region};
 
-use super::{http_client, retries};
+use super::{Http, retries};
 
 /// Whatever the AWS command line would use here: environment, profiles, single sign-on.
 #[derive(Clone, Debug)]
 pub struct Profile {
     pub(crate) config: SdkConfig,
+    pub(crate) http: Http,
     pub(super) max_attempts: Option<u32>,
 }
 
@@ -20,9 +21,10 @@ impl Profile {
         region: Option<&str>,
         endpoint_url: Option<&str>,
     ) -> Self {
+        let http = Http::new();
         // Read from the environment by the SDK itself, wrong retry settings are a panic.
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http_client())
+            .http_client(http.client())
             .retry_config(retries(max_attempts));
         if let Some(profile) = profile {
             loader = loader.profile_name(profile);
@@ -33,6 +35,6 @@ impl Profile {
         if let Some(url) = endpoint_url {
             loader = loader.endpoint_url(url);
         }
-        Self { config: loader.load().await, max_attempts }
+        Self { config: loader.load().await, http, max_attempts }
     }
 }

@@ -1,0 +1,225 @@
+//! One function, from its start to its end.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, Sender, channel},
+    time::{Duration, Instant, SystemTime},
+};
+
+use crate::{
+    Contender, Scenario,
+    peers::{Authority, CloudFront},
+};
+
+/// What was measured: milliseconds and megabytes.
+pub(crate) struct Run {
+    /// From its start until it asks for an event.
+    pub(crate) init: f64,
+    /// From the event until its answer.
+    pub(crate) first: f64,
+    pub(crate) warm: Vec<f64>,
+    pub(crate) cpu_first: f64,
+    pub(crate) cpu: f64,
+    pub(crate) peak: f64,
+}
+
+/// A request of the function's, and where it waits for what is answered.
+struct Asked {
+    at: Instant,
+    is_next: bool,
+    stream: TcpStream,
+}
+
+/// Far longer than anything takes.
+const HANG: Duration = Duration::from_mins(1);
+
+pub(crate) fn run(
+    contender: &Contender,
+    scenario: &Scenario,
+    cloudfront: &CloudFront,
+    authority: &Authority,
+    throttle: Option<&Throttle>,
+) -> Run {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let (sender, asked) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (Ok(stream), sender) = (stream, sender.clone()) else { return };
+            std::thread::spawn(move || requests(&stream, &sender));
+        }
+    });
+    let begun = Instant::now();
+    let mut child = Command::new(&contender.program)
+        .args(&contender.arguments)
+        .env_clear()
+        .envs([
+            ("AWS_LAMBDA_RUNTIME_API", &*address),
+            ("AWS_LAMBDA_FUNCTION_NAME", "measured"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_DEFAULT_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_ENDPOINT_URL", &cloudfront.url),
+            ("SSL_CERT_FILE", authority.bundle()),
+            ("AWS_CA_BUNDLE", authority.bundle()),
+            ("PATH", "/usr/bin:/bin"),
+        ])
+        .envs(contender.variables.iter().map(|(name, value)| (name, value)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the function");
+    let mut next = ask(&asked, &mut child, contender.name);
+    assert!(next.is_next, "it asks for an event first");
+    let init = next.at - begun;
+    if let Some(throttle) = throttle {
+        throttle.add(child.id());
+        // What the group may use at once is used up, as after a second of init.
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    let before = cpu(child.id());
+    let calls = cloudfront.calls();
+    let mut times = Vec::new();
+    let mut cpu_first = 0.0;
+    for number in 0..=scenario.warm {
+        let begun = send(&mut next.stream, number, &scenario.event);
+        let answer = ask(&asked, &mut child, contender.name);
+        times.push(milliseconds(answer.at - begun));
+        assert!(!answer.is_next, "it answers before it asks again");
+        let mut stream = answer.stream;
+        let _ = stream.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+        next = ask(&asked, &mut child, contender.name);
+        if number == 0 {
+            cpu_first = cpu(child.id()) - before;
+        }
+    }
+    assert!(!contender.calls || cloudfront.calls() > calls, "{} calls CloudFront", contender.name);
+    let all = cpu(child.id());
+    let peak = peak(child.id());
+    let _ = child.kill();
+    let _ = child.wait();
+    let first = times.remove(0);
+    Run { init: milliseconds(init), first, warm: times, cpu_first, cpu: all, peak }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
+fn ask(asked: &Receiver<Asked>, child: &mut Child, name: &str) -> Asked {
+    asked.recv_timeout(HANG).unwrap_or_else(|_| panic!("{name} does not ask: {:?}", child.try_wait()))
+}
+
+/// Reads requests of one connection. Each is answered before the next comes.
+fn requests(stream: &TcpStream, sender: &Sender<Asked>) {
+    let _ = stream.set_nodelay(true);
+    let mut reader = BufReader::with_capacity(1 << 16, stream);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if reader.read_line(&mut line).is_ok_and(|read| read == 0) || line.is_empty() {
+            return;
+        }
+        let is_next = line.starts_with("GET ");
+        let length = head(&mut reader);
+        let mut body = vec![0; length];
+        if reader.read_exact(&mut body).is_err() {
+            return;
+        }
+        let Ok(stream) = stream.try_clone() else { return };
+        if sender.send(Asked { at: Instant::now(), is_next, stream }).is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads headers to their end, and tells how long the body is.
+pub(crate) fn head(reader: &mut impl BufRead) -> usize {
+    let mut length = 0;
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if reader.read_line(&mut line).is_ok_and(|read| read == 0) || line.trim().is_empty() {
+            return length;
+        }
+        let (name, value) = line.split_once(':').unwrap_or((&line, ""));
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+    }
+}
+
+fn send(stream: &mut TcpStream, number: usize, event: &str) -> Instant {
+    let deadline = SystemTime::now() + Duration::from_secs(30);
+    let deadline = deadline.duration_since(SystemTime::UNIX_EPOCH).expect("a time").as_millis();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nLambda-Runtime-Aws-Request-Id: {number:08}-0000\r\n\
+         Lambda-Runtime-Deadline-Ms: {deadline}\r\nLambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:us-east-1:1:function:f\r\n\
+         Content-Length: {}\r\n\r\n",
+        event.len()
+    );
+    let begun = Instant::now();
+    stream.write_all([head.as_bytes(), event.as_bytes()].concat().as_slice()).expect("an event");
+    begun
+}
+
+/// Milliseconds of CPU that a process has used, in all its threads.
+fn cpu(process: u32) -> f64 {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let used = |thread: fs::DirEntry| -> Option<f64> {
+        let told = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        told.split(' ').next()?.parse::<f64>().ok()
+    };
+    threads.filter_map(used).sum::<f64>() / 1e6
+}
+
+/// The most memory that it had, in MB.
+fn peak(process: u32) -> f64 {
+    let told = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = told.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kilobytes.unwrap_or(f64::NAN) / 1024.0
+}
+
+/// A cgroup with the CPU share of 128 MB: 128 of the 1,769 that are one CPU.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>
+pub(crate) struct Throttle {
+    folder: PathBuf,
+}
+
+impl Throttle {
+    /// None where no group can be made.
+    pub(crate) fn new() -> Option<Self> {
+        let name = format!("invalidator-bench-{}", std::process::id());
+        let one = PathBuf::from("/sys/fs/cgroup/cpu").join(&name);
+        let two = PathBuf::from("/sys/fs/cgroup").join(&name);
+        let old = fs::create_dir(&one).is_ok()
+            && fs::write(one.join("cpu.cfs_period_us"), "20000").is_ok()
+            && fs::write(one.join("cpu.cfs_quota_us"), "1447").is_ok();
+        if old {
+            return Some(Self { folder: one });
+        }
+        let unified = PathBuf::from("/sys/fs/cgroup/cgroup.controllers").is_file();
+        let new =
+            unified && fs::create_dir(&two).is_ok() && fs::write(two.join("cpu.max"), "1447 20000").is_ok();
+        new.then_some(Self { folder: two })
+    }
+
+    fn add(&self, process: u32) {
+        fs::write(self.folder.join("cgroup.procs"), process.to_string()).expect("a process in the group");
+    }
+}
+
+impl Drop for Throttle {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.folder);
+    }
+}

@@ -1,0 +1,225 @@
+//! How long a function takes to start and to answer, and what it needs: `make bench`.
+//!
+//! Plays Lambda's Runtime API and a CloudFront that answers at once, over http and over TLS
+//! with an authority of its own beside the system's, and starts functions again and again,
+//! shuffled in every round: the invalidator, an empty `lambda_runtime` function (the floor),
+//! and the Python function that people paste, where Python has boto3 and awslambdaric.
+//! Where cgroups can be made, also with the CPU share that Lambda gives 128 MB after init.
+//!
+//! docs/performance.md has the figures, and what they mean.
+
+mod lambda;
+mod peers;
+mod picture;
+
+use std::{
+    collections::BTreeMap,
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use lambda::{Run, run};
+use peers::{Authority, CloudFront};
+
+/// A function to be measured.
+#[derive(Clone)]
+struct Contender {
+    name: &'static str,
+    program: PathBuf,
+    arguments: Vec<String>,
+    variables: Vec<(String, String)>,
+    /// Whether it calls CloudFront at all.
+    calls: bool,
+}
+
+fn contenders() -> Vec<Contender> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let release = target.join("release");
+    let ours = env::var_os("BOOTSTRAP").map_or_else(|| release.join("invalidator"), PathBuf::from);
+    let rust = |name, program: PathBuf, variables: &[(&str, &str)], calls| {
+        assert!(program.is_file(), "{} is not there: make bench builds it", program.display());
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Contender { name, program, arguments: Vec::new(), variables: variables.collect(), calls }
+    };
+    let floor = release.join("examples/floor");
+    let mut all = vec![
+        rust("invalidator", ours, &[("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE")], true),
+        rust("empty", floor.clone(), &[], false),
+        rust("parses only", floor, &[("PARSES", "1")], false),
+    ];
+    let python = env::var_os("PYTHON").map_or_else(|| "python3".into(), PathBuf::from);
+    let has_all = Command::new(&python).args(["-c", "import boto3, awslambdaric"]).output();
+    if has_all.is_ok_and(|output| output.status.success()) {
+        all.push(Contender {
+            name: "Python",
+            program: python,
+            arguments: ["-m", "awslambdaric", "handler.handler"].map(str::to_owned).to_vec(),
+            variables: vec![("PYTHONPATH".to_owned(), root.join("benches/start").display().to_string())],
+            calls: true,
+        });
+    } else {
+        eprintln!("no Python: {} has no boto3 and awslambdaric (make bench installs them)", python.display());
+    }
+    all
+}
+
+/// What is asked of the functions.
+struct Scenario {
+    name: &'static str,
+    event: String,
+    tls: bool,
+    /// How far away CloudFront is, in milliseconds there and back.
+    away: u64,
+    /// Whether the CPU is that of 128 MB after init.
+    throttled: bool,
+    rounds: usize,
+    warm: usize,
+    /// The functions that are left out.
+    without: &'static [&'static str],
+}
+
+fn record(key: &str, sequencer: usize) -> serde_json::Value {
+    let mut event: serde_json::Value =
+        serde_json::from_str(include_str!("../../events/put.json")).expect("JSON");
+    let mut record = event["Records"][0].take();
+    record["s3"]["object"]["key"] = key.into();
+    record["s3"]["object"]["sequencer"] = format!("{sequencer:018X}").into();
+    record
+}
+
+/// A batch of as many messages as 6 MB hold, 10,000 at most.
+fn batch() -> String {
+    let keys = |n: usize| format!("volume-{}/section-{}/page-{n}.html", n / 1_000, n / 20 % 50);
+    let message = |n: usize| {
+        let body = serde_json::json!({"Records": [minimal(&keys(n), n)]}).to_string();
+        serde_json::json!({"messageId": format!("{n:08}"), "body": body, "eventSource": "aws:sqs"})
+    };
+    serde_json::json!({"Records": (0..10_000).map(message).collect::<Vec<_>>()}).to_string()
+}
+
+/// A record as short as S3's can be, so that 10,000 of them fit.
+fn minimal(key: &str, sequencer: usize) -> serde_json::Value {
+    let record = record(key, sequencer);
+    serde_json::json!({
+        "eventVersion": record["eventVersion"], "eventSource": "aws:s3", "eventTime": record["eventTime"],
+        "eventName": record["eventName"],
+        "s3": {"bucket": {"name": "site"}, "object": {
+            "key": key, "size": 10_965, "eTag": record["s3"]["object"]["eTag"],
+            "sequencer": record["s3"]["object"]["sequencer"],
+        }},
+    })
+}
+
+fn scenarios() -> Vec<Scenario> {
+    let one = serde_json::json!({"Records": [record("docs/index.html", 1)]}).to_string();
+    let deploy = include_str!("../../events/site-deploy.json").to_owned();
+    let of = |name, event: &String, tls, away, throttled, rounds, warm, without| Scenario {
+        name,
+        event: event.clone(),
+        tls,
+        away,
+        throttled,
+        rounds,
+        warm,
+        without,
+    };
+    let rounds = env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(21);
+    vec![
+        of("one record, http", &one, false, 0, false, rounds, 50, &["parses only"]),
+        of("one record, TLS", &one, true, 0, false, rounds, 50, &["parses only"]),
+        of("one record, TLS, at 128 MB", &one, true, 0, true, rounds, 20, &["parses only"]),
+        of(
+            "one record, TLS, CloudFront 100 ms away",
+            &one,
+            true,
+            100,
+            false,
+            rounds / 3,
+            1,
+            &["parses only"],
+        ),
+        of("60-object deploy, http", &deploy, false, 0, false, rounds, 10, &["parses only", "Python"]),
+        of("10,000 messages, http", &batch(), false, 0, false, rounds, 0, &["Python"]),
+    ]
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn percentile(mut values: Vec<f64>, percent: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values
+        .get((values.len() * percent / 100).min(values.len().saturating_sub(1)))
+        .copied()
+        .unwrap_or(f64::NAN)
+}
+
+fn main() {
+    let authority = Authority::new();
+    let contenders = contenders();
+    let mut order: Vec<usize> = (0..contenders.len()).collect();
+    let mut bars = Vec::new();
+    for scenario in scenarios() {
+        let group = if scenario.throttled { lambda::Throttle::new() } else { None };
+        if scenario.throttled && group.is_none() {
+            println!("\n{}: left out, no cgroup can be made here (try as root)", scenario.name);
+            continue;
+        }
+        let cloudfront = CloudFront::start(scenario.tls.then_some(&authority), scenario.away);
+        let mut runs: BTreeMap<usize, Vec<Run>> = BTreeMap::new();
+        for round in 0..scenario.rounds {
+            // Another order each time, the same in every run of this program.
+            let turn = round * 7 % order.len().max(1);
+            order.rotate_left(turn);
+            if round % 2 == 1 {
+                order.reverse();
+            }
+            for &index in &order {
+                let contender = &contenders[index];
+                if !scenario.without.contains(&contender.name) {
+                    let run = run(contender, &scenario, &cloudfront, &authority, group.as_ref());
+                    runs.entry(index).or_default().push(run);
+                }
+            }
+        }
+        println!("\n{} ({} rounds, medians)\n", scenario.name, scenario.rounds);
+        println!(
+            "| function | init ms | first answer ms | both | warm ms | warm p99 | CPU ms of the first | CPU ms in all | peak MB |"
+        );
+        println!("|---|---|---|---|---|---|---|---|---|");
+        for (index, runs) in &runs {
+            let of = |value: fn(&Run) -> f64| median(runs.iter().map(value).collect());
+            let warm: Vec<f64> = runs.iter().flat_map(|run| run.warm.clone()).collect();
+            println!(
+                "| {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.1} | {:.1} | {:.1} |",
+                contenders[*index].name,
+                of(|run| run.init),
+                of(|run| run.first),
+                of(|run| run.init + run.first),
+                median(warm.clone()),
+                percentile(warm, 99),
+                of(|run| run.cpu_first),
+                of(|run| run.cpu),
+                of(|run| run.peak),
+            );
+            if scenario.throttled {
+                bars.push((contenders[*index].name, of(|run| run.first)));
+            }
+        }
+    }
+    println!("\n| binary | bytes | as a zip |\n|---|---|---|");
+    for contender in contenders.iter().filter(|one| one.arguments.is_empty() && one.name != "parses only") {
+        let bytes = std::fs::read(&contender.program).expect("a binary");
+        let mut zipped = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut zipped, &bytes).expect("memory");
+        let zipped = zipped.finish().expect("memory").len();
+        println!("| {} | {} | {zipped} |", contender.name, bytes.len());
+    }
+    if !bars.is_empty() {
+        picture::draw(&bars);
+    }
+}
