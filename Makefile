@@ -5,7 +5,7 @@ export SAM_CLI_TELEMETRY := 0
 export INSTA_UPDATE := no
 export RUSTDOCFLAGS := -D warnings
 
-.PHONY: test format lint units docs template package chaos venv clean
+.PHONY: test format lint units docs template package bench chaos venv clean
 
 ## test: everything that CI runs
 test: format lint units docs template
@@ -38,6 +38,14 @@ package: venv
 	PATH="$(VENV)/bin:$$PATH" CARGO_LAMBDA_COMPILER=cargo $(VENV)/bin/sam build --region us-east-1 \
 		--parameter-overrides Architecture=$(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 	BOOTSTRAP="$(CURDIR)/.aws-sam/build/Function/bootstrap" cargo test --locked --test it -- --include-ignored
+
+## bench: how long functions take to start and to answer, and what they need; ROUNDS=21 of them
+bench: venv
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement benches/start/requirements.txt
+	cargo build --locked --release --no-default-features --features function --bin invalidator --example floor
+	# The benchmark's own build would write over them, by another profile.
+	mkdir -p target/measured && cp target/release/invalidator target/release/examples/floor target/measured
+	PYTHON="$(VENV)/bin/python" ROUNDS=$(ROUNDS) cargo bench --locked --bench start
 
 ## chaos: nothing is lost, with any SEED and number of CHANGES
 chaos:

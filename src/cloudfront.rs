@@ -11,6 +11,7 @@ mod profile;
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -27,6 +28,7 @@ use aws_sdk_cloudfront::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use serde::Serialize;
+use tokio::time::timeout;
 
 pub use self::error::Error;
 pub(crate) use self::http::Http;
@@ -55,7 +57,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// A CloudFront to talk to.
 #[derive(Clone, Debug)]
 pub struct Client {
+    /// Tries once. What is to be tried again is known here better.
     sdk: aws_sdk_cloudfront::Client,
+    /// The same with the SDK's retries, made when it is needed.
+    trying_sdk: Arc<OnceLock<aws_sdk_cloudfront::Client>>,
+    tries: RetryConfig,
     http: Http,
     /// How often to try to create an invalidation. None: as long as there is time.
     max_attempts: Option<u32>,
@@ -116,12 +122,23 @@ impl Client {
             .http_client(http.client())
             .region(Region::new(settings.region.clone()))
             .credentials_provider(credentials)
-            .retry_config(retries(settings.max_attempts))
             .use_fips(settings.use_fips)
             .use_dual_stack(settings.use_dual_stack);
         config.set_endpoint_url(settings.endpoint_url.clone());
-        let sdk = aws_sdk_cloudfront::Client::from_conf(config.build());
-        Self { sdk, http, max_attempts: settings.max_attempts }
+        Self::of(config, http, settings.max_attempts)
+    }
+
+    fn of(config: aws_sdk_cloudfront::config::Builder, http: Http, max_attempts: Option<u32>) -> Self {
+        let once = config.retry_config(RetryConfig::disabled()).build();
+        let sdk = aws_sdk_cloudfront::Client::from_conf(once);
+        Self { sdk, trying_sdk: Arc::default(), tries: retries(max_attempts), http, max_attempts }
+    }
+
+    fn trying_sdk(&self) -> &aws_sdk_cloudfront::Client {
+        self.trying_sdk.get_or_init(|| {
+            let config = self.sdk.config().to_builder().retry_config(self.tries.clone());
+            aws_sdk_cloudfront::Client::from_conf(config.build())
+        })
     }
 
     /// Opens a connection for the first call to use, to where these settings say that
@@ -152,8 +169,7 @@ impl Client {
             // One endpoint serves a whole partition.
             builder = builder.region(Region::from_static("us-east-1"));
         }
-        let sdk = aws_sdk_cloudfront::Client::from_conf(builder.build());
-        Self { sdk, http: profile.http.clone(), max_attempts: profile.max_attempts }
+        Self::of(builder, profile.http.clone(), profile.max_attempts)
     }
 
     /// Creates an invalidation, or finds the one that was created with the same
@@ -215,15 +231,10 @@ impl Client {
         batch: InvalidationBatch,
         limit: Duration,
     ) -> Result<Invalidation, Error> {
-        let answer = self
-            .sdk
-            .create_invalidation()
-            .distribution_id(distribution)
-            .invalidation_batch(batch)
-            .customize()
-            .config_override(overrides(limit).retry_config(RetryConfig::disabled()))
-            .send()
-            .await?;
+        // The SDK's own limits would be another configuration for each call, which takes as
+        // long as all the rest of it.
+        let call = self.sdk.create_invalidation().distribution_id(distribution).invalidation_batch(batch);
+        let answer = timeout(attempt(limit), call.send()).await.map_err(|_| Error::too_late())??;
         let created = answer.invalidation.map(Invalidation::from);
         created.filter(|created| !created.id.is_empty()).ok_or_else(|| Error::no_answer("invalidation"))
     }
@@ -236,7 +247,7 @@ impl Client {
     ///
     /// As [`Client::create_invalidation`].
     pub async fn invalidation(&self, distribution: &str, id: &str) -> Result<Invalidation, Error> {
-        let answer = self.sdk.get_invalidation().distribution_id(distribution).id(id).send().await?;
+        let answer = self.trying_sdk().get_invalidation().distribution_id(distribution).id(id).send().await?;
         answer.invalidation.map(Invalidation::from).ok_or_else(|| Error::no_answer("invalidation"))
     }
 
@@ -277,8 +288,13 @@ impl Client {
     ///
     /// As [`Client::create_invalidation`].
     pub async fn invalidations(&self, distribution: &str) -> Result<Vec<Summary>, Error> {
-        let mut pages =
-            self.sdk.list_invalidations().distribution_id(distribution).into_paginator().items().send();
+        let mut pages = self
+            .trying_sdk()
+            .list_invalidations()
+            .distribution_id(distribution)
+            .into_paginator()
+            .items()
+            .send();
         let mut all = Vec::new();
         while let Some(summary) = pages.next().await {
             let summary = summary?;
@@ -302,11 +318,15 @@ fn waits(reference: &str) -> impl Iterator<Item = Duration> {
     })
 }
 
+/// How long one attempt may take of a call that ends within `limit`.
+fn attempt(limit: Duration) -> Duration {
+    (limit / ATTEMPTS).max(LEAST_ATTEMPT).min(limit)
+}
+
 /// A call that ends within `limit`, with time for each of its attempts.
 fn overrides(limit: Duration) -> aws_sdk_cloudfront::config::Builder {
-    let timeouts = TimeoutConfig::builder()
-        .operation_attempt_timeout((limit / ATTEMPTS).max(LEAST_ATTEMPT).min(limit))
-        .operation_timeout(limit);
+    let timeouts =
+        TimeoutConfig::builder().operation_attempt_timeout(attempt(limit)).operation_timeout(limit);
     aws_sdk_cloudfront::config::Builder::new().timeout_config(timeouts.build())
 }
 

@@ -5,14 +5,13 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use http::Uri;
 
 use crate::{
     cover::Budget,
     discover::{Search, Target},
     plan::Policy,
-    site::{Forms, OriginPath, Watch},
+    site::{Forms, Glob, NotAGlob, OriginPath, Watch},
 };
 
 /// The distributions, with commas between. Empty: those that have the bucket of an event
@@ -357,25 +356,12 @@ impl Reader {
     }
 
     /// The globs between the commas; commas within `{…}` and `[…]` are theirs.
-    fn globs(&mut self, name: &str) -> GlobSet {
+    fn globs(&mut self, name: &str) -> Vec<Glob> {
         let text = self.get(name).unwrap_or_default().to_owned();
-        let mut globs = GlobSetBuilder::new();
-        for glob in split_globs(&text) {
-            if glob.starts_with('/') {
-                let advice = "keys have no leading \"/\"; for one that does, write \"[/]\"";
-                self.problems.push(format!("{name}: {glob:?} matches no key: {advice}"));
-            }
-            match GlobBuilder::new(glob).literal_separator(true).build() {
-                Ok(glob) => {
-                    globs.add(glob);
-                }
-                Err(why) => self.problems.push(format!("{name}: {why}")),
-            }
-        }
-        globs.build().unwrap_or_else(|why| {
-            self.problems.push(format!("{name}: {why}"));
-            GlobSet::empty()
-        })
+        let (globs, wrong): (Vec<_>, Vec<_>) = split_globs(&text).map(str::parse).partition(Result::is_ok);
+        let wrong = wrong.into_iter().filter_map(Result::err);
+        self.problems.extend(wrong.map(|why: NotAGlob| format!("{name}: {why}")));
+        globs.into_iter().filter_map(Result::ok).collect()
     }
 }
 

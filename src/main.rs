@@ -25,9 +25,10 @@ use tokio::time::timeout;
 /// How long before Lambda would kill the invocation it is answered.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// How long the first event may have to wait for a connection to CloudFront that it would
-/// have to wait for anyway, unless there is nothing to purge.
-const CONNECT: Duration = Duration::from_millis(100);
+/// How long the first event may have to wait for a connection to CloudFront. Where it takes
+/// longer, the way there is what takes the time, and not the CPU: the first call may as well
+/// connect itself.
+const CONNECT: Duration = Duration::from_millis(25);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
@@ -44,10 +45,8 @@ async fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     let metrics = config.metrics;
     let client = aws.as_ref().map(Client::new);
     if let (Some(client), Some(aws)) = (client.clone(), aws) {
-        // Where Lambda does not throttle the CPU yet. What takes longer goes on beside the
-        // first event.
-        let connected = tokio::spawn(async move { client.connect(&aws).await });
-        let _ = timeout(CONNECT, connected).await;
+        // Where Lambda does not throttle the CPU yet.
+        let _ = timeout(CONNECT, client.connect(&aws)).await;
     }
     let invalidator = Invalidator::new(config, client);
     let function = Arc::new(Function { invalidator, metrics, log: Mutex::default() });

@@ -22,7 +22,7 @@ pub use self::{
     },
     object::Object,
     origin::{Endpoint, NotAnOriginPath, OriginPath, bucket_of},
-    watch::{Ignored, Watch},
+    watch::{Glob, Ignored, NotAGlob, Watch},
 };
 use crate::path::{Item, Kind};
 use pattern::{PathPattern, readings};

@@ -36,14 +36,14 @@ struct Contender {
 fn contenders() -> Vec<Contender> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let release = target.join("release");
-    let ours = env::var_os("BOOTSTRAP").map_or_else(|| release.join("invalidator"), PathBuf::from);
+    let measured = target.join("measured");
+    let ours = env::var_os("BOOTSTRAP").map_or_else(|| measured.join("invalidator"), PathBuf::from);
     let rust = |name, program: PathBuf, variables: &[(&str, &str)], calls| {
         assert!(program.is_file(), "{} is not there: make bench builds it", program.display());
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Contender { name, program, arguments: Vec::new(), variables: variables.collect(), calls }
     };
-    let floor = release.join("examples/floor");
+    let floor = measured.join("floor");
     let mut all = vec![
         rust("invalidator", ours, &[("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE")], true),
         rust("empty", floor.clone(), &[], false),

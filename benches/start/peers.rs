@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{
     ServerConfig, ServerConnection, StreamOwned,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
@@ -33,6 +33,8 @@ impl Authority {
     pub(crate) fn new() -> Self {
         let mut parameters = CertificateParams::new(Vec::new()).expect("parameters");
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Of the same name, the server's certificate would look as if it vouched for itself.
+        parameters.distinguished_name.push(DnType::CommonName, "the benchmark's authority");
         let key = KeyPair::generate().expect("a key");
         let own = parameters.self_signed(&key).expect("a certificate");
         let issuer = Issuer::new(parameters, key);

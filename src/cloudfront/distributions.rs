@@ -32,7 +32,7 @@ impl Client {
         let mut found = Vec::new();
         let mut marker: Option<String> = None;
         loop {
-            let request = self.sdk.list_distributions().set_marker(marker.clone()).customize();
+            let request = self.trying_sdk().list_distributions().set_marker(marker.clone()).customize();
             let page = request.config_override(overrides(limit)).send().await?;
             let list = page.distribution_list.ok_or_else(|| Error::no_answer("list"))?;
             found.extend(list.items.unwrap_or_default().into_iter().filter_map(distribution));
@@ -57,7 +57,7 @@ impl Client {
         mut distribution: Distribution,
         limit: Duration,
     ) -> Result<Distribution, Error> {
-        let request = self.sdk.get_distribution_config().id(distribution.id.as_str()).customize();
+        let request = self.trying_sdk().get_distribution_config().id(distribution.id.as_str()).customize();
         let answer = request.config_override(overrides(limit)).send().await?;
         let config = answer.distribution_config.ok_or_else(|| Error::no_answer("configuration"))?;
         distribution.default_root_object = config.default_root_object.unwrap_or_default();
@@ -80,7 +80,7 @@ impl Client {
     ///
     /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_GetCachePolicy.html>
     async fn has_query_strings(&self, policy: &str, limit: Duration) -> Result<bool, Error> {
-        let request = self.sdk.get_cache_policy().id(policy).customize();
+        let request = self.trying_sdk().get_cache_policy().id(policy).customize();
         let answer = match request.config_override(overrides(limit)).send().await {
             Ok(answer) => answer,
             // Nobody can tell; then it is safer to purge them, too.

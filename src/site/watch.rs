@@ -1,9 +1,10 @@
 //! What this deployment looks at, and why it passes over the rest.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
-use globset::{Candidate, GlobSet};
+use fast_glob::glob_match;
 use serde::Serialize;
+use thiserror::Error;
 
 use crate::event::{Change, Effect};
 
@@ -13,9 +14,89 @@ pub struct Watch {
     /// The buckets' names. Empty: any.
     pub buckets: Vec<String>,
     /// Globs of which a key must match one. None: every key is in.
-    pub include: Option<GlobSet>,
+    pub include: Option<Vec<Glob>>,
     /// Globs of which a key may match none.
-    pub exclude: GlobSet,
+    pub exclude: Vec<Glob>,
+}
+
+/// A pattern of keys: `*` and `?` stay within a segment, `**` crosses, `{a,b}` is either,
+/// `[a-z]` and `[!a-z]` are one byte, `\` makes the next character itself.
+///
+/// ```
+/// use cloudfront_invalidator::site::Glob;
+///
+/// let maps: Glob = "**/*.{map,txt}".parse()?;
+/// assert!(maps.is_match(b"js/a.map") && maps.is_match(b"robots.txt"));
+/// assert!("{a,b".parse::<Glob>().is_err());
+/// # Ok::<(), cloudfront_invalidator::site::NotAGlob>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glob(Box<str>);
+
+/// What was given as a glob would match nothing, or not what it seems to.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{glob:?} {why}")]
+pub struct NotAGlob {
+    glob: String,
+    why: &'static str,
+}
+
+impl Glob {
+    /// Whether a key fits.
+    #[must_use]
+    pub fn is_match(&self, key: &[u8]) -> bool {
+        glob_match(self.0.as_bytes(), key)
+    }
+}
+
+impl FromStr for Glob {
+    type Err = NotAGlob;
+
+    fn from_str(glob: &str) -> Result<Self, NotAGlob> {
+        match why_not(glob) {
+            Some(why) => Err(NotAGlob { glob: glob.to_owned(), why }),
+            None => Ok(Self(glob.into())),
+        }
+    }
+}
+
+/// What is wrong with a glob, of which its matcher would say nothing.
+fn why_not(glob: &str) -> Option<&'static str> {
+    if glob.starts_with('/') {
+        return Some("matches no key: keys have no leading \"/\"; for one that does, write \"[/]\"");
+    }
+    if glob.starts_with('!') {
+        return Some(
+            "would match all but that: exclude it instead, or write \"[!]…\" for a key that begins so",
+        );
+    }
+    let mut alternatives = 0_u32;
+    let mut rest = glob.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\\' if rest.next().is_none() => {
+                return Some("ends in a \"\\\", which is to be followed by something");
+            }
+            '[' => {
+                let class = rest.as_str();
+                let negated = class.strip_prefix(['!', '^']).unwrap_or(class);
+                // The first may be a bracket that does not close.
+                let first = negated.chars().next().map_or(0, char::len_utf8);
+                let Some(end) = negated[first..].find(']') else {
+                    return Some("has a \"[\" that no \"]\" closes");
+                };
+                if !negated[..first + end].is_ascii() {
+                    return Some("has a class of other than ASCII characters: write alternatives, {ä,ö}");
+                }
+                rest = negated[first + end + 1..].chars();
+            }
+            '{' => alternatives += 1,
+            '}' if alternatives == 0 => return Some("has a \"}\" that no \"{\" opens"),
+            '}' => alternatives -= 1,
+            _ => {}
+        }
+    }
+    (alternatives > 0).then_some("has a \"{\" that no \"}\" closes")
 }
 
 /// Why a change leads to no invalidation.
@@ -67,8 +148,23 @@ impl Watch {
         if self.include.is_none() && self.exclude.is_empty() {
             return None;
         }
-        let key = Candidate::from_bytes(change.key.as_bytes());
-        let included = self.include.as_ref().is_none_or(|globs| globs.is_match_candidate(&key));
-        (!included || self.exclude.is_match_candidate(&key)).then_some(Ignored::Key)
+        let fits = |globs: &Vec<Glob>| globs.iter().any(|glob| glob.is_match(change.key.as_bytes()));
+        (!self.include.as_ref().is_none_or(fits) || fits(&self.exclude)).then_some(Ignored::Key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Glob;
+
+    #[test]
+    fn globs_that_could_not_be_meant_are_refused() {
+        for good in ["a", "**", "[]]", "[!]]", "[!a]", "{a,{b,c}}", "\\{", "a]", "é*", "{ä,ö}", "[{]", "a!"]
+        {
+            assert!(good.parse::<Glob>().is_ok(), "{good}");
+        }
+        for bad in ["/a", "!a", "[a", "[]", "[!]", "{a", "a}", "a\\", "[é]", "{[}", "{a,b}}"] {
+            assert!(bad.parse::<Glob>().is_err(), "{bad}");
+        }
     }
 }

@@ -60,7 +60,7 @@ fn every_problem_at_once() {
         "INVALIDATOR_CLEAN_URLS=\"yes\" is neither \"true\" nor \"false\"",
         "INVALIDATOR_MAX_PATHS=\"0\" is no whole number from 1 to 3000",
         "INVALIDATOR_MAX_WILDCARDS=\"many\" is no whole number from 1 to 3000",
-        "INVALIDATOR_INCLUDE: error parsing glob '[b'",
+        "INVALIDATOR_INCLUDE: \"[b\" has a \"[\" that no",
         "INVALIDATOR_SITES_TTL=\"5m\" is no whole number from 1 to 86400",
         "INVALIDATOR_BUCKET_ALIASES: \"site\" is no alias of a bucket",
         "INVALIDATOR_BUCKET_ALIASES: \"=site\" is no alias of a bucket",

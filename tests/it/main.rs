@@ -2,6 +2,7 @@
 
 mod apart;
 mod cases;
+mod ceilings;
 mod cfadmin;
 mod chaos;
 mod config;

@@ -4,6 +4,7 @@
 use std::{
     collections::VecDeque,
     env,
+    ffi::OsStr,
     path::PathBuf,
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -89,14 +90,23 @@ struct Api {
 impl Function {
     /// Starts it with this CloudFront and these variables besides those of Lambda.
     pub(crate) async fn start(cloudfront: &str, variables: &[(&str, &str)]) -> Self {
+        Self::start_under(&[], cloudfront, variables).await
+    }
+
+    /// The same, run by the command that these words begin.
+    pub(crate) async fn start_under(words: &[&str], cloudfront: &str, variables: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address").to_string();
         let (sender, answers) = mpsc::unbounded_channel();
         let api = Arc::new(Api { pending: Mutex::default(), arrived: Notify::new(), answers: sender });
         tokio::spawn(serve(listener, Arc::clone(&api)));
 
-        let mut child = Command::new(binary())
+        let binary = binary();
+        let mut words = words.iter().map(|word| OsStr::new(*word)).chain([binary.as_os_str()]);
+        let mut child = Command::new(words.next().expect("a program"))
+            .args(words)
             .env_clear()
+            .env("PATH", env::var_os("PATH").unwrap_or_default())
             .envs([
                 ("AWS_LAMBDA_RUNTIME_API", &*address),
                 ("AWS_LAMBDA_FUNCTION_NAME", "cloudfront-invalidator"),
@@ -152,6 +162,14 @@ impl Function {
         self.api.arrived.notify_one();
         tokio::time::sleep(later).await;
         self.child.kill().await.expect("a kill");
+    }
+
+    /// Asks the process to end, and waits until it has.
+    pub(crate) async fn terminate(&mut self) {
+        let id = self.child.id().expect("a process").to_string();
+        let asked = Command::new("kill").args(["-TERM", &id]).status().await.expect("kill");
+        assert!(asked.success());
+        timeout(HANG, self.child.wait()).await.expect("an end").expect("a status");
     }
 
     /// How the process ended, and what it said.

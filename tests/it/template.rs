@@ -143,8 +143,16 @@ async fn the_role_may_call_what_the_function_calls() {
     let mut calls: BTreeSet<&str> = code
         .split("sdk")
         .skip(1)
-        .filter_map(|rest| rest.trim_start().strip_prefix('.')?.split_once("()").map(|(name, _)| name))
+        .filter_map(|rest| {
+            rest.trim_start_matches("()")
+                .trim_start()
+                .strip_prefix('.')?
+                .split_once("()")
+                .map(|(name, _)| name)
+        })
         .collect();
+    // Operations are a verb and what it is about.
+    calls.retain(|call| call.contains('_'));
     for of_cfadmin in ["get_invalidation", "list_invalidations"] {
         assert!(calls.remove(of_cfadmin), "{of_cfadmin}");
     }

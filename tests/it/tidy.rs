@@ -134,7 +134,7 @@ fn files_hold_one_idea() {
 }
 
 /// The crates that the library is built of with these features.
-fn tree(features: &str) -> String {
+pub(crate) fn tree(features: &str) -> String {
     let arguments = ["tree", "--locked", "--no-default-features", "--features", features];
     let arguments = [&arguments[..], &["--edges", "normal", "--prefix", "none"]].concat();
     let output =
