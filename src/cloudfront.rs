@@ -48,6 +48,9 @@ const ATTEMPTS: u32 = 3;
 /// before the third, and so on.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
+/// How long one answer about invalidations may take.
+const READ_LIMIT: Duration = Duration::from_secs(30);
+
 /// How long to wait before the second look at an invalidation that is followed.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 
@@ -247,7 +250,8 @@ impl Client {
     ///
     /// As [`Client::create_invalidation`].
     pub async fn invalidation(&self, distribution: &str, id: &str) -> Result<Invalidation, Error> {
-        let answer = self.trying_sdk().get_invalidation().distribution_id(distribution).id(id).send().await?;
+        let call = self.trying_sdk().get_invalidation().distribution_id(distribution).id(id).customize();
+        let answer = call.config_override(overrides(READ_LIMIT)).send().await?;
         answer.invalidation.map(Invalidation::from).ok_or_else(|| Error::no_answer("invalidation"))
     }
 
@@ -296,7 +300,7 @@ impl Client {
             .items()
             .send();
         let mut all = Vec::new();
-        while let Some(summary) = pages.next().await {
+        while let Some(summary) = timeout(READ_LIMIT, pages.next()).await.map_err(|_| Error::too_late())? {
             let summary = summary?;
             let created = summary.create_time.fmt(DateTimeFormat::DateTime).unwrap_or_default();
             all.push(Summary { id: summary.id, status: summary.status, created });

@@ -154,16 +154,17 @@ impl Viewer {
         })
     }
 
-    /// What S3 holds of these objects, of which the first that is there counts.
-    pub async fn expected(&self, objects: &[Object]) -> Expected {
+    /// What S3 holds of these objects, of which the first that is there counts, and which
+    /// one that is: else the first.
+    pub async fn expected<'o>(&self, objects: &'o [Object]) -> (Expected, Option<&'o Object>) {
         for object in objects {
             match self.head(object).await {
                 Ok(Expected::Absent) => {}
-                Ok(expected) => return expected,
-                Err(NoAnswer(why)) => return Expected::Unknown(why),
+                Ok(expected) => return (expected, Some(object)),
+                Err(NoAnswer(why)) => return (Expected::Unknown(why), Some(object)),
             }
         }
-        Expected::Absent
+        (Expected::Absent, objects.first())
     }
 
     async fn head(&self, object: &Object) -> Result<Expected, NoAnswer> {

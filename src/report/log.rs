@@ -134,7 +134,8 @@ impl Log {
             let distribution = &site.distribution;
             for (behavior, function) in &site.edge_functions {
                 if is_news(&mut self.sites, (distribution.clone(), behavior.clone())) {
-                    let message = "a function at the edge may ask for other objects than the path says,                                    so that paths may be missing";
+                    let message = "a function at the edge may ask for other objects than the path says, \
+                               so that paths may be missing";
                     let fields = Fields { distribution, behavior, function };
                     lines.push(Line { level: "WARN", message, request_id, fields }.json());
                 }

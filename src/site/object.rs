@@ -14,27 +14,26 @@ pub struct Object {
 }
 
 impl Distribution {
-    /// Whether viewers reach it under this host: its own domain, or an alias, of which one
-    /// may begin with `*.`.
+    /// How exactly viewers reach it under this host, if they do: more is more. Its own domain
+    /// and an alias are exact; an alias that begins with `*.` stands for every host that ends
+    /// so, of which the longest counts.
+    ///
+    /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/CNAMEs.html>
     #[must_use]
-    pub fn answers(&self, host: &str) -> bool {
-        let matches = |alias: &str| match alias.strip_prefix('*') {
-            // It stands for one label.
+    pub fn answers(&self, host: &str) -> Option<usize> {
+        let exactness = |alias: &str| match alias.strip_prefix('*') {
             Some(rest) => {
-                host.len().checked_sub(rest.len()).and_then(|at| host.split_at_checked(at)).is_some_and(
-                    |(label, end)| {
-                        end.eq_ignore_ascii_case(rest) && !label.is_empty() && !label.contains('.')
-                    },
-                )
+                let at = host.len().checked_sub(rest.len()).filter(|at| *at > 0)?;
+                host.get(at..)?.eq_ignore_ascii_case(rest).then_some(rest.len())
             }
-            None => alias.eq_ignore_ascii_case(host),
+            None => alias.eq_ignore_ascii_case(host).then_some(usize::MAX),
         };
-        self.names().any(matches)
+        self.names().filter_map(exactness).max()
     }
 
     /// The objects of which viewers get the first that is there for a path, which is given
-    /// as in a URL, without the query. None where the behaviour asks no bucket. A function
-    /// at the edge may ask for others.
+    /// as in a URL, without the query. None where the behaviour may ask something that is no
+    /// bucket. A function at the edge may ask for others.
     ///
     /// `index_document` is what website endpoints serve for a directory.
     ///
@@ -64,7 +63,8 @@ impl Distribution {
             }
             None => self.origins.iter().filter(|one| one.id == behavior.target).collect::<Vec<_>>(),
         };
-        origins.into_iter().filter_map(object).collect()
+        // Nobody knows what others than buckets answer.
+        origins.into_iter().map(object).collect::<Option<_>>().unwrap_or_default()
     }
 }
 
@@ -134,8 +134,12 @@ mod tests {
     #[test]
     fn hosts_that_it_answers() {
         let answers = |host: &str| distribution().answers(host);
-        assert!(answers("Example.com") && answers("www.example.com") && answers("d1.cloudfront.net"));
-        assert!(!answers("a.b.example.com") && !answers(".example.com") && !answers("example.org"));
-        assert!(!answers("ü.com") && !answers("xexample.com"));
+        assert_eq!(answers("Example.com"), Some(usize::MAX));
+        assert_eq!(answers("d1.cloudfront.net"), Some(usize::MAX));
+        assert_eq!(answers("www.example.com"), Some(".example.com".len()));
+        assert_eq!(answers("a.b.example.com"), Some(".example.com".len()));
+        for other in [".example.com", "example.org", "ü.com", "xexample.com", "üexample.com"] {
+            assert_eq!(answers(other), None, "{other}");
+        }
     }
 }

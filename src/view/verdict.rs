@@ -37,6 +37,10 @@ pub fn judge(answer: &Answer, expected: &Expected) -> (Verdict, String) {
     let age = answer.age.unwrap_or_default();
     let is_kept = x_cache.starts_with("Hit") || age > 0;
     let kept = if is_kept { Stale } else { Different };
+    if is_there && x_cache.starts_with("Error") {
+        return (Different, "viewers get the page that stands for an error".to_owned());
+    }
+    let has_just_asked = !is_kept && (x_cache.starts_with("Miss") || x_cache.starts_with("RefreshHit"));
     match expected {
         Expected::Present(etag) if is_there => match answer.etag.as_deref() {
             Some(got) if opaque(got) == opaque(etag) => (Current, "viewers get the object".to_owned()),
@@ -52,7 +56,7 @@ pub fn judge(answer: &Answer, expected: &Expected) -> (Verdict, String) {
         ),
         Expected::Absent if is_gone => (Current, "the object is gone, and viewers get that".to_owned()),
         Expected::Absent if is_there => (kept, "the object is gone, but viewers get an answer".to_owned()),
-        Expected::Unknown(_) if is_there && !is_kept => {
+        Expected::Unknown(_) if is_there && has_just_asked => {
             (Current, "CloudFront has just asked the origin".to_owned())
         }
         Expected::Unknown(why) if is_there => {
@@ -105,6 +109,9 @@ mod tests {
             (answer(200, "\"page\"", miss, None), &Expected::Absent, Different),
             (answer(200, "\"x\"", miss, None), &unknown, Current),
             (answer(200, "\"x\"", miss, Some(1)), &unknown, Unknown),
+            (answer(200, "\"page\"", error, None), &unknown, Different),
+            (answer(200, "\"page\"", error, Some(9)), &Expected::Absent, Different),
+            (answer(200, "\"x\"", "FunctionGeneratedResponse from cloudfront", None), &unknown, Unknown),
             (answer(200, "\"x\"", hit, Some(9)), &unknown, Unknown),
             (answer(404, "", error, None), &unknown, Unknown),
             (answer(200, "\"new\"", "", None), &there, Unknown),

@@ -12,7 +12,7 @@ const EXAMPLE: &[u8] = include_bytes!("../../src/bin/cfadmin/sample/E1EXAMPLE.js
 const POLICIES: &[u8] = include_bytes!("../../src/bin/cfadmin/sample/policies.json");
 
 /// A distribution as `get-distribution` prints it: one bucket behind it, no frills.
-fn plain(id: &str, domain: &str) -> Value {
+pub(crate) fn plain(id: &str, domain: &str) -> Value {
     json!({"Distribution": {
         "Id": id,
         "Status": "Deployed",

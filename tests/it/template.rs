@@ -210,7 +210,8 @@ fn buckets_that_exist_are_left_alone_but_for_a_command_that_is_told() {
     assert!(
         command.starts_with("for bucket in one two; do aws s3api put-bucket-notification-configuration ")
     );
-    assert_eq!(stack(&[("CreateBucket", "true")]).output("TurnOnEvents"), None);
+    let notified = [("CreateBucket", "true"), ("Trigger", "Notifications")];
+    assert_eq!(stack(&notified).output("TurnOnEvents"), None);
     let pattern = Stack::of(&[("BucketNames", "one,two"), ("KeyPrefix", "live/")], "aws").properties("Rule")
         ["EventPattern"]
         .clone();

@@ -8,10 +8,13 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use cloudfront_invalidator::local::{Account, Local, Options};
+use cloudfront_invalidator::local::{Account, Fault, Local, Options};
 use serde_json::{Value, json};
 
-use crate::support::{Function, s3, sqs};
+use crate::{
+    sites::plain,
+    support::{Function, s3, sqs},
+};
 
 /// A site on website hosting, whose alias is this machine, and functions nowhere.
 async fn site() -> Local {
@@ -116,6 +119,29 @@ fn cfadmin(cloudfront: &Local, arguments: &[&str]) -> Output {
         .stdin(Stdio::null())
         .output()
         .expect("cfadmin")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_made_is_told_although_another_failed() {
+    let mut account = Account::default();
+    for id in ["E1", "E2", "E3"] {
+        let distribution = plain(id, "site.s3.us-east-1.amazonaws.com");
+        account.add(distribution.to_string().as_bytes(), None).expect("a distribution");
+    }
+    let options = Options { distributions: Vec::new(), account, ..Options::default() };
+    let cloudfront = Local::start(options).await.expect("a CloudFront");
+    let denied =
+        Fault::Refuse { status: 403, code: "AccessDenied".to_owned(), message: "not this one".to_owned() };
+    cloudfront.inject(Some("E2"), denied);
+    let arguments = ["invalidate", "s3://site", "/a", "--all", "--wait", "--timeout", "0", "--json"];
+    let output = tokio::task::block_in_place(|| cfadmin(&cloudfront, &arguments));
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("cloudfront:CreateInvalidation is not allowed"), "{said}");
+    let shown = String::from_utf8(output.stdout).expect("text");
+    let told: Vec<Value> = shown.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let of: Vec<&Value> = told.iter().map(|one| &one["distribution"]).collect();
+    assert_eq!(of, ["E1", "E3"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -21,7 +21,7 @@ use crate::{
     Exit, Stop,
     account::Connection,
     out::Output,
-    status::{follow, show},
+    status::{MOST_SECONDS, follow, show},
     target::Target,
 };
 
@@ -57,7 +57,7 @@ pub(crate) struct Arguments {
     wait: bool,
 
     /// Wait no longer than this
-    #[arg(long, value_name = "SECONDS", default_value_t = 600, requires = "wait")]
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, requires = "wait", value_parser = clap::value_parser!(u64).range(..=MOST_SECONDS))]
     timeout: u64,
 
     /// Show what would be sent, and send nothing
@@ -102,6 +102,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     }
     // All are sent before any is waited for.
     let mut sent = Vec::new();
+    let mut failure = None;
     for distribution in &distributions {
         for (number, part) in parts.iter().enumerate() {
             // Requests are told apart where there are several.
@@ -113,7 +114,14 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
                 arguments.show_plan(distribution, &request)?;
                 continue;
             }
-            let created = request.send(&account.client).await.map_err(Stop::of("CreateInvalidation"))?;
+            let created = match request.send(&account.client).await {
+                Ok(created) => created,
+                // What was made, or can be, is not lost for it.
+                Err(error) => {
+                    failure = failure.or_else(|| Some(Stop::of("CreateInvalidation")(error)));
+                    continue;
+                }
+            };
             // Machines get one document for each, with what was last seen of it.
             if !arguments.wait || !arguments.output.json {
                 show(&arguments.output, distribution, &created, false)?;
@@ -128,12 +136,18 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         let (ended, seen) = if exit == Exit::Interrupted {
             (exit, None)
         } else {
-            follow(&account.client, distribution, &created.id, left, &arguments.output).await?
+            match follow(&account.client, distribution, &created.id, left, &arguments.output).await {
+                Ok(followed) => followed,
+                Err(error) => {
+                    failure = failure.or(Some(error));
+                    (exit, None)
+                }
+            }
         };
         show(&arguments.output, distribution, &seen.unwrap_or(created), false)?;
         exit = if ended == Exit::Done { exit } else { ended };
     }
-    Ok(exit)
+    failure.map_or(Ok(exit), Err)
 }
 
 impl Arguments {

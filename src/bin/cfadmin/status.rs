@@ -22,6 +22,9 @@ use crate::{Exit, Stop, account::Connection, out::Output, target::Target};
 /// <https://aws.amazon.com/about-aws/whats-new/2026/04/cloudfront-invalidation-cache-tag>
 const USUAL: Duration = Duration::from_secs(25);
 
+/// The longest that anybody waits: a week.
+pub(crate) const MOST_SECONDS: u64 = 7 * 86_400;
+
 /// Show an invalidation: its status and paths
 #[derive(Debug, Args)]
 pub(crate) struct StatusArguments {
@@ -48,7 +51,7 @@ pub(crate) struct WaitArguments {
     id: String,
 
     /// Wait no longer than this
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(..=MOST_SECONDS))]
     timeout: u64,
 
     #[command(flatten)]

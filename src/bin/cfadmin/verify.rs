@@ -97,7 +97,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         let (distribution, expected, object) = if asks {
             known.expected(&account, &viewer, url).await
         } else if let Some(object) = &arguments.object {
-            (None, viewer.expected(std::slice::from_ref(object)).await, Some(shown(object)))
+            (None, viewer.expected(std::slice::from_ref(object)).await.0, Some(shown(object)))
         } else {
             (None, Expected::Present(arguments.etag.clone().unwrap_or_default()), None)
         };
@@ -169,10 +169,12 @@ impl Known {
         };
         let objects = distribution.objects(url.path(), &account.config.search.forms.index_document);
         let id = Some(distribution.id.clone());
-        match objects.first() {
-            Some(first) => (id, viewer.expected(&objects).await, Some(shown(first))),
-            None => (id, Expected::Unknown("the path comes from no bucket".to_owned()), None),
+        if objects.is_empty() {
+            let why = "the path does not come from buckets alone".to_owned();
+            return (id, Expected::Unknown(why), None);
         }
+        let (expected, object) = viewer.expected(&objects).await;
+        (id, expected, object.map(shown))
     }
 
     async fn distribution(&mut self, account: &Opened, host: &str) -> Result<&Distribution, String> {
@@ -185,8 +187,8 @@ impl Known {
             Some(Err(why)) => return Err(why.clone()),
             None => &[],
         };
-        let exactly = |one: &&Distribution| one.names().any(|name| name.eq_ignore_ascii_case(host));
-        let found = listed.iter().find(exactly).or_else(|| listed.iter().find(|one| one.answers(host)));
+        let found = listed.iter().filter_map(|one| Some((one.answers(host)?, one)));
+        let found = found.max_by_key(|(exactness, _)| *exactness).map(|(_, one)| one);
         let found = found.ok_or_else(|| format!("no distribution of this account is called {host:?}"))?;
         if let Some(at) = self.complete.iter().position(|one| one.id == found.id) {
             return Ok(&self.complete[at]);
