@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use cloudfront_invalidator::{
     cover::{Budget, cover},
     path::Item,
+    report::{FREE_PATHS, dollars},
 };
 
 const BATCH: usize = 3_000;
@@ -132,8 +133,8 @@ fn main() {
             let Storm { seconds, batches, retries, dead, oldest, paths } =
                 storm(changes, a_second, Budget { items, wildcards });
             let (done, oldest) = (minutes(seconds), minutes(oldest));
-            let mills = paths.saturating_sub(1_000) * 5;
-            let dollars = format!("{}.{:02}", mills / 1_000, mills % 1_000 / 10);
+            let billed = usize::try_from(paths).unwrap_or(usize::MAX).saturating_sub(FREE_PATHS);
+            let dollars = dollars(billed);
             println!(
                 "| {changes} | {a_second} | {items}, {wildcards} | {done} | {oldest} | {batches} | {retries} | {dead} \
                  | {paths} | {dollars} |"

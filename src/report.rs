@@ -4,6 +4,7 @@
 
 mod log;
 mod metrics;
+mod price;
 mod text;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use serde_json::value::{RawValue, to_raw_value};
 pub use self::{
     log::{Invocation, Log},
     metrics::METRICS,
+    price::{FREE_PATHS, dollars},
     text::counted,
 };
 use crate::{

@@ -145,9 +145,8 @@ fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+fn median(values: Vec<f64>) -> f64 {
+    percentile(values, 50)
 }
 
 fn percentile(mut values: Vec<f64>, percent: usize) -> f64 {

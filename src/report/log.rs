@@ -178,11 +178,11 @@ fn invalidation(report: &Report, index: usize, request_id: &str) -> String {
         hint: Option<&'static str>,
     }
     let planned = &report.plan.invalidations[index];
-    let changes = || report.changes_of(planned);
+    let changes: Vec<&Change> = report.changes_of(planned).collect();
     let fields = Fields {
         shown: Shown::of(report.sending(index)),
-        changes: changes().count(),
-        objects: changes().take(MOST_OBJECTS).map(Object::of).collect(),
+        changes: changes.len(),
+        objects: changes.into_iter().take(MOST_OBJECTS).map(Object::of).collect(),
         oldest_change_age: report.age(index),
         hint: hint(report, index),
     };

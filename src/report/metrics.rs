@@ -5,7 +5,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Invocation, Report};
+use super::{Invocation, Report, price::MILLS_PER_PATH};
 use crate::submit::Sent;
 
 /// Where CloudWatch keeps them.
@@ -27,11 +27,6 @@ pub const METRICS: [(&str, &str); 12] = [
     ("RejectedPaths", "Count"),
     ("Unreadable", "Count"),
 ];
-
-/// What a path costs beyond the free ones of a month.
-///
-/// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/PayingForInvalidation.html>
-const CENTS: f64 = 0.5;
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -118,7 +113,7 @@ impl Report {
             invalidations,
             paths,
             wildcards,
-            billed_cents: CENTS * f64::from(u32::try_from(paths).unwrap_or(u32::MAX)),
+            billed_cents: f64::from(u32::try_from(paths * MILLS_PER_PATH).unwrap_or(u32::MAX)) / 10.0,
             oldest_change_age: all.filter_map(|index| self.age(index)).max(),
             busy: failures.iter().filter(|error| error.is_busy()).count(),
             denied: failures.iter().filter(|error| error.is_denied()).count(),

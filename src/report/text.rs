@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Report;
+use super::{Report, price::dollars};
 use crate::{
     cover::Covering,
     event::{Change, Plain},
@@ -11,11 +11,6 @@ use crate::{
     site::Form,
     submit::Sent,
 };
-
-/// What CloudFront charges for a path beyond the free ones, in tenths of a cent.
-///
-/// <https://aws.amazon.com/cloudfront/pricing/>
-const MILLS_PER_PATH: usize = 5;
 
 /// How many reasons are shown for one item, unless all are asked for.
 const FEW: usize = 3;
@@ -137,15 +132,9 @@ impl Report {
             write!(f, ", {failed} failed")?;
         }
         let billed = self.billed_paths();
-        let (mills, verb) =
-            (billed * MILLS_PER_PATH, if self.outcome.is_some() { "billed" } else { "to bill" });
-        let paths = counted(billed, "path");
-        writeln!(
-            f,
-            ", {paths} {verb}: ${}.{:03} beyond the first 1,000 of the month",
-            mills / 1000,
-            mills % 1000
-        )
+        let verb = if self.outcome.is_some() { "billed" } else { "to bill" };
+        let (paths, dollars) = (counted(billed, "path"), dollars(billed));
+        writeln!(f, ", {paths} {verb}: ${dollars} beyond the first 1,000 of the month")
     }
 }
 

@@ -28,6 +28,13 @@ fn cfadmin(arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Outpu
     child.wait_with_output().expect("its output")
 }
 
+/// Runs `cfadmin` with the account that is behind this endpoint.
+pub(crate) fn cfadmin_at(endpoint: &str, arguments: &[&str]) -> Output {
+    let keys = [("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x")];
+    let place = ["--endpoint-url", endpoint, "--region", "eu-west-1"];
+    cfadmin(&[arguments, &place].concat(), &keys, "")
+}
+
 #[track_caller]
 fn lines(output: &Output) -> Vec<Value> {
     let text = String::from_utf8(output.stdout.clone()).expect("text");

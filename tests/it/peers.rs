@@ -16,7 +16,10 @@ use cloudfront_invalidator::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Function, cloudfront, s3, s3_record, sqs};
+use crate::{
+    cfadmin::cfadmin_at,
+    support::{Answer, Function, cloudfront, s3, s3_record, sqs},
+};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -358,15 +361,7 @@ fn cfadmin_speaks_with_moto() {
     let one = moto.distribution_of("site.s3.eu-central-1.amazonaws.com", "");
     let two = moto.distribution_of("site.s3.eu-central-1.amazonaws.com", "/v2");
     let cfadmin = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_cfadmin"))
-            .args(arguments)
-            .args(["--endpoint-url", &moto.endpoint, "--region", "eu-west-1"])
-            .env_clear()
-            .env("AWS_ACCESS_KEY_ID", "x")
-            .env("AWS_SECRET_ACCESS_KEY", "x")
-            .stdin(Stdio::null())
-            .output()
-            .expect("cfadmin");
+        let output = cfadmin_at(&moto.endpoint, arguments);
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         (output.status.code().expect("a code"), text(output.stdout), text(output.stderr))
     };

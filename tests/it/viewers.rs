@@ -5,13 +5,13 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    process::{Command, Output, Stdio},
 };
 
 use cloudfront_invalidator::local::{Account, Fault, Local, Options};
 use serde_json::{Value, json};
 
 use crate::{
+    cfadmin::cfadmin_at,
     sites::plain,
     support::{Function, s3, sqs},
 };
@@ -108,19 +108,6 @@ async fn nobody_gets_what_was() {
     }
 }
 
-/// Runs `cfadmin` for what is behind this endpoint.
-fn cfadmin(cloudfront: &Local, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_cfadmin"))
-        .args(arguments)
-        .args(["--endpoint-url", &cloudfront.endpoint_url(), "--region", "us-east-1"])
-        .env_clear()
-        .env("AWS_ACCESS_KEY_ID", "x")
-        .env("AWS_SECRET_ACCESS_KEY", "x")
-        .stdin(Stdio::null())
-        .output()
-        .expect("cfadmin")
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_made_is_told_although_another_failed() {
     let mut account = Account::default();
@@ -134,7 +121,7 @@ async fn what_was_made_is_told_although_another_failed() {
         Fault::Refuse { status: 403, code: "AccessDenied".to_owned(), message: "not this one".to_owned() };
     cloudfront.inject(Some("E2"), denied);
     let arguments = ["invalidate", "s3://site", "/a", "--all", "--wait", "--timeout", "0", "--json"];
-    let output = tokio::task::block_in_place(|| cfadmin(&cloudfront, &arguments));
+    let output = tokio::task::block_in_place(|| cfadmin_at(&cloudfront.endpoint_url(), &arguments));
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("cloudfront:CreateInvalidation is not allowed"), "{said}");
@@ -155,7 +142,7 @@ async fn verify_tells_what_is_stale_and_what_an_invalidation_mended() {
             .chain(urls.iter().map(String::as_str))
             .chain(more.iter().copied())
             .collect();
-        let output = tokio::task::block_in_place(|| cfadmin(&cloudfront, &arguments));
+        let output = tokio::task::block_in_place(|| cfadmin_at(&cloudfront.endpoint_url(), &arguments));
         let text = String::from_utf8(output.stdout).expect("text");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let documents: Vec<Value> =
@@ -198,13 +185,13 @@ async fn verify_tells_what_is_stale_and_what_an_invalidation_mended() {
     assert_eq!(fields, documented);
 
     let purge = ["invalidate", "E1EXAMPLE", "--keys", key];
-    assert!(tokio::task::block_in_place(|| cfadmin(&cloudfront, &purge)).status.success());
+    assert!(tokio::task::block_in_place(|| cfadmin_at(&cloudfront.endpoint_url(), &purge)).status.success());
     let (code, third) = verify(&[path], &[]);
     assert_eq!((code, verdicts(&third)), (0, vec!["current".to_owned()]), "{third:?}");
 
     cloudfront.put("site", key, None);
     assert_eq!(verdicts(&verify(&[path], &[]).1), ["stale"], "it is gone, and viewers have it");
-    assert!(tokio::task::block_in_place(|| cfadmin(&cloudfront, &purge)).status.success());
+    assert!(tokio::task::block_in_place(|| cfadmin_at(&cloudfront.endpoint_url(), &purge)).status.success());
     assert_eq!(verify(&[path], &[]).0, 0, "it is gone, and so it is for viewers");
 
     let object = format!("s3://site/{key}");
@@ -215,17 +202,18 @@ async fn verify_tells_what_is_stale_and_what_an_invalidation_mended() {
     assert_eq!(verify(&["/docs/"], &["--etag", "another"]).0, 1);
 
     let elsewhere = format!("http://127.0.0.1:{}/docs/", port(&cloudfront));
-    let output = tokio::task::block_in_place(|| cfadmin(&cloudfront, &["verify", &elsewhere]));
+    let output =
+        tokio::task::block_in_place(|| cfadmin_at(&cloudfront.endpoint_url(), &["verify", &elsewhere]));
     let shown = String::from_utf8(output.stdout).expect("text");
     assert_eq!(output.status.code(), Some(1));
     assert!(shown.contains("unknown: it is not CloudFront that answers"), "{shown}");
     let nobody = ["verify", "http://127.0.0.1:1/"];
-    let output = tokio::task::block_in_place(|| cfadmin(&cloudfront, &nobody));
+    let output = tokio::task::block_in_place(|| cfadmin_at(&cloudfront.endpoint_url(), &nobody));
     assert!(String::from_utf8_lossy(&output.stdout).contains("127.0.0.1 does not answer"));
     for wrong in
         [&["verify"][..], &["verify", "ftp://a/b"], &["verify", "https://a/b c"], &["verify", "a", "-H", "x"]]
     {
-        let output = tokio::task::block_in_place(|| cfadmin(&cloudfront, wrong));
+        let output = tokio::task::block_in_place(|| cfadmin_at(&cloudfront.endpoint_url(), wrong));
         assert_eq!(output.status.code(), Some(2), "{wrong:?}");
     }
 }

@@ -3,17 +3,9 @@
 use std::time::SystemTime;
 
 use clap::Args;
-use cloudfront_invalidator::report::counted;
+use cloudfront_invalidator::report::{FREE_PATHS, counted, dollars};
 
 use crate::{Exit, LIMIT, Stop, account::Connection, out::Output};
-
-/// How many paths of a month are free, in all distributions of the account together.
-///
-/// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/PayingForInvalidation.html>
-const FREE: usize = 1_000;
-
-/// What each further one costs, in tenths of a cent.
-const MILLS: usize = 5;
 
 /// Count the paths that were purged in a month, and what they cost
 #[derive(Debug, Args)]
@@ -64,8 +56,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         paths += of_distribution;
         counts.push((distribution.id, invalidations, of_distribution));
     }
-    let mills = paths.saturating_sub(FREE) * MILLS;
-    let dollars = format!("{}.{:03}", mills / 1_000, mills % 1_000);
+    let dollars = dollars(paths.saturating_sub(FREE_PATHS));
     let distributions: Vec<_> = counts
         .iter()
         .map(|(id, invalidations, paths)| {
@@ -73,14 +64,14 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         })
         .collect();
     let document = serde_json::json!({
-        "month": month, "paths": paths, "free": FREE, "dollars": dollars, "lower_bound": true,
+        "month": month, "paths": paths, "free": FREE_PATHS, "dollars": dollars, "lower_bound": true,
         "distributions": distributions,
     });
     arguments.output.print(&document, |out| {
         for (id, invalidations, paths) in &counts {
             writeln!(out, "{id}  {}, {}", counted(*invalidations, "invalidation"), counted(*paths, "path"))?;
         }
-        writeln!(out, "{month}: {} of which {FREE} are free: at least ${dollars}", counted(paths, "path"))?;
+        writeln!(out, "{month}: {} of which {FREE_PATHS} are free: at least ${dollars}", counted(paths, "path"))?;
         writeln!(
             out,
             "A lower bound: deleted distributions and tenants are not listed, nor are invalidations that CloudFront \

@@ -15,7 +15,7 @@ use cloudfront_invalidator::{
 
 use serde::Serialize;
 
-use crate::{Exit, LIMIT, Stop, account::Connection, input::variables, out::Output};
+use crate::{Exit, LIMIT, Stop, account::Connection, input, input::variables, out::Output};
 
 /// Show which paths of which distributions an object is served as, and why, or why not
 #[derive(Debug, Args)]
@@ -34,13 +34,9 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let (config, max_attempts) = Config::of_caller(variables())?;
     let object = &arguments.object;
-    let (bucket, key) = object
-        .strip_prefix("s3://")
-        .and_then(|object| object.split_once('/'))
-        .filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
-        .ok_or_else(|| {
-            Stop::Usage(format!("{object:?} is no object: one looks like s3://my-bucket/docs/a.html"))
-        })?;
+    let (bucket, key) = input::object(object).ok_or_else(|| {
+        Stop::Usage(format!("{object:?} is no object: one looks like s3://my-bucket/docs/a.html"))
+    })?;
     let change = Change {
         message: 0,
         bucket: bucket.into(),

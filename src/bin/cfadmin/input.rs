@@ -64,6 +64,12 @@ impl Events {
     }
 }
 
+/// The bucket and the key that a person means by `s3://bucket/key`.
+pub(crate) fn object(text: &str) -> Option<(&str, &str)> {
+    let (bucket, key) = text.strip_prefix("s3://")?.split_once('/')?;
+    (!bucket.is_empty() && !key.is_empty()).then_some((bucket, key))
+}
+
 /// The environment, with the example distribution where it names none.
 pub(crate) fn variables_with_example() -> Vec<(String, String)> {
     let mut variables = variables();

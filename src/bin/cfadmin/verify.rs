@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::{
     Exit, LIMIT, Stop,
     account::{Connection, Opened},
+    input,
     out::{BAD, GOOD, Output},
 };
 
@@ -59,13 +60,8 @@ fn url(text: &str) -> Result<Uri, String> {
 }
 
 fn object(text: &str) -> Result<Object, String> {
-    let parts = text.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
-    match parts {
-        Some((bucket, key)) if !bucket.is_empty() && !key.is_empty() => {
-            Ok(Object { endpoint: Endpoint::named(bucket), key: key.as_bytes().to_vec() })
-        }
-        _ => Err("no object: one looks like s3://my-bucket/docs/a.html".to_owned()),
-    }
+    let (bucket, key) = input::object(text).ok_or("no object: one looks like s3://my-bucket/docs/a.html")?;
+    Ok(Object { endpoint: Endpoint::named(bucket), key: key.as_bytes().to_vec() })
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
