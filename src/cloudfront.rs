@@ -234,6 +234,10 @@ impl Client {
         batch: InvalidationBatch,
         limit: Duration,
     ) -> Result<Invalidation, Error> {
+        if limit.is_zero() {
+            // A timeout of nothing would still look first, and might see an answer.
+            return Err(Error::too_late());
+        }
         // The SDK's own limits would be another configuration for each call, which takes as
         // long as all the rest of it.
         let call = self.sdk.create_invalidation().distribution_id(distribution).invalidation_batch(batch);
