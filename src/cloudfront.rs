@@ -3,7 +3,9 @@
 //! An [`struct@Error`] answers questions about what happened, so that nobody else has to
 //! know codes and statuses.
 
+mod api;
 mod distributions;
+mod endpoint;
 mod error;
 mod http;
 #[cfg(feature = "cli")]
@@ -11,16 +13,14 @@ mod profile;
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
 use aws_sdk_cloudfront::{
     config::{
-        BehaviorVersion, Credentials, Region,
-        endpoint::{DefaultResolver, Params, ResolveEndpoint},
+        Credentials, Region, SharedCredentialsProvider,
+        endpoint::{Params, ResolveEndpoint},
         retry::RetryConfig,
-        timeout::TimeoutConfig,
     },
     primitives::DateTimeFormat,
     types::{InvalidationBatch, Paths},
@@ -34,6 +34,13 @@ pub use self::error::Error;
 pub(crate) use self::http::Http;
 #[cfg(feature = "cli")]
 pub use self::profile::Profile;
+use self::{
+    api::{
+        Access, Api, CreateInvalidation, CreateInvalidationInput, GetInvalidation, GetInvalidationInput,
+        ListInvalidations, ListInvalidationsInput,
+    },
+    endpoint::Resolver,
+};
 use crate::config::Aws;
 
 /// The least that one attempt gets, where the whole call has that long. CloudFront
@@ -60,11 +67,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// A CloudFront to talk to.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// Tries once. What is to be tried again is known here better.
-    sdk: aws_sdk_cloudfront::Client,
-    /// The same with the SDK's retries, made when it is needed.
-    trying_sdk: Arc<OnceLock<aws_sdk_cloudfront::Client>>,
-    tries: RetryConfig,
+    api: Api,
     http: Http,
     /// How often to try to create an invalidation. None: as long as there is time.
     max_attempts: Option<u32>,
@@ -120,34 +123,26 @@ impl Client {
             "environment",
         );
         let http = Http::of(settings.endpoint_url.as_deref());
-        let mut config = aws_sdk_cloudfront::Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .http_client(http.client())
-            .region(Region::new(settings.region.clone()))
-            .credentials_provider(credentials)
-            .use_fips(settings.use_fips)
-            .use_dual_stack(settings.use_dual_stack);
-        config.set_endpoint_url(settings.endpoint_url.clone());
-        Self::of(config, http, settings.max_attempts)
+        let access = Access {
+            region: Region::new(settings.region.clone()),
+            credentials: Some(SharedCredentialsProvider::new(credentials)),
+            endpoint_url: settings.endpoint_url.clone(),
+            use_fips: settings.use_fips,
+            use_dual_stack: settings.use_dual_stack,
+            app_name: None,
+        };
+        Self::of(access, http, settings.max_attempts)
     }
 
-    fn of(config: aws_sdk_cloudfront::config::Builder, http: Http, max_attempts: Option<u32>) -> Self {
-        let once = config.retry_config(RetryConfig::disabled()).build();
-        let sdk = aws_sdk_cloudfront::Client::from_conf(once);
-        Self { sdk, trying_sdk: Arc::default(), tries: retries(max_attempts), http, max_attempts }
-    }
-
-    fn trying_sdk(&self) -> &aws_sdk_cloudfront::Client {
-        self.trying_sdk.get_or_init(|| {
-            let config = self.sdk.config().to_builder().retry_config(self.tries.clone());
-            aws_sdk_cloudfront::Client::from_conf(config.build())
-        })
+    fn of(access: Access, http: Http, max_attempts: Option<u32>) -> Self {
+        Self { api: Api::new(access, &http, retries(max_attempts)), http, max_attempts }
     }
 
     /// Opens a connection for the first call to use, to where these settings say that
     /// CloudFront is. Where it cannot be opened, that call will find out and tell.
     ///
-    /// It takes a request, and this one asks for nothing, unsigned.
+    /// It takes a request, and this one asks for nothing, unsigned. Without TLS there is nothing
+    /// to be won.
     pub async fn connect(&self, settings: &Aws) {
         let parameters = Params::builder()
             .region(settings.region.clone())
@@ -155,7 +150,10 @@ impl Client {
             .use_fips(settings.use_fips)
             .use_dual_stack(settings.use_dual_stack);
         let Ok(parameters) = parameters.build() else { return };
-        let Ok(endpoint) = DefaultResolver::new().resolve_endpoint(&parameters).await else { return };
+        let Ok(endpoint) = Resolver::new().resolve_endpoint(&parameters).await else { return };
+        if !endpoint.url().starts_with("https://") {
+            return;
+        }
         let request = ::http::Request::head(endpoint.url()).body(SdkBody::empty());
         if let Some(request) = request.ok().and_then(|request| HttpRequest::try_from(request).ok()) {
             // Whatever is answered.
@@ -167,12 +165,7 @@ impl Client {
     #[cfg(feature = "cli")]
     #[must_use]
     pub fn of_profile(profile: &Profile) -> Self {
-        let mut builder = aws_sdk_cloudfront::config::Builder::from(&profile.config);
-        if profile.config.region().is_none() {
-            // One endpoint serves a whole partition.
-            builder = builder.region(Region::from_static("us-east-1"));
-        }
-        Self::of(builder, profile.http.clone(), profile.max_attempts)
+        Self::of(profile.access(), profile.http.clone(), profile.max_attempts)
     }
 
     /// Creates an invalidation, or finds the one that was created with the same
@@ -197,11 +190,8 @@ impl Client {
     ) -> Result<Invalidation, Error> {
         let quantity = i32::try_from(paths.len()).unwrap_or(i32::MAX);
         let paths = Paths::builder().quantity(quantity).set_items(Some(paths.map(str::to_owned).collect()));
-        let batch = InvalidationBatch::builder()
-            .paths(paths.build().map_err(|error| Error::unbuildable(&error))?)
-            .caller_reference(caller_reference)
-            .build()
-            .map_err(|error| Error::unbuildable(&error))?;
+        let batch =
+            InvalidationBatch::builder().paths(paths.build()?).caller_reference(caller_reference).build()?;
         let deadline = Instant::now() + limit;
         let mut waits = waits(caller_reference);
         let mut tries = 0;
@@ -238,10 +228,12 @@ impl Client {
             // A timeout of nothing would still look first, and might see an answer.
             return Err(Error::too_late());
         }
-        // The SDK's own limits would be another configuration for each call, which takes as
-        // long as all the rest of it.
-        let call = self.sdk.create_invalidation().distribution_id(distribution).invalidation_batch(batch);
-        let answer = timeout(attempt(limit), call.send()).await.map_err(|_| Error::too_late())??;
+        let input = CreateInvalidationInput::builder()
+            .distribution_id(distribution)
+            .invalidation_batch(batch)
+            .build()?;
+        let call = self.api.once::<CreateInvalidation>(input);
+        let answer = timeout(attempt(limit), call).await.map_err(|_| Error::too_late())??;
         let created = answer.invalidation.map(Invalidation::from);
         created.filter(|created| !created.id.is_empty()).ok_or_else(|| Error::no_answer("invalidation"))
     }
@@ -254,8 +246,8 @@ impl Client {
     ///
     /// As [`Client::create_invalidation`].
     pub async fn invalidation(&self, distribution: &str, id: &str) -> Result<Invalidation, Error> {
-        let call = self.trying_sdk().get_invalidation().distribution_id(distribution).id(id).customize();
-        let answer = call.config_override(overrides(READ_LIMIT)).send().await?;
+        let input = GetInvalidationInput::builder().distribution_id(distribution).id(id).build()?;
+        let answer = self.api.read::<GetInvalidation>(input, READ_LIMIT).await?;
         answer.invalidation.map(Invalidation::from).ok_or_else(|| Error::no_answer("invalidation"))
     }
 
@@ -296,21 +288,39 @@ impl Client {
     ///
     /// As [`Client::create_invalidation`].
     pub async fn invalidations(&self, distribution: &str) -> Result<Vec<Summary>, Error> {
-        let mut pages = self
-            .trying_sdk()
-            .list_invalidations()
-            .distribution_id(distribution)
-            .into_paginator()
-            .items()
-            .send();
         let mut all = Vec::new();
-        while let Some(summary) = timeout(READ_LIMIT, pages.next()).await.map_err(|_| Error::too_late())? {
-            let summary = summary?;
-            let created = summary.create_time.fmt(DateTimeFormat::DateTime).unwrap_or_default();
-            all.push(Summary { id: summary.id, status: summary.status, created });
+        let mut marker: Option<String> = None;
+        loop {
+            let input = ListInvalidationsInput::builder()
+                .distribution_id(distribution)
+                .set_marker(marker.clone())
+                .build()?;
+            let answer = self.api.read::<ListInvalidations>(input, READ_LIMIT).await?;
+            let list = answer.invalidation_list.ok_or_else(|| Error::no_answer("list"))?;
+            all.extend(list.items.unwrap_or_default().into_iter().map(|summary| Summary {
+                created: summary.create_time.fmt(DateTimeFormat::DateTime).unwrap_or_default(),
+                id: summary.id,
+                status: summary.status,
+            }));
+            marker = match next_page(list.is_truncated, list.next_marker, marker.as_ref())? {
+                Some(next) => Some(next),
+                None => return Ok(all),
+            };
         }
-        Ok(all)
     }
+}
+
+/// The marker of the page after the one that `marker` asked for. None after the last.
+fn next_page(
+    is_truncated: bool,
+    next: Option<String>,
+    marker: Option<&String>,
+) -> Result<Option<String>, Error> {
+    if !is_truncated {
+        return Ok(None);
+    }
+    let next = next.filter(|next| marker != Some(next));
+    next.map(Some).ok_or_else(|| Error::no_answer("next page"))
 }
 
 /// How long to wait before each further attempt. Two functions that are refused at the
@@ -329,13 +339,6 @@ fn waits(reference: &str) -> impl Iterator<Item = Duration> {
 /// How long one attempt may take of a call that ends within `limit`.
 fn attempt(limit: Duration) -> Duration {
     (limit / ATTEMPTS).max(LEAST_ATTEMPT).min(limit)
-}
-
-/// A call that ends within `limit`, with time for each of its attempts.
-fn overrides(limit: Duration) -> aws_sdk_cloudfront::config::Builder {
-    let timeouts =
-        TimeoutConfig::builder().operation_attempt_timeout(attempt(limit)).operation_timeout(limit);
-    aws_sdk_cloudfront::config::Builder::new().timeout_config(timeouts.build())
 }
 
 /// The SDK's standard retries.

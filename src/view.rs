@@ -15,7 +15,6 @@ use aws_sigv4::{
 };
 use aws_smithy_runtime_api::{client::orchestrator::HttpRequest, http::Headers};
 use aws_smithy_types::body::SdkBody;
-use aws_types::service_config::ServiceConfigKey;
 use http::{HeaderName, HeaderValue, Method, Uri, header::HOST};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use serde::Serialize;
@@ -93,9 +92,6 @@ impl Viewer {
     /// One who asks AWS.
     pub async fn new(profile: &Profile) -> Self {
         let config = &profile.config;
-        let key =
-            ServiceConfigKey::builder().service_id("s3").env("AWS_ENDPOINT_URL").profile("endpoint_url");
-        let own = key.build().ok().and_then(|key| config.service_config()?.load_config(key));
         let credentials = match config.credentials_provider() {
             Some(provider) => provider.provide_credentials().await.ok(),
             None => None,
@@ -104,7 +100,7 @@ impl Viewer {
             http: profile.http.clone(),
             edge: None,
             credentials,
-            s3: own.or_else(|| config.endpoint_url().map(str::to_owned)),
+            s3: profile.endpoint_url("s3"),
             region: config.region().map(ToString::to_string),
         }
     }

@@ -10,7 +10,14 @@ use aws_sdk_cloudfront::{
     },
 };
 
-use super::{Client, Error, overrides};
+use super::{
+    Client, Error,
+    api::{
+        GetCachePolicy, GetCachePolicyInput, GetDistributionConfig, GetDistributionConfigInput,
+        ListDistributions, ListDistributionsInput,
+    },
+    next_page,
+};
 use crate::site::{Behavior, Distribution, ErrorPage, Origin, OriginGroup, QueryStrings, managed_policy};
 
 /// For how many seconds CloudFront keeps an error where a configuration does not say.
@@ -32,15 +39,14 @@ impl Client {
         let mut found = Vec::new();
         let mut marker: Option<String> = None;
         loop {
-            let request = self.trying_sdk().list_distributions().set_marker(marker.clone()).customize();
-            let page = request.config_override(overrides(limit)).send().await?;
-            let list = page.distribution_list.ok_or_else(|| Error::no_answer("list"))?;
+            let input = ListDistributionsInput::builder().set_marker(marker.clone()).build()?;
+            let answer = self.api.read::<ListDistributions>(input, limit).await?;
+            let list = answer.distribution_list.ok_or_else(|| Error::no_answer("list"))?;
             found.extend(list.items.unwrap_or_default().into_iter().filter_map(distribution));
-            if !list.is_truncated {
-                return Ok(found);
-            }
-            let next = list.next_marker.filter(|next| marker.as_ref() != Some(next));
-            marker = Some(next.ok_or_else(|| Error::no_answer("next page"))?);
+            marker = match next_page(list.is_truncated, list.next_marker, marker.as_ref())? {
+                Some(next) => Some(next),
+                None => return Ok(found),
+            };
         }
     }
 
@@ -57,8 +63,8 @@ impl Client {
         mut distribution: Distribution,
         limit: Duration,
     ) -> Result<Distribution, Error> {
-        let request = self.trying_sdk().get_distribution_config().id(distribution.id.as_str()).customize();
-        let answer = request.config_override(overrides(limit)).send().await?;
+        let input = GetDistributionConfigInput::builder().id(distribution.id.as_str()).build()?;
+        let answer = self.api.read::<GetDistributionConfig>(input, limit).await?;
         let config = answer.distribution_config.ok_or_else(|| Error::no_answer("configuration"))?;
         distribution.default_root_object = config.default_root_object.unwrap_or_default();
         let mut known: BTreeMap<String, bool> = BTreeMap::new();
@@ -80,8 +86,8 @@ impl Client {
     ///
     /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_GetCachePolicy.html>
     async fn has_query_strings(&self, policy: &str, limit: Duration) -> Result<bool, Error> {
-        let request = self.trying_sdk().get_cache_policy().id(policy).customize();
-        let answer = match request.config_override(overrides(limit)).send().await {
+        let input = GetCachePolicyInput::builder().id(policy).build()?;
+        let answer = match self.api.read::<GetCachePolicy>(input, limit).await {
             Ok(answer) => answer,
             // Nobody can tell; then it is safer to purge them, too.
             Err(SdkError::ServiceError(error)) if error.err().is_no_such_cache_policy() => return Ok(true),

@@ -1,6 +1,6 @@
 //! Why CloudFront did not do it, as answers to questions.
 
-use aws_sdk_cloudfront::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_cloudfront::error::{BuildError, ProvideErrorMetadata, SdkError};
 use thiserror::Error;
 
 /// Why CloudFront did not do it.
@@ -29,11 +29,6 @@ enum Kind {
 }
 
 impl Error {
-    /// A request that cannot even be built.
-    pub(super) fn unbuildable(why: &dyn std::error::Error) -> Self {
-        Self::new(Kind::Other, chain(why))
-    }
-
     const fn new(kind: Kind, text: String) -> Self {
         Self { kind, text }
     }
@@ -134,6 +129,13 @@ impl Error {
             Kind::Unreachable => "CloudFrontUnreachable",
             Kind::Other => "CloudFrontFailed",
         }
+    }
+}
+
+/// A request that cannot even be built.
+impl From<BuildError> for Error {
+    fn from(error: BuildError) -> Self {
+        Self::new(Kind::Other, chain(&error))
     }
 }
 

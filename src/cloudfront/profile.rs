@@ -2,8 +2,9 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_cloudfront::config::{BehaviorVersion, Region};
+use aws_types::service_config::ServiceConfigKey;
 
-use super::{Http, retries};
+use super::{Http, api::Access, retries};
 
 /// Whatever the AWS command line would use here: environment, profiles, single sign-on.
 #[derive(Clone, Debug)]
@@ -36,5 +37,30 @@ impl Profile {
             loader = loader.endpoint_url(url);
         }
         Self { config: loader.load().await, http, max_attempts }
+    }
+
+    /// The URL that it names for this service's endpoint, or for that of all.
+    pub(crate) fn endpoint_url(&self, service: &str) -> Option<String> {
+        let all = || self.config.endpoint_url().map(str::to_owned);
+        if self.config.get_origin("endpoint_url").is_client_config() {
+            return all();
+        }
+        let key =
+            ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url");
+        key.build().ok().and_then(|key| self.config.service_config()?.load_config(key)).or_else(all)
+    }
+
+    /// The same for CloudFront's operations.
+    pub(super) fn access(&self) -> Access {
+        let config = &self.config;
+        Access {
+            // One endpoint serves a whole partition.
+            region: config.region().cloned().unwrap_or(Region::from_static("us-east-1")),
+            credentials: config.credentials_provider(),
+            endpoint_url: self.endpoint_url("CloudFront"),
+            use_fips: config.use_fips().unwrap_or_default(),
+            use_dual_stack: config.use_dual_stack().unwrap_or_default(),
+            app_name: config.app_name().cloned(),
+        }
     }
 }
