@@ -29,6 +29,7 @@ mod time;
 use std::{
     borrow::Cow,
     fmt::{self, Write},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -61,7 +62,7 @@ pub struct Message {
     pub id: Option<Box<str>>,
     /// Why some or all of it could not be read. What could be read of it is in the
     /// batch all the same.
-    pub unreadable: Option<Unreadable>,
+    pub unreadable: Option<Box<Unreadable>>,
 }
 
 /// One S3 event about one object.
@@ -69,13 +70,13 @@ pub struct Message {
 pub struct Change {
     /// Index of the message that brought it.
     pub message: usize,
-    /// The bucket's name.
-    pub bucket: Box<str>,
+    /// The bucket's name. Changes one after the other share it.
+    pub bucket: Arc<str>,
     /// The object's key.
     pub key: Key,
     /// What happened: `ObjectCreated:Put` from a notification, `Object Created`
-    /// from EventBridge.
-    pub event: Box<str>,
+    /// from EventBridge. Changes one after the other share it, too.
+    pub event: Arc<str>,
     /// Whether that changes what CloudFront serves.
     pub effect: Effect,
     /// When it happened, in milliseconds since 1970, where the event says so.
@@ -243,7 +244,7 @@ fn beginning(bytes: &[u8]) -> String {
 pub fn read(event: &[u8], invocation: &str) -> Batch {
     let mut batch = Batch::default();
     if let Err(unreadable) = whole(&mut batch, event, invocation) {
-        batch.messages.push(Message { id: None, unreadable: Some(unreadable) });
+        batch.messages.push(Message { id: None, unreadable: Some(unreadable.into()) });
     }
     batch
 }
@@ -253,6 +254,9 @@ fn whole(batch: &mut Batch, event: &[u8], invocation: &str) -> Result<(), Unread
     let envelope = Envelope::read(event)?;
     let records = envelope.records.as_deref().unwrap_or_default();
     if records.iter().any(|record| source(record).as_deref() == Ok("aws:sqs")) {
+        // S3 sends an event a message.
+        batch.messages.reserve(records.len());
+        batch.changes.reserve(records.len());
         for record in records {
             let (id, read) = match sqs::read(record) {
                 Ok(message) => (message.id(), message.body()),
@@ -262,12 +266,12 @@ fn whole(batch: &mut Batch, event: &[u8], invocation: &str) -> Result<(), Unread
             batch.messages.push(Message { id: id.clone(), unreadable: None });
             let origin = Origin { message, id: id.as_deref().unwrap_or(invocation), depth: 1 };
             let outcome = read.and_then(|body| origin.read(batch, body.as_bytes()));
-            batch.messages[message].unreadable = outcome.err();
+            batch.messages[message].unreadable = outcome.err().map(Box::new);
         }
     } else {
         batch.messages.push(Message::default());
         let origin = Origin { message: 0, id: invocation, depth: 0 };
-        batch.messages[0].unreadable = origin.envelope(batch, event, &envelope).err();
+        batch.messages[0].unreadable = origin.envelope(batch, event, &envelope).err().map(Box::new);
     }
     Ok(())
 }
@@ -318,7 +322,7 @@ impl Origin<'_> {
         let kind = envelope.kind.as_ref().map(|text| &*text.0);
         match (source, kind) {
             (Some("aws.s3"), _) => {
-                batch.changes.push(eventbridge::read(json, self)?);
+                batch.changes.push(eventbridge::read(json, self, batch.changes.last())?);
                 Ok(())
             }
             (Some(name), _) => {
@@ -345,7 +349,7 @@ impl Origin<'_> {
     fn record(self, batch: &mut Batch, record: &RawValue) -> Result<(), Unreadable> {
         match &*source(record)? {
             "aws:s3" => {
-                batch.changes.push(s3::read(record, self)?);
+                batch.changes.push(s3::read(record, self, batch.changes.last())?);
                 Ok(())
             }
             "aws:sns" => sns::record(record)?.message(|message, id| self.inside(batch, message, id)),
@@ -415,7 +419,15 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Text<'_> {
     fn into_boxed(self) -> Box<str> {
-        self.0.into_owned().into_boxed_str()
+        self.0.into()
+    }
+
+    /// The text, which is often that of the one `before`.
+    fn shared(self, before: Option<&Arc<str>>) -> Arc<str> {
+        match before {
+            Some(before) if **before == *self.0 => Arc::clone(before),
+            _ => self.0.into(),
+        }
     }
 }
 

@@ -62,7 +62,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     let handler = service_fn(move |invocation: LambdaEvent<()>| {
         let event = mem::take(&mut *lock(&event));
         let function = Arc::clone(&function);
-        async move { function.answer(&event, &invocation.context).await }
+        async move { function.answer(event, &invocation.context).await }
     });
     Runtime::new(handler).layer(take_event).run().await?;
     Ok(ExitCode::SUCCESS)
@@ -76,7 +76,7 @@ struct Function {
 }
 
 impl Function {
-    async fn answer(&self, event: &[u8], context: &Context) -> Result<Box<RawValue>, Diagnostic> {
+    async fn answer(&self, event: impl AsRef<[u8]>, context: &Context) -> Result<Box<RawValue>, Diagnostic> {
         let killed = SystemTime::UNIX_EPOCH + Duration::from_millis(context.deadline);
         let left = killed.duration_since(SystemTime::now()).unwrap_or_default();
         let deadline = Instant::now() + left.saturating_sub(MARGIN);

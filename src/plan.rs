@@ -207,7 +207,7 @@ impl<'a> Demand<'a> {
 
     fn change(&mut self, change: &'a Change, policy: &Policy, sites: &Sites) -> Result<(), Ignored> {
         policy.watch.ignores(change).map_or(Ok(()), Err)?;
-        if sites.unresolved || sites.doubtful.contains(&change.bucket) {
+        if sites.unresolved || sites.doubtful.contains(&*change.bucket) {
             self.waiting.push(change.message);
             return Ok(());
         }

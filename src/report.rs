@@ -7,7 +7,7 @@ mod metrics;
 mod price;
 mod text;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 #[cfg(feature = "function")]
 use aws_lambda_events::sqs::SqsBatchResponse;
@@ -60,7 +60,7 @@ struct Behind {
     /// Indices of the messages that need it.
     messages: Vec<usize>,
     /// The first objects: bucket and key of each.
-    objects: Vec<(Box<str>, Key)>,
+    objects: Vec<(Arc<str>, Key)>,
 }
 
 /// How many objects are told of behind an item.

@@ -48,8 +48,12 @@ struct Object<'a> {
     sequencer: Option<Text<'a>>,
 }
 
-/// Reads one record. Only fields that are used must be there.
-pub(super) fn read(record: &RawValue, origin: Origin<'_>) -> Result<Change, Unreadable> {
+/// Reads one record, which came after `before`. Only fields that are used must be there.
+pub(super) fn read(
+    record: &RawValue,
+    origin: Origin<'_>,
+    before: Option<&Change>,
+) -> Result<Change, Unreadable> {
     let record: Record<'_> = view(WHAT, record)?;
     if let Some(version) = record.version.filter(|version| major(&version.0) != "2") {
         return Err(Unreadable::Version(beginning(version.0.as_bytes())));
@@ -57,7 +61,8 @@ pub(super) fn read(record: &RawValue, origin: Origin<'_>) -> Result<Change, Unre
     let event = full(record.name).ok_or(Unreadable::Missing { what: WHAT, field: "eventName" })?;
     let effect = effect(&event.0);
     let time = record.time.and_then(|time| milliseconds(&time.0));
-    let change = Entity::read(WHAT, record.s3, effect)?.change(WHAT, event, effect, origin, decode)?;
+    let change =
+        Entity::read(WHAT, record.s3, effect)?.change(WHAT, event, effect, origin, before, decode)?;
     Ok(Change { time, ..change })
 }
 
@@ -84,12 +89,13 @@ impl<'a> Entity<'a> {
         event: Text<'_>,
         effect: Effect,
         origin: Origin<'_>,
+        before: Option<&Change>,
         decode: impl Fn(&str) -> Key,
     ) -> Result<Change, Unreadable> {
-        let known = |text: Option<Text<'_>>, field| match full(text) {
-            Some(text) => Ok(text.into_boxed()),
+        let known = |text: Option<Text<'a>>, field| match full(text) {
+            Some(text) => Ok(text),
             // Only what changes an object has to name it.
-            None if effect != Effect::Content => Ok(Box::default()),
+            None if effect != Effect::Content => Ok(Text(Cow::Borrowed(""))),
             None => Err(Unreadable::Missing { what, field }),
         };
         let bucket = known(self.bucket.and_then(|bucket| bucket.name), "bucket name")?;
@@ -97,9 +103,9 @@ impl<'a> Entity<'a> {
         let key = known(key, "object key")?;
         Ok(Change {
             message: origin.message,
-            bucket,
-            key: decode(&key),
-            event: event.into_boxed(),
+            bucket: bucket.shared(before.map(|before| &before.bucket)),
+            key: decode(&key.0),
+            event: event.shared(before.map(|before| &before.event)),
             effect,
             time: None,
             identity: full(sequencer).map_or_else(|| origin.id.into(), Text::into_boxed),
@@ -116,7 +122,7 @@ fn major(version: &str) -> &str {
 /// is none stays as it is. Decoded exactly once, to the bytes that S3 stores.
 fn decode(key: &str) -> Key {
     let spaced = if key.contains('+') { Cow::Owned(key.replace('+', " ")) } else { Cow::Borrowed(key) };
-    Key::from(percent_decode_str(&spaced).collect::<Vec<u8>>())
+    Key::from(Cow::from(percent_decode_str(&spaced)).into_owned())
 }
 
 /// What an event does to the content, by the family that stands before the `:`.

@@ -1,6 +1,7 @@
 //! The command line, as a person runs it.
 
 use std::{
+    fs,
     io::Write,
     path::Path,
     process::{Command, Output, Stdio},
@@ -8,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{s3, s3_record, sqs};
+use crate::support::{cloudfront, s3, s3_record, sqs};
 
 /// Runs `cfadmin` in the project's folder with nothing in the environment but
 /// these variables.
@@ -494,6 +495,31 @@ fn what_takes_too_long_can_be_picked_up() {
     assert_eq!(document["status"], "InProgress");
     let again = format!("cfadmin wait E1EXAMPLE {}", document["id"].as_str().expect("an id"));
     assert!(text(&output.stderr).contains(&again), "{}", text(&output.stderr));
+}
+
+/// As the AWS command line has it: what is said of one service comes before what is said of all.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_may_stand_in_a_profile() {
+    let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("profiles");
+    let profiles = format!(
+        "[profile site]\nregion = us-east-1\naws_access_key_id = x\naws_secret_access_key = x\n\
+         endpoint_url = http://127.0.0.1:1\nservices = own\n\
+         [services own]\ncloudfront =\n  endpoint_url = {}\n",
+        cloudfront.endpoint_url()
+    );
+    fs::write(&file, profiles).expect("a file");
+    let variables = [("AWS_CONFIG_FILE", file.to_str().expect("text")), ("AWS_MAX_ATTEMPTS", "1")];
+    let run = |more: &[&str]| {
+        let arguments = [&["invalidate", "E1EXAMPLE", "/a", "--profile", "site", "--quiet"], more].concat();
+        tokio::task::block_in_place(|| cfadmin(&arguments, &variables, ""))
+    };
+    let output = run(&[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(cloudfront.created(), 1);
+    // What is typed comes before both.
+    let output = run(&["--endpoint-url", "http://127.0.0.1:1"]);
+    assert_eq!((output.status.code(), cloudfront.created()), (Some(1), 1));
 }
 
 #[test]
