@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     Contender, Scenario,
-    peers::{Authority, CloudFront},
+    peers::{Authority, CloudFront, head},
 };
 
 /// What was measured: milliseconds and megabytes.
@@ -136,22 +136,6 @@ fn requests(stream: &TcpStream, sender: &Sender<Asked>) {
         let Ok(stream) = stream.try_clone() else { return };
         if sender.send(Asked { at: Instant::now(), is_next, stream }).is_err() {
             return;
-        }
-    }
-}
-
-/// Reads headers to their end, and tells how long the body is.
-pub(crate) fn head(reader: &mut impl BufRead) -> usize {
-    let mut length = 0;
-    let mut line = String::new();
-    loop {
-        line.clear();
-        if reader.read_line(&mut line).is_ok_and(|read| read == 0) || line.trim().is_empty() {
-            return length;
-        }
-        let (name, value) = line.split_once(':').unwrap_or((&line, ""));
-        if name.eq_ignore_ascii_case("content-length") {
-            length = value.trim().parse().unwrap_or(0);
         }
     }
 }

@@ -18,8 +18,6 @@ use rustls::{
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 
-use crate::lambda::head;
-
 /// Where systems keep the authorities that they trust.
 const SYSTEM: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
@@ -148,6 +146,22 @@ fn answer(stream: impl Read + Write, distance: Duration, calls: &AtomicUsize) {
         };
         if reader.get_mut().write_all(answer.as_bytes()).and_then(|()| reader.get_mut().flush()).is_err() {
             return;
+        }
+    }
+}
+
+/// Reads headers to their end, and tells how long the body is.
+pub(crate) fn head(reader: &mut impl BufRead) -> usize {
+    let mut length = 0;
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if reader.read_line(&mut line).is_ok_and(|read| read == 0) || line.trim().is_empty() {
+            return length;
+        }
+        let (name, value) = line.split_once(':').unwrap_or((&line, ""));
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.trim().parse().unwrap_or(0);
         }
     }
 }

@@ -1,22 +1,25 @@
-//! The one connector that everything goes through.
+//! The one client that everything goes through: hyper's, over rustls, without HTTP/2, which
+//! AWS's APIs do not speak.
 //!
-//! The SDK's own client makes a connector to check that it can, throws it away, and makes
-//! another at the first request, reading the system's authorities each time. Here it is
-//! made once, where Lambda does not throttle the CPU: before the first event.
+//! It is made once, where Lambda does not throttle the CPU: before the first event. The SDK's
+//! own reads the system's authorities again at the first request.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use aws_sdk_cloudfront::config::SharedHttpClient;
-use aws_smithy_async::rt::sleep::TokioSleep;
-use aws_smithy_http_client::{
-    Connector,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
 use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector, http_client_fn},
-    orchestrator::HttpRequest,
+    orchestrator::{HttpRequest, HttpResponse},
+    result::ConnectorError,
     runtime_components::RuntimeComponents,
 };
+use aws_smithy_types::body::SdkBody;
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector as Tcp},
+    rt::{TokioExecutor, TokioTimer},
+};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -28,17 +31,24 @@ pub(crate) struct Http(SharedHttpConnector);
 impl Http {
     /// One for whatever the URLs say: with TLS, which takes reading the authorities.
     pub(crate) fn new() -> Self {
-        // On ring: aws-lc gathers 45 ms of entropy at the first handshake.
-        let provider = Provider::Rustls(CryptoMode::Ring);
-        Self(SharedHttpConnector::new(builder().tls_provider(provider).build()))
+        Self::with(true)
     }
 
     /// One for this endpoint, where it is known, which needs no TLS if it has none.
     pub(crate) fn of(endpoint_url: Option<&str>) -> Self {
-        match endpoint_url {
-            Some(url) if url.starts_with("http://") => Self(SharedHttpConnector::new(builder().build_http())),
-            _ => Self::new(),
-        }
+        Self::with(!endpoint_url.is_some_and(|url| url.starts_with("http://")))
+    }
+
+    fn with(authorities: bool) -> Self {
+        let mut tcp = Tcp::new();
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        tcp.set_nodelay(true);
+        tcp.enforce_http(false);
+        let https = HttpsConnectorBuilder::new().with_tls_config(tls(authorities)).https_or_http();
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .build(https.enable_http1().wrap_connector(tcp));
+        Self(SharedHttpConnector::new(Hyper(client)))
     }
 
     /// Sends a request. Redirects are not followed.
@@ -53,7 +63,34 @@ impl Http {
     }
 }
 
-fn builder() -> aws_smithy_http_client::ConnectorBuilder {
-    let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
-    Connector::builder().connector_settings(settings).sleep_impl(TokioSleep::new())
+/// Whom to believe: the system's authorities or those of `SSL_CERT_FILE`, or nobody.
+fn tls(authorities: bool) -> ClientConfig {
+    // On ring: aws-lc gathers 45 ms of entropy at the first handshake.
+    let builder = || {
+        ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring has the suites of TLS 1.2 and 1.3")
+    };
+    let known = authorities.then(|| builder().with_native_roots().ok()).flatten();
+    // Where there are none, each connection will tell that its authority is not known.
+    known.unwrap_or_else(|| builder().with_root_certificates(RootCertStore::empty())).with_no_client_auth()
+}
+
+#[derive(Debug)]
+struct Hyper(Client<HttpsConnector<Tcp>, SdkBody>);
+
+impl HttpConnector for Hyper {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let request = match request.try_into_http1x() {
+            Ok(request) => request,
+            Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
+        };
+        let answer = self.0.request(request);
+        HttpConnectorFuture::new(async move {
+            // Whatever keeps a request from being answered may pass.
+            let answer = answer.await.map_err(|error| ConnectorError::io(error.into()))?;
+            let answer = answer.map(SdkBody::from_body_1_x);
+            HttpResponse::try_from(answer).map_err(|error| ConnectorError::other(error.into(), None))
+        })
+    }
 }

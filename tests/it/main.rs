@@ -19,4 +19,5 @@ mod sites;
 mod support;
 mod template;
 mod tidy;
+mod tls;
 mod viewers;

@@ -1,0 +1,28 @@
+//! TLS, with an authority of its own: the peers of the benchmark.
+
+#[path = "../../benches/start/peers.rs"]
+mod peers;
+
+use crate::support::{Answer, Function, s3};
+
+#[tokio::test]
+async fn only_a_cloudfront_whose_authority_is_known_is_told_anything() {
+    let authority = peers::Authority::new();
+    let cloudfront = peers::CloudFront::start(Some(&authority), 0);
+    let one = [("AWS_MAX_ATTEMPTS", "1")];
+
+    let known = [("SSL_CERT_FILE", authority.bundle())];
+    let mut function = Function::start(&cloudfront.url, &[one, known].concat()).await;
+    let answer = function.invoke(s3("a", "1").to_string()).await;
+    assert!(matches!(answer, Answer::Response(_)), "{answer:?}");
+    assert_eq!(cloudfront.calls(), 1);
+
+    // Neither with the system's authorities, nor where there are none at all.
+    for variables in [&[][..], &[("SSL_CERT_FILE", "/nowhere"), ("SSL_CERT_DIR", "/nowhere")]] {
+        let mut function = Function::start(&cloudfront.url, &[&one[..], variables].concat()).await;
+        let answer = function.invoke(s3("a", "1").to_string()).await;
+        assert_eq!(answer.error_type(), "CloudFrontUnreachable");
+        assert!(answer.message().contains("UnknownIssuer"), "{}", answer.message());
+    }
+    assert_eq!(cloudfront.calls(), 1);
+}
