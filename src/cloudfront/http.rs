@@ -29,17 +29,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) struct Http(SharedHttpConnector);
 
 impl Http {
-    /// One for whatever the URLs say: with TLS, which takes reading the authorities.
-    pub(crate) fn new() -> Self {
-        Self::with(true)
-    }
-
-    /// One for this endpoint, where it is known, which needs no TLS if it has none.
+    /// One for this endpoint, which needs no authorities if its URL has no TLS; None: for any.
     pub(crate) fn of(endpoint_url: Option<&str>) -> Self {
-        Self::with(!endpoint_url.is_some_and(|url| url.starts_with("http://")))
-    }
-
-    fn with(authorities: bool) -> Self {
+        let authorities = !endpoint_url.is_some_and(|url| url.starts_with("http://"));
         let mut tcp = Tcp::new();
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         tcp.set_nodelay(true);
@@ -63,7 +55,8 @@ impl Http {
     }
 }
 
-/// Whom to believe: the system's authorities or those of `SSL_CERT_FILE`, or nobody.
+/// Whom to believe: the system's authorities or those of `SSL_CERT_FILE`, which have to be read,
+/// or nobody.
 fn tls(authorities: bool) -> ClientConfig {
     // On ring: aws-lc gathers 45 ms of entropy at the first handshake.
     let builder = || {

@@ -22,7 +22,7 @@ impl Profile {
         region: Option<&str>,
         endpoint_url: Option<&str>,
     ) -> Self {
-        let http = Http::new();
+        let http = Http::of(None);
         // Read from the environment by the SDK itself, wrong retry settings are a panic.
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(http.client())

@@ -2,11 +2,10 @@
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{Invocation, Report, price::MILLS_PER_PATH};
-use crate::submit::Sent;
+use crate::{cloudfront::Error, submit::Sent};
 
 /// Where CloudWatch keeps them.
 const NAMESPACE: &str = "CloudFrontInvalidator";
@@ -28,64 +27,79 @@ pub const METRICS: [(&str, &str); 12] = [
     ("Unreadable", "Count"),
 ];
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Values {
-    changes: usize,
-    ignored: usize,
-    invalidations: usize,
-    paths: usize,
-    wildcards: usize,
-    billed_cents: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    oldest_change_age: Option<u64>,
-    #[serde(skip_serializing_if = "is_none")]
-    busy: usize,
-    #[serde(skip_serializing_if = "is_none")]
-    denied: usize,
-    #[serde(skip_serializing_if = "is_none")]
-    failed: usize,
-    #[serde(skip_serializing_if = "is_none")]
-    rejected_paths: usize,
-    #[serde(skip_serializing_if = "is_none")]
-    unreadable: usize,
+/// What is sent of a metric.
+#[derive(Clone, Copy, Serialize)]
+#[serde(untagged)]
+enum Number {
+    Whole(u64),
+    Part(f64),
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
-const fn is_none(count: &usize) -> bool {
-    *count == 0
+impl Number {
+    fn count(count: usize) -> Option<Self> {
+        u64::try_from(count).ok().map(Self::Whole)
+    }
+}
+
+/// One line, whose fields stand in the order of the specification's example.
+struct Line<'a> {
+    ended: u64,
+    invocation: &'a Invocation<'a>,
+    values: [Option<Number>; METRICS.len()],
+}
+
+impl Line<'_> {
+    /// The metrics that are sent, each with its name, unit and value.
+    fn sent(&self) -> impl Iterator<Item = (&'static str, &'static str, Number)> {
+        METRICS.iter().zip(self.values).filter_map(|((name, unit), value)| Some((*name, *unit, value?)))
+    }
+}
+
+impl Serialize for Line<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Directive<'a> {
+            timestamp: u64,
+            cloud_watch_metrics: [Group<'a>; 1],
+        }
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Group<'a> {
+            namespace: &'a str,
+            dimensions: [[&'a str; 1]; 1],
+            metrics: Vec<Metric<'a>>,
+        }
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Metric<'a> {
+            name: &'a str,
+            unit: &'a str,
+        }
+        let metrics = self.sent().map(|(name, unit, _)| Metric { name, unit }).collect();
+        let group = Group { namespace: NAMESPACE, dimensions: [["FunctionName"]], metrics };
+        let mut line = serializer.serialize_map(None)?;
+        line.serialize_entry("_aws", &Directive { timestamp: self.ended, cloud_watch_metrics: [group] })?;
+        line.serialize_entry("FunctionName", self.invocation.function_name)?;
+        line.serialize_entry("requestId", self.invocation.request_id)?;
+        for (name, _, value) in self.sent() {
+            line.serialize_entry(name, &value)?;
+        }
+        line.end()
+    }
 }
 
 impl Report {
     /// The line. Nothing is counted as sent in a dry run.
     #[must_use]
     pub fn metrics(&self, invocation: &Invocation<'_>) -> String {
-        #[derive(Serialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Line<'a> {
-            #[serde(rename = "_aws")]
-            directive: Value,
-            function_name: &'a str,
-            #[serde(rename = "requestId")]
-            request_id: &'a str,
-            #[serde(flatten)]
-            values: Value,
-        }
-        // Numbers always serialize.
-        let values = serde_json::to_value(self.values()).unwrap_or_default();
-        let sent = METRICS.iter().filter(|(name, _)| values.get(name).is_some());
-        let sent: Vec<Value> = sent.map(|(name, unit)| json!({"Name": name, "Unit": unit})).collect();
-        let directive = json!({
-            "Timestamp": self.ended,
-            "CloudWatchMetrics":
-                [{"Namespace": NAMESPACE, "Dimensions": [["FunctionName"]], "Metrics": sent}],
-        });
-        let Invocation { function_name, request_id } = *invocation;
-        let line = Line { directive, function_name, request_id, values };
+        let line = Line { ended: self.ended, invocation, values: self.values() };
+        // Strings and numbers always serialize.
         serde_json::to_string(&line).unwrap_or_default()
     }
 
-    fn values(&self) -> Values {
+    /// The values of the [`METRICS`], in their order.
+    fn values(&self) -> [Option<Number>; METRICS.len()] {
         let all = 0..self.plan.invalidations.len();
         let (mut invalidations, mut wildcards, mut rejected_paths) = (0, 0, 0);
         for index in all.clone() {
@@ -107,19 +121,23 @@ impl Report {
         let paths = if self.outcome.is_some() { self.billed_paths() } else { 0 };
         let look_up = self.found.failure.as_ref().filter(|_| !self.plan.waiting.is_empty());
         let failures: Vec<_> = self.failures().map(|(_, error)| error).chain(look_up).collect();
-        Values {
-            changes: self.batch.changes.len(),
-            ignored: self.plan.ignored.len(),
-            invalidations,
-            paths,
-            wildcards,
-            billed_cents: f64::from(u32::try_from(paths * MILLS_PER_PATH).unwrap_or(u32::MAX)) / 10.0,
-            oldest_change_age: all.filter_map(|index| self.age(index)).max(),
-            busy: failures.iter().filter(|error| error.is_busy()).count(),
-            denied: failures.iter().filter(|error| error.is_denied()).count(),
-            failed: failures.len(),
-            rejected_paths,
-            unreadable: self.unreadable().count(),
-        }
+        let cents = f64::from(u32::try_from(paths * MILLS_PER_PATH).unwrap_or(u32::MAX)) / 10.0;
+        let of = |question: fn(&Error) -> bool| failures.iter().filter(|error| question(error)).count();
+        // Left out where nothing failed.
+        let failed = |count: usize| Number::count(count).filter(|_| count > 0);
+        [
+            Number::count(self.batch.changes.len()),
+            Number::count(self.plan.ignored.len()),
+            Number::count(invalidations),
+            Number::count(paths),
+            Number::count(wildcards),
+            Some(Number::Part(cents)),
+            all.filter_map(|index| self.age(index)).max().map(Number::Whole),
+            failed(of(Error::is_busy)),
+            failed(of(Error::is_denied)),
+            failed(failures.len()),
+            failed(rejected_paths),
+            failed(self.unreadable().count()),
+        ]
     }
 }
