@@ -95,7 +95,8 @@ impl CloudFront {
         let url = if authority.is_some() {
             format!("https://localhost:{port}")
         } else {
-            format!("http://localhost:{port}")
+            // The empty function looks up no names either.
+            format!("http://127.0.0.1:{port}")
         };
         Self { url, calls }
     }
