@@ -11,16 +11,12 @@ mod http;
 #[cfg(feature = "cli")]
 mod profile;
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use aws_sdk_cloudfront::{
     config::{
         Credentials, Region, SharedCredentialsProvider,
         endpoint::{Params, ResolveEndpoint},
-        retry::RetryConfig,
     },
     primitives::DateTimeFormat,
     types::{InvalidationBatch, Paths},
@@ -28,7 +24,6 @@ use aws_sdk_cloudfront::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use serde::Serialize;
-use tokio::time::timeout;
 
 pub use self::error::Error;
 pub(crate) use self::http::Http;
@@ -36,33 +31,19 @@ pub(crate) use self::http::Http;
 pub use self::profile::Profile;
 use self::{
     api::{
-        Access, Api, CreateInvalidation, CreateInvalidationInput, GetInvalidation, GetInvalidationInput,
-        ListInvalidations, ListInvalidationsInput,
+        ATTEMPTS, Access, Api, CreateInvalidation, CreateInvalidationInput, CreateInvalidationOutput,
+        GetInvalidation, GetInvalidationInput, LONGEST_WAIT, ListInvalidations, ListInvalidationsInput,
+        Operation,
     },
     endpoint::Resolver,
 };
 use crate::config::Aws;
-
-/// The least that one attempt gets, where the whole call has that long. CloudFront
-/// has been seen to take some seconds for an answer.
-const LEAST_ATTEMPT: Duration = Duration::from_secs(5);
-
-/// The attempts that the SDK's standard retries make, and that the time is made to
-/// suffice for.
-const ATTEMPTS: u32 = 3;
-
-/// How long to wait before the second attempt to create an invalidation, twice as long
-/// before the third, and so on.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
 
 /// How long one answer about invalidations may take.
 const READ_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long to wait before the second look at an invalidation that is followed.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
-
-/// The longest wait of either kind.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// A CloudFront to talk to.
 #[derive(Clone, Debug)]
@@ -135,7 +116,7 @@ impl Client {
     }
 
     fn of(access: Access, http: Http, max_attempts: Option<u32>) -> Self {
-        Self { api: Api::new(access, &http, retries(max_attempts)), http, max_attempts }
+        Self { api: Api::new(access, &http), http, max_attempts }
     }
 
     /// Opens a connection for the first call to use, to where these settings say that
@@ -192,50 +173,25 @@ impl Client {
         let paths = Paths::builder().quantity(quantity).set_items(Some(paths.map(str::to_owned).collect()));
         let batch =
             InvalidationBatch::builder().paths(paths.build()?).caller_reference(caller_reference).build()?;
-        let deadline = Instant::now() + limit;
-        let mut waits = waits(caller_reference);
-        let mut tries = 0;
-        let mut last: Option<Error> = None;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let error = match self.create_once(distribution, batch.clone(), left).await {
-                Ok(created) => return Ok(created),
-                Err(error) if error.is_busy() || error.is_unreachable() => error,
-                Err(error) => return Err(error),
-            };
-            tries += 1;
-            // That CloudFront is busy says more than that it did not say so again.
-            last = Some(match last {
-                Some(busy) if busy.is_busy() && !error.is_busy() => busy,
-                _ => error,
-            });
-            let wait = waits.next().unwrap_or(LONGEST_WAIT);
-            let may_try = self.max_attempts.is_none_or(|most| tries < most);
-            if !may_try || Instant::now() + wait >= deadline {
-                return Err(last.unwrap_or_else(Error::too_late));
-            }
-            tokio::time::sleep(wait).await;
-        }
-    }
-
-    async fn create_once(
-        &self,
-        distribution: &str,
-        batch: InvalidationBatch,
-        limit: Duration,
-    ) -> Result<Invalidation, Error> {
-        if limit.is_zero() {
-            // A timeout of nothing would still look first, and might see an answer.
-            return Err(Error::too_late());
-        }
         let input = CreateInvalidationInput::builder()
             .distribution_id(distribution)
             .invalidation_batch(batch)
             .build()?;
-        let call = self.api.once::<CreateInvalidation>(input);
-        let answer = timeout(attempt(limit), call).await.map_err(|_| Error::too_late())??;
-        let created = answer.invalidation.map(Invalidation::from);
-        created.filter(|created| !created.id.is_empty()).ok_or_else(|| Error::no_answer("invalidation"))
+        let created = |answer: CreateInvalidationOutput| {
+            let created = answer.invalidation.map(Invalidation::from);
+            created.filter(|created| !created.id.is_empty()).ok_or_else(|| Error::no_answer("invalidation"))
+        };
+        self.api.call::<CreateInvalidation, _>(input, limit, self.max_attempts, created).await
+    }
+
+    /// What `take` finds in the answer of an operation that changes nothing.
+    async fn read<O: Operation, T>(
+        &self,
+        input: O::Input,
+        limit: Duration,
+        take: impl Fn(O::Output) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.api.call::<O, T>(input, limit, Some(self.max_attempts.unwrap_or(ATTEMPTS)), take).await
     }
 
     /// The invalidation with this id.
@@ -247,8 +203,10 @@ impl Client {
     /// As [`Client::create_invalidation`].
     pub async fn invalidation(&self, distribution: &str, id: &str) -> Result<Invalidation, Error> {
         let input = GetInvalidationInput::builder().distribution_id(distribution).id(id).build()?;
-        let answer = self.api.read::<GetInvalidation>(input, READ_LIMIT).await?;
-        answer.invalidation.map(Invalidation::from).ok_or_else(|| Error::no_answer("invalidation"))
+        self.read::<GetInvalidation, _>(input, READ_LIMIT, |answer| {
+            answer.invalidation.map(Invalidation::from).ok_or_else(|| Error::no_answer("invalidation"))
+        })
+        .await
     }
 
     /// An invalidation as it was seen last: completed, or not where `limit` is over first.
@@ -295,8 +253,10 @@ impl Client {
                 .distribution_id(distribution)
                 .set_marker(marker.clone())
                 .build()?;
-            let answer = self.api.read::<ListInvalidations>(input, READ_LIMIT).await?;
-            let list = answer.invalidation_list.ok_or_else(|| Error::no_answer("list"))?;
+            let list = self.read::<ListInvalidations, _>(input, READ_LIMIT, |answer| {
+                answer.invalidation_list.ok_or_else(|| Error::no_answer("list"))
+            });
+            let list = list.await?;
             all.extend(list.items.unwrap_or_default().into_iter().map(|summary| Summary {
                 created: summary.create_time.fmt(DateTimeFormat::DateTime).unwrap_or_default(),
                 id: summary.id,
@@ -321,29 +281,6 @@ fn next_page(
     }
     let next = next.filter(|next| marker != Some(next));
     next.map(Some).ok_or_else(|| Error::no_answer("next page"))
-}
-
-/// How long to wait before each further attempt. Two functions that are refused at the
-/// same time do not come back at the same time: the reference sets them apart.
-fn waits(reference: &str) -> impl Iterator<Item = Duration> {
-    let longer = |wait: &Duration| Some((*wait * 2).min(LONGEST_WAIT));
-    std::iter::successors(Some(FIRST_WAIT), longer).enumerate().map(move |(number, wait)| {
-        let mut hasher = DefaultHasher::new();
-        (reference, number).hash(&mut hasher);
-        // Between a half and all of it.
-        let share = u32::try_from(hasher.finish() % 1_000).unwrap_or_default();
-        wait / 2 + wait * share / 2_000
-    })
-}
-
-/// How long one attempt may take of a call that ends within `limit`.
-fn attempt(limit: Duration) -> Duration {
-    (limit / ATTEMPTS).max(LEAST_ATTEMPT).min(limit)
-}
-
-/// The SDK's standard retries.
-fn retries(max_attempts: Option<u32>) -> RetryConfig {
-    RetryConfig::standard().with_max_attempts(max_attempts.unwrap_or(ATTEMPTS))
 }
 
 impl From<aws_sdk_cloudfront::types::Invalidation> for Invalidation {

@@ -84,9 +84,10 @@ impl Function {
         let (request_id, function_name) = (&*context.request_id, &*context.env_config.function_name);
         let invocation = Invocation { request_id, function_name };
         let metrics = self.metrics.then(|| report.metrics(&invocation));
-        for line in lock(&self.log).lines(&report, request_id).into_iter().chain(metrics) {
-            println!("{line}");
-        }
+        let mut lines = lock(&self.log).lines(&report, request_id);
+        lines.extend(metrics);
+        // In one write, whatever reads it.
+        println!("{}", lines.join("\n"));
         report.answer().map_err(|Failure { error_type, message }| Diagnostic {
             error_type: error_type.to_owned(),
             error_message: message,

@@ -2,7 +2,12 @@
 //! needed here before it can call anything: see [`endpoint`](super::endpoint). What it does for
 //! each call besides, headers and counters that tell AWS about its use, is left out.
 
-use std::{fmt::Debug, time::Duration};
+use std::{
+    fmt::Debug,
+    hash::{BuildHasher, RandomState},
+    iter,
+    time::{Duration, Instant},
+};
 
 use aws_runtime::{
     auth::sigv4::{SCHEME_ID, SigV4AuthScheme},
@@ -11,24 +16,21 @@ use aws_runtime::{
 };
 use aws_sdk_cloudfront::{
     config::{
-        AppName, BehaviorVersion, Layer, Region, RuntimeComponentsBuilder, RuntimePlugin,
-        SharedCredentialsProvider, SharedInterceptor,
+        AppName, IdentityCache, Layer, Region, RuntimeComponentsBuilder, RuntimePlugin,
+        SharedCredentialsProvider,
         auth::{DefaultAuthSchemeResolver, ResolveAuthScheme},
         endpoint::ResolveEndpoint,
-        retry::RetryConfig,
-        timeout::TimeoutConfig,
     },
-    error::SdkError,
+    error::ProvideErrorMetadata,
     meta::PKG_VERSION,
 };
+use aws_smithy_async::{rt::sleep::TokioSleep, time::SystemTimeSource};
 use aws_smithy_runtime::client::{
-    defaults::{DefaultPluginParams, default_plugins},
-    http::connection_poisoning::ConnectionPoisoningInterceptor,
     orchestrator::{AuthSchemeAndEndpointOrchestrationV2, invoke},
-    retries::classifiers::HttpStatusCodeClassifier,
+    retries::strategy::NeverRetryStrategy,
 };
 use aws_smithy_runtime_api::client::{
-    interceptors::context::{Error, Input},
+    interceptors::context::{Error as ErasedError, Input},
     runtime_plugin::{RuntimePlugins, StaticRuntimePlugin},
 };
 use aws_types::{
@@ -36,11 +38,25 @@ use aws_types::{
     endpoint_config::{EndpointUrl, UseDualStack, UseFips},
     region::SigningRegion,
 };
+use tokio::time::timeout;
 
-use super::{Http, attempt, endpoint::Resolver};
+use super::{Error, Http, endpoint::Resolver};
 
 /// The service's name in signatures, and in what the SDK says of itself.
 const SERVICE: &str = "cloudfront";
+
+/// The least that one attempt gets, where the whole call has that long. CloudFront
+/// has been seen to take some seconds for an answer.
+const LEAST_ATTEMPT: Duration = Duration::from_secs(5);
+
+/// How many attempts the time is made to suffice for.
+pub(super) const ATTEMPTS: u32 = 3;
+
+/// How long to wait before the second attempt, twice as long before the third, and so on.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+
+/// The longest wait.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Who asks, and where.
 #[derive(Debug)]
@@ -58,22 +74,14 @@ pub(super) struct Access {
 #[derive(Clone, Debug)]
 pub(super) struct Api {
     plugins: RuntimePlugins,
-    retries: RetryConfig,
 }
 
 impl Api {
-    /// Them, for those who have this access. `retries` is how what only reads is tried again.
-    pub(super) fn new(access: Access, http: &Http, retries: RetryConfig) -> Self {
-        let behavior = BehaviorVersion::v2026_01_12();
-        let defaults = DefaultPluginParams::new()
-            .with_retry_partition_name(SERVICE)
-            .with_behavior_version(behavior)
-            .with_is_aws_sdk(true);
-
-        let mut layer = Layer::new("access");
+    /// Them, for those who have this access.
+    pub(super) fn new(access: Access, http: &Http) -> Self {
+        let mut layer = Layer::new(SERVICE);
         layer.store_put(ApiMetadata::new(SERVICE, PKG_VERSION));
         layer.store_put(AuthSchemeAndEndpointOrchestrationV2);
-        layer.store_put(RetryConfig::disabled());
         layer.store_put(SigningName::from_static(SERVICE));
         layer.store_put(SigningRegion::from(access.region.clone()));
         layer.store_put(access.region);
@@ -82,78 +90,116 @@ impl Api {
         layer.store_or_unset(access.endpoint_url.map(EndpointUrl));
         layer.store_or_unset(access.app_name);
 
-        let mut components = RuntimeComponentsBuilder::new("access")
+        let signing = DefaultAuthSchemeResolver::default().into_shared_resolver();
+        let mut components = RuntimeComponentsBuilder::new(SERVICE)
             .with_http_client(Some(http.client()))
             .with_endpoint_resolver(Some(Resolver::new().into_shared_resolver()))
-            .with_auth_scheme_option_resolver(Some(
-                DefaultAuthSchemeResolver::default().into_shared_resolver(),
-            ))
+            .with_auth_scheme_option_resolver(Some(signing))
             .with_auth_scheme(SigV4AuthScheme::new())
-            .with_interceptor(SharedInterceptor::permanent(ConnectionPoisoningInterceptor::new()))
+            .with_identity_cache(Some(IdentityCache::lazy().build()))
+            // What is to be tried again is known better below.
+            .with_retry_strategy(Some(NeverRetryStrategy::new()))
+            .with_sleep_impl(Some(TokioSleep::new()))
+            .with_time_source(Some(SystemTimeSource::new()))
             .with_interceptor(ServiceClockSkewInterceptor::new())
-            .with_interceptor(UserAgentInterceptor::new())
-            .with_retry_classifier(HttpStatusCodeClassifier::default());
+            .with_interceptor(UserAgentInterceptor::new());
         if let Some(credentials) = access.credentials {
             components.set_identity_resolver(SCHEME_ID, credentials);
         }
-
         let access =
             StaticRuntimePlugin::new().with_config(layer.freeze()).with_runtime_components(components);
-        let plugins =
-            RuntimePlugins::new().with_client_plugins(default_plugins(defaults)).with_client_plugin(access);
-        Self { plugins, retries }
+        Self { plugins: RuntimePlugins::new().with_client_plugin(access) }
     }
 
-    /// What the operation answers, asked once, for as long as it takes.
-    pub(super) async fn once<O: Operation>(&self, input: O::Input) -> Result<O::Output, SdkError<O::Error>> {
-        call::<O>(&self.plugins.clone().with_operation_plugin(O::default()), input).await
-    }
-
-    /// What one answers that changes nothing, asked again where that may help, within `limit`.
-    pub(super) async fn read<O: Operation>(
+    /// What `take` finds in the operation's answer, within `limit`.
+    ///
+    /// Tries again what may pass, waiting longer each time, and `attempts` times at most. None:
+    /// as often as there is time for.
+    pub(super) async fn call<O: Operation, T>(
         &self,
         input: O::Input,
         limit: Duration,
-    ) -> Result<O::Output, SdkError<O::Error>> {
-        let timeouts =
-            TimeoutConfig::builder().operation_attempt_timeout(attempt(limit)).operation_timeout(limit);
-        let mut layer = Layer::new("read");
-        layer.store_put(self.retries.clone());
-        layer.store_put(timeouts.build());
-        let again = StaticRuntimePlugin::new().with_config(layer.freeze());
-        let plugins = self.plugins.clone().with_operation_plugin(O::default()).with_operation_plugin(again);
-        call::<O>(&plugins, input).await
+        attempts: Option<u32>,
+        take: impl Fn(O::Output) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let plugins = self.plugins.clone().with_operation_plugin(O::default());
+        let deadline = Instant::now() + limit;
+        let mut waits = waits();
+        let mut tries = 0;
+        let mut last: Option<Error> = None;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let error = match once::<O>(&plugins, input.clone(), left).await.and_then(&take) {
+                Ok(taken) => return Ok(taken),
+                Err(error) if error.is_busy() || error.is_unreachable() => error,
+                Err(error) => return Err(error),
+            };
+            tries += 1;
+            // That CloudFront is busy says more than that it did not say so again.
+            last = Some(match last {
+                Some(busy) if busy.is_busy() && !error.is_busy() => busy,
+                _ => error,
+            });
+            let wait = waits.next().unwrap_or(LONGEST_WAIT);
+            let may_try = attempts.is_none_or(|most| tries < most);
+            if !may_try || Instant::now() + wait >= deadline {
+                return Err(last.unwrap_or_else(Error::too_late));
+            }
+            tokio::time::sleep(wait).await;
+        }
     }
 }
 
-async fn call<O: Operation>(
+/// One attempt of a call that ends within `limit`.
+async fn once<O: Operation>(
     plugins: &RuntimePlugins,
     input: O::Input,
-) -> Result<O::Output, SdkError<O::Error>> {
+    limit: Duration,
+) -> Result<O::Output, Error> {
+    if limit.is_zero() {
+        // A timeout of nothing would still look first, and might see an answer.
+        return Err(Error::too_late());
+    }
     // The names would be for traces, which nobody takes here. What the SDK does in there is so
     // deep that the compiler gives up on whoever holds it, unless it is in a box.
-    match Box::pin(invoke(SERVICE, "", Input::erase(input), plugins)).await {
+    let call = Box::pin(invoke(SERVICE, "", Input::erase(input), plugins));
+    let limit = (limit / ATTEMPTS).max(LEAST_ATTEMPT).min(limit);
+    match timeout(limit, call).await.map_err(|_| Error::too_late())? {
         Ok(output) => Ok(output.downcast().expect("the operation's answer")),
         Err(error) => {
-            Err(error.map_service_error(|error: Error| error.downcast().expect("the operation's error")))
+            let of_operation =
+                |error: ErasedError| error.downcast::<O::Error>().expect("the operation's error");
+            Err(error.map_service_error(of_operation).into())
         }
     }
+}
+
+/// How long to wait before each further attempt. Two functions that are refused at the
+/// same time do not come back at the same time.
+fn waits() -> impl Iterator<Item = Duration> {
+    let random = RandomState::new();
+    let longer = |wait: &Duration| Some((*wait * 2).min(LONGEST_WAIT));
+    iter::successors(Some(FIRST_WAIT), longer).enumerate().map(move |(number, wait)| {
+        // Between a half and all of it.
+        let share = u32::try_from(random.hash_one(number) % 1_000).unwrap_or_default();
+        wait / 2 + wait * share / 2_000
+    })
 }
 
 /// An operation, with the types that it takes and gives: the SDK erases them.
 pub(super) trait Operation: RuntimePlugin + Default + 'static {
-    type Input: Debug + Send + Sync + 'static;
+    type Input: Clone + Debug + Send + Sync + 'static;
     type Output: Debug + Send + Sync + 'static;
-    type Error: std::error::Error + Send + Sync + 'static;
+    type Error: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static;
 }
 
 macro_rules! operations {
     ($($module:ident: $operation:ident($input:ident) -> $output:ident or $error:ident;)*) => {$(
-        pub(super) use aws_sdk_cloudfront::operation::$module::{$operation, $input};
+        pub(super) use aws_sdk_cloudfront::operation::$module::{$operation, $input, $output};
 
         impl Operation for $operation {
             type Input = $input;
-            type Output = aws_sdk_cloudfront::operation::$module::$output;
+            type Output = $output;
             type Error = aws_sdk_cloudfront::operation::$module::$error;
         }
     )*};

@@ -2,12 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use aws_sdk_cloudfront::{
-    error::SdkError,
-    types::{
-        CacheBehavior, CachePolicyQueryStringBehavior, ConnectionMode, DefaultCacheBehavior,
-        DistributionSummary, EventType, ForwardedValues, FunctionAssociations, LambdaFunctionAssociations,
-    },
+use aws_sdk_cloudfront::types::{
+    CacheBehavior, CachePolicyQueryStringBehavior, ConnectionMode, DefaultCacheBehavior, DistributionSummary,
+    EventType, ForwardedValues, FunctionAssociations, LambdaFunctionAssociations,
 };
 
 use super::{
@@ -40,8 +37,10 @@ impl Client {
         let mut marker: Option<String> = None;
         loop {
             let input = ListDistributionsInput::builder().set_marker(marker.clone()).build()?;
-            let answer = self.api.read::<ListDistributions>(input, limit).await?;
-            let list = answer.distribution_list.ok_or_else(|| Error::no_answer("list"))?;
+            let list = self.read::<ListDistributions, _>(input, limit, |answer| {
+                answer.distribution_list.ok_or_else(|| Error::no_answer("list"))
+            });
+            let list = list.await?;
             found.extend(list.items.unwrap_or_default().into_iter().filter_map(distribution));
             marker = match next_page(list.is_truncated, list.next_marker, marker.as_ref())? {
                 Some(next) => Some(next),
@@ -64,8 +63,10 @@ impl Client {
         limit: Duration,
     ) -> Result<Distribution, Error> {
         let input = GetDistributionConfigInput::builder().id(distribution.id.as_str()).build()?;
-        let answer = self.api.read::<GetDistributionConfig>(input, limit).await?;
-        let config = answer.distribution_config.ok_or_else(|| Error::no_answer("configuration"))?;
+        let config = self.read::<GetDistributionConfig, _>(input, limit, |answer| {
+            answer.distribution_config.ok_or_else(|| Error::no_answer("configuration"))
+        });
+        let config = config.await?;
         distribution.default_root_object = config.default_root_object.unwrap_or_default();
         let mut known: BTreeMap<String, bool> = BTreeMap::new();
         for behavior in &mut distribution.behaviors {
@@ -87,17 +88,18 @@ impl Client {
     /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_GetCachePolicy.html>
     async fn has_query_strings(&self, policy: &str, limit: Duration) -> Result<bool, Error> {
         let input = GetCachePolicyInput::builder().id(policy).build()?;
-        let answer = match self.api.read::<GetCachePolicy>(input, limit).await {
-            Ok(answer) => answer,
+        let strings = self.read::<GetCachePolicy, _>(input, limit, |answer| {
+            let config = answer.cache_policy.and_then(|policy| policy.cache_policy_config);
+            let key = config.and_then(|config| config.parameters_in_cache_key_and_forwarded_to_origin);
+            let strings = key.and_then(|key| key.query_strings_config);
+            strings.ok_or_else(|| Error::no_answer("cache policy"))
+        });
+        match strings.await {
+            Ok(strings) => Ok(strings.query_string_behavior != CachePolicyQueryStringBehavior::None),
             // Nobody can tell; then it is safer to purge them, too.
-            Err(SdkError::ServiceError(error)) if error.err().is_no_such_cache_policy() => return Ok(true),
-            Err(error) => return Err(error.into()),
-        };
-        let config = answer.cache_policy.and_then(|policy| policy.cache_policy_config);
-        let key = config.and_then(|config| config.parameters_in_cache_key_and_forwarded_to_origin);
-        let strings =
-            key.and_then(|key| key.query_strings_config).map(|strings| strings.query_string_behavior);
-        Ok(strings.ok_or_else(|| Error::no_answer("cache policy"))? != CachePolicyQueryStringBehavior::None)
+            Err(error) if error.is_no_such_cache_policy() => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 }
 

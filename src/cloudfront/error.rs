@@ -20,6 +20,7 @@ enum Kind {
     Busy,
     Full,
     Denied,
+    NoSuchCachePolicy,
     NoSuchDistribution,
     NoSuchInvalidation,
     PathRejected,
@@ -97,6 +98,11 @@ impl Error {
         matches!(self.kind, Kind::NoSuchDistribution | Kind::NoSuchInvalidation)
     }
 
+    /// The account has no such cache policy.
+    pub(super) fn is_no_such_cache_policy(&self) -> bool {
+        self.kind == Kind::NoSuchCachePolicy
+    }
+
     /// CloudFront refuses one of the paths, without saying which.
     #[must_use]
     pub fn is_path_rejected(&self) -> bool {
@@ -127,7 +133,7 @@ impl Error {
             Kind::PathRejected => "PathRejected",
             Kind::TooLarge => "BatchTooLarge",
             Kind::Unreachable => "CloudFrontUnreachable",
-            Kind::Other => "CloudFrontFailed",
+            Kind::NoSuchCachePolicy | Kind::Other => "CloudFrontFailed",
         }
     }
 }
@@ -198,6 +204,7 @@ impl Kind {
             | "TransactionInProgressException" => Self::Busy,
             "BatchTooLarge" => Self::TooLarge,
             "NoSuchDistribution" | "EntityNotFound" => Self::NoSuchDistribution,
+            "NoSuchCachePolicy" => Self::NoSuchCachePolicy,
             "NoSuchInvalidation" => Self::NoSuchInvalidation,
             "AccessDenied"
             | "ExpiredToken"

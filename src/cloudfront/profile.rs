@@ -1,10 +1,13 @@
 //! Who asks, as the AWS command line finds it out.
 
 use aws_config::SdkConfig;
-use aws_sdk_cloudfront::config::{BehaviorVersion, Region};
+use aws_sdk_cloudfront::config::{BehaviorVersion, Region, retry::RetryConfig};
 use aws_types::service_config::ServiceConfigKey;
 
-use super::{Http, api::Access, retries};
+use super::{
+    Http,
+    api::{ATTEMPTS, Access},
+};
 
 /// Whatever the AWS command line would use here: environment, profiles, single sign-on.
 #[derive(Clone, Debug)]
@@ -23,10 +26,11 @@ impl Profile {
         endpoint_url: Option<&str>,
     ) -> Self {
         let http = Http::of(None);
-        // Read from the environment by the SDK itself, wrong retry settings are a panic.
+        // Read from the environment by the SDK itself, wrong retry settings are a panic. This is
+        // for what finds credentials.
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(http.client())
-            .retry_config(retries(max_attempts));
+            .retry_config(RetryConfig::standard().with_max_attempts(max_attempts.unwrap_or(ATTEMPTS)));
         if let Some(profile) = profile {
             loader = loader.profile_name(profile);
         }
