@@ -33,16 +33,20 @@ use self::{
     api::{
         ATTEMPTS, Access, Api, CreateInvalidation, CreateInvalidationInput, CreateInvalidationOutput,
         GetInvalidation, GetInvalidationInput, LONGEST_WAIT, ListInvalidations, ListInvalidationsInput,
-        Operation,
+        Operation, Tries,
     },
     endpoint::Resolver,
 };
 use crate::config::Aws;
 
+/// How long to wait before the second attempt to create an invalidation.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+
 /// How long one answer about invalidations may take.
 const READ_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long to wait before the second look at an invalidation that is followed.
+/// How long to wait before the second look at an invalidation that is followed, and before the
+/// second attempt to read.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 
 /// A CloudFront to talk to.
@@ -50,7 +54,8 @@ const FIRST_LOOK: Duration = Duration::from_secs(1);
 pub struct Client {
     api: Api,
     http: Http,
-    /// How often to try to create an invalidation. None: as long as there is time.
+    /// How often to try. None: to create an invalidation as long as there is time, and three
+    /// times to read.
     max_attempts: Option<u32>,
 }
 
@@ -111,6 +116,7 @@ impl Client {
             use_fips: settings.use_fips,
             use_dual_stack: settings.use_dual_stack,
             app_name: None,
+            own_clock: false,
         };
         Self::of(access, http, settings.max_attempts)
     }
@@ -181,7 +187,8 @@ impl Client {
             let created = answer.invalidation.map(Invalidation::from);
             created.filter(|created| !created.id.is_empty()).ok_or_else(|| Error::no_answer("invalidation"))
         };
-        self.api.call::<CreateInvalidation, _>(input, limit, self.max_attempts, created).await
+        let tries = Tries { most: self.max_attempts, first_wait: FIRST_WAIT };
+        self.api.call::<CreateInvalidation, _>(input, limit, tries, created).await
     }
 
     /// What `take` finds in the answer of an operation that changes nothing.
@@ -191,7 +198,9 @@ impl Client {
         limit: Duration,
         take: impl Fn(O::Output) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        self.api.call::<O, T>(input, limit, Some(self.max_attempts.unwrap_or(ATTEMPTS)), take).await
+        // There are only few, so they come later.
+        let most = Some(self.max_attempts.unwrap_or(ATTEMPTS));
+        self.api.call::<O, T>(input, limit, Tries { most, first_wait: FIRST_LOOK }, take).await
     }
 
     /// The invalidation with this id.

@@ -157,8 +157,8 @@ impl Config {
         reader.finish(config)
     }
 
-    /// Reads what `cfadmin` needs when it calls AWS: these variables, and how often the
-    /// SDK is to try. The rest of the SDK's settings it finds itself.
+    /// Reads what `cfadmin` needs when it calls AWS: these variables, and how often to
+    /// try. The rest of the SDK's settings it finds itself.
     ///
     /// # Errors
     ///

@@ -86,8 +86,9 @@ impl Function {
         let metrics = self.metrics.then(|| report.metrics(&invocation));
         let mut lines = lock(&self.log).lines(&report, request_id);
         lines.extend(metrics);
-        // In one write, whatever reads it.
-        println!("{}", lines.join("\n"));
+        // Ends the last one. So they are one write, whatever reads it.
+        lines.push(String::new());
+        print!("{}", lines.join("\n"));
         report.answer().map_err(|Failure { error_type, message }| Diagnostic {
             error_type: error_type.to_owned(),
             error_message: message,

@@ -67,6 +67,9 @@ impl Drop for Authority {
     }
 }
 
+/// How many connections it serves at a time. Who connects need not wait for a thread to start.
+const CONNECTIONS: usize = 8;
+
 /// It takes every invalidation.
 pub(crate) struct CloudFront {
     pub(crate) url: String,
@@ -84,14 +87,16 @@ impl CloudFront {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let calls = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&calls);
         let tls = authority.map(|authority| Arc::clone(&authority.server));
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (Ok(stream), tls, calls) = (stream, tls.clone(), Arc::clone(&counted)) else { return };
-                std::thread::spawn(move || connection(stream, tls, away, &calls));
-            }
-        });
+        for _ in 0..CONNECTIONS {
+            let (tls, calls) = (tls.clone(), Arc::clone(&calls));
+            let listener = listener.try_clone().expect("a listener");
+            std::thread::spawn(move || {
+                for stream in listener.incoming().flatten() {
+                    connection(stream, tls.clone(), away, &calls);
+                }
+            });
+        }
         let url = if authority.is_some() {
             format!("https://localhost:{port}")
         } else {

@@ -1,6 +1,7 @@
 //! The SDK's operations, called as its own `Client` calls them. That one does more than is
-//! needed here before it can call anything: see [`endpoint`](super::endpoint). What it does for
-//! each call besides, headers and counters that tell AWS about its use, is left out.
+//! needed here before it can call anything: see [`endpoint`](super::endpoint). Left out are what
+//! tells AWS about its use, but for the user agent, its retries, for which there are better ones
+//! here, and its watch over slow streams: every attempt has a limit.
 
 use std::{
     fmt::Debug,
@@ -11,7 +12,7 @@ use std::{
 
 use aws_runtime::{
     auth::sigv4::{SCHEME_ID, SigV4AuthScheme},
-    service_clock_skew::ServiceClockSkewInterceptor,
+    service_clock_skew::{DisableClockSkewCorrection, ServiceClockSkewInterceptor},
     user_agent::{ApiMetadata, UserAgentInterceptor},
 };
 use aws_sdk_cloudfront::{
@@ -52,11 +53,20 @@ const LEAST_ATTEMPT: Duration = Duration::from_secs(5);
 /// How many attempts the time is made to suffice for.
 pub(super) const ATTEMPTS: u32 = 3;
 
-/// How long to wait before the second attempt, twice as long before the third, and so on.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-
-/// The longest wait.
+/// The longest wait between two attempts.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// More than any call may take.
+const LONGEST_CALL: Duration = Duration::from_hours(24);
+
+/// How often to try, and how patiently.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tries {
+    /// The most attempts. None: as many as there is time for.
+    pub(super) most: Option<u32>,
+    /// How long to wait before the second, twice as long before the third, and so on.
+    pub(super) first_wait: Duration,
+}
 
 /// Who asks, and where.
 #[derive(Debug)]
@@ -68,6 +78,8 @@ pub(super) struct Access {
     pub(super) use_dual_stack: bool,
     /// What to call the caller besides, in the user agent.
     pub(super) app_name: Option<AppName>,
+    /// Whether to sign with the own clock's time, even where CloudFront's is another.
+    pub(super) own_clock: bool,
 }
 
 /// CloudFront's operations.
@@ -89,6 +101,7 @@ impl Api {
         layer.store_put(UseDualStack(access.use_dual_stack));
         layer.store_or_unset(access.endpoint_url.map(EndpointUrl));
         layer.store_or_unset(access.app_name);
+        layer.store_put(DisableClockSkewCorrection::from(access.own_clock));
 
         let signing = DefaultAuthSchemeResolver::default().into_shared_resolver();
         let mut components = RuntimeComponentsBuilder::new(SERVICE)
@@ -113,35 +126,39 @@ impl Api {
 
     /// What `take` finds in the operation's answer, within `limit`.
     ///
-    /// Tries again what may pass, waiting longer each time, and `attempts` times at most. None:
-    /// as often as there is time for.
+    /// Tries again what may pass, waiting longer each time, and at once, but only once, where
+    /// CloudFront's clock seems to be another: by then that is known.
     pub(super) async fn call<O: Operation, T>(
         &self,
         input: O::Input,
         limit: Duration,
-        attempts: Option<u32>,
+        tries: Tries,
         take: impl Fn(O::Output) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let plugins = self.plugins.clone().with_operation_plugin(O::default());
+        let limit = limit.min(LONGEST_CALL);
         let deadline = Instant::now() + limit;
-        let mut waits = waits();
-        let mut tries = 0;
+        let attempt = (limit / ATTEMPTS).max(LEAST_ATTEMPT);
+        let mut waits = waits(tries.first_wait);
+        let mut made = 0;
         let mut last: Option<Error> = None;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let error = match once::<O>(&plugins, input.clone(), left).await.and_then(&take) {
+            let answer = once::<O>(&plugins, input.clone(), attempt.min(left)).await;
+            made += 1;
+            let may_try = tries.most.is_none_or(|most| made < most);
+            let error = match answer.and_then(&take) {
                 Ok(taken) => return Ok(taken),
                 Err(error) if error.is_busy() || error.is_unreachable() => error,
+                Err(error) if error.is_unsigned() && made == 1 && may_try => continue,
                 Err(error) => return Err(error),
             };
-            tries += 1;
             // That CloudFront is busy says more than that it did not say so again.
             last = Some(match last {
                 Some(busy) if busy.is_busy() && !error.is_busy() => busy,
                 _ => error,
             });
             let wait = waits.next().unwrap_or(LONGEST_WAIT);
-            let may_try = attempts.is_none_or(|most| tries < most);
             if !may_try || Instant::now() + wait >= deadline {
                 return Err(last.unwrap_or_else(Error::too_late));
             }
@@ -150,7 +167,7 @@ impl Api {
     }
 }
 
-/// One attempt of a call that ends within `limit`.
+/// One attempt, which ends within `limit`.
 async fn once<O: Operation>(
     plugins: &RuntimePlugins,
     input: O::Input,
@@ -163,7 +180,6 @@ async fn once<O: Operation>(
     // The names would be for traces, which nobody takes here. What the SDK does in there is so
     // deep that the compiler gives up on whoever holds it, unless it is in a box.
     let call = Box::pin(invoke(SERVICE, "", Input::erase(input), plugins));
-    let limit = (limit / ATTEMPTS).max(LEAST_ATTEMPT).min(limit);
     match timeout(limit, call).await.map_err(|_| Error::too_late())? {
         Ok(output) => Ok(output.downcast().expect("the operation's answer")),
         Err(error) => {
@@ -176,10 +192,10 @@ async fn once<O: Operation>(
 
 /// How long to wait before each further attempt. Two functions that are refused at the
 /// same time do not come back at the same time.
-fn waits() -> impl Iterator<Item = Duration> {
+fn waits(first: Duration) -> impl Iterator<Item = Duration> {
     let random = RandomState::new();
     let longer = |wait: &Duration| Some((*wait * 2).min(LONGEST_WAIT));
-    iter::successors(Some(FIRST_WAIT), longer).enumerate().map(move |(number, wait)| {
+    iter::successors(Some(first), longer).enumerate().map(move |(number, wait)| {
         // Between a half and all of it.
         let share = u32::try_from(random.hash_one(number) % 1_000).unwrap_or_default();
         wait / 2 + wait * share / 2_000

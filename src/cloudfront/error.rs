@@ -20,6 +20,8 @@ enum Kind {
     Busy,
     Full,
     Denied,
+    /// The signature, or its time: the clocks may differ.
+    Unsigned,
     NoSuchCachePolicy,
     NoSuchDistribution,
     NoSuchInvalidation,
@@ -39,7 +41,7 @@ impl Error {
         Self::new(Kind::Unreachable, format!("CloudFront's answer has no {missing}"))
     }
 
-    /// Several answers took too long together.
+    /// One answer, or several together, took too long.
     pub(crate) fn too_late() -> Self {
         Self::new(Kind::Unreachable, "CloudFront's answers took too long".to_owned())
     }
@@ -83,7 +85,12 @@ impl Error {
     /// The credentials do not allow it.
     #[must_use]
     pub fn is_denied(&self) -> bool {
-        self.kind == Kind::Denied
+        matches!(self.kind, Kind::Denied | Kind::Unsigned)
+    }
+
+    /// A kind of [denied](Self::is_denied) that may come of a wrong clock.
+    pub(super) fn is_unsigned(&self) -> bool {
+        self.kind == Kind::Unsigned
     }
 
     /// The account has no such distribution.
@@ -127,7 +134,7 @@ impl Error {
         match self.kind {
             Kind::AlreadyDone => "InvalidationExists",
             Kind::Busy | Kind::Full => "CloudFrontBusy",
-            Kind::Denied => "CloudFrontDenied",
+            Kind::Denied | Kind::Unsigned => "CloudFrontDenied",
             Kind::NoSuchDistribution => "NoSuchDistribution",
             Kind::NoSuchInvalidation => "NoSuchInvalidation",
             Kind::PathRejected => "PathRejected",
@@ -150,7 +157,11 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     fn from(error: SdkError<E>) -> Self {
-        let status = error.raw_response().map(|response| response.status().as_u16());
+        // An answer that broke off has a status, too, and says nothing.
+        let status = match &error {
+            SdkError::ServiceError(error) => Some(error.raw().status().as_u16()),
+            _ => None,
+        };
         let metadata = error.meta();
         let kind = match (metadata.code(), status) {
             (Some(code), Some(status)) => Kind::of(code, metadata.message().unwrap_or_default(), status),
@@ -161,7 +172,7 @@ where
                 SdkError::DispatchFailure(failure) if !failure.is_user() => {
                     if chain(&error).contains("credentials") { Kind::Other } else { Kind::Unreachable }
                 }
-                // Settings that contradict each other.
+                // A request that cannot be built or sent.
                 _ => Kind::Other,
             },
         };
@@ -206,12 +217,15 @@ impl Kind {
             "NoSuchDistribution" | "EntityNotFound" => Self::NoSuchDistribution,
             "NoSuchCachePolicy" => Self::NoSuchCachePolicy,
             "NoSuchInvalidation" => Self::NoSuchInvalidation,
+            "InvalidSignatureException"
+            | "RequestExpired"
+            | "RequestInTheFuture"
+            | "RequestTimeTooSkewed"
+            | "SignatureDoesNotMatch" => Self::Unsigned,
             "AccessDenied"
             | "ExpiredToken"
             | "IncompleteSignature"
             | "InvalidClientTokenId"
-            | "RequestExpired"
-            | "SignatureDoesNotMatch"
             | "UnrecognizedClientException" => Self::Denied,
             _ => match status {
                 401 | 403 => Self::Denied,

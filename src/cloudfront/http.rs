@@ -1,12 +1,19 @@
-//! The one client that everything goes through: hyper's, over rustls, without HTTP/2, which
-//! AWS's APIs do not speak.
+//! The one client that everything goes through: hyper's, over rustls, without HTTP/2, which is
+//! not needed here.
 //!
 //! It is made once, where Lambda does not throttle the CPU: before the first event. The SDK's
-//! own reads the system's authorities again at the first request.
+//! own makes what it needs for TLS again at the first request.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use ::http::Uri;
 use aws_sdk_cloudfront::config::SharedHttpClient;
+use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::{
     http::{HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector, http_client_fn},
     orchestrator::{HttpRequest, HttpResponse},
@@ -20,8 +27,11 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use tokio::time::timeout;
+use tower_service::Service;
 
-/// How long a connection may take to be made.
+/// How long a connection may take to be made, from looking up the name to the end of TLS's
+/// handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Connections, kept for as long as they may be used.
@@ -33,13 +43,11 @@ impl Http {
     pub(crate) fn of(endpoint_url: Option<&str>) -> Self {
         let authorities = !endpoint_url.is_some_and(|url| url.starts_with("http://"));
         let mut tcp = Tcp::new();
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
         let https = HttpsConnectorBuilder::new().with_tls_config(tls(authorities)).https_or_http();
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .build(https.enable_http1().wrap_connector(tcp));
+        let connector = InTime(https.enable_http1().wrap_connector(tcp));
+        let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
         Self(SharedHttpConnector::new(Hyper(client)))
     }
 
@@ -55,8 +63,8 @@ impl Http {
     }
 }
 
-/// Whom to believe: the system's authorities or those of `SSL_CERT_FILE`, which have to be read,
-/// or nobody.
+/// Whom to believe: the system's authorities or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, which
+/// have to be read, or nobody.
 fn tls(authorities: bool) -> ClientConfig {
     // On ring: aws-lc gathers 45 ms of entropy at the first handshake.
     let builder = || {
@@ -69,8 +77,32 @@ fn tls(authorities: bool) -> ClientConfig {
     known.unwrap_or_else(|| builder().with_root_certificates(RootCertStore::empty())).with_no_client_auth()
 }
 
+/// A connector that gives up after [`CONNECT_TIMEOUT`].
+#[derive(Clone, Debug)]
+struct InTime<C>(C);
+
+impl<C> Service<Uri> for InTime<C>
+where
+    C: Service<Uri, Error = BoxError>,
+    C::Future: Send + 'static,
+    C::Response: 'static,
+{
+    type Response = C::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connection = timeout(CONNECT_TIMEOUT, self.0.call(uri));
+        Box::pin(async { connection.await.unwrap_or_else(|late| Err(late.into())) })
+    }
+}
+
 #[derive(Debug)]
-struct Hyper(Client<HttpsConnector<Tcp>, SdkBody>);
+struct Hyper(Client<InTime<HttpsConnector<Tcp>>, SdkBody>);
 
 impl HttpConnector for Hyper {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {

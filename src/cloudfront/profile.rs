@@ -43,12 +43,9 @@ impl Profile {
         Self { config: loader.load().await, http, max_attempts }
     }
 
-    /// The URL that it names for this service's endpoint, or for that of all.
+    /// The URL that is named for this service's endpoint, or for that of all.
     pub(crate) fn endpoint_url(&self, service: &str) -> Option<String> {
         let all = || self.config.endpoint_url().map(str::to_owned);
-        if self.config.get_origin("endpoint_url").is_client_config() {
-            return all();
-        }
         let key =
             ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url");
         key.build().ok().and_then(|key| self.config.service_config()?.load_config(key)).or_else(all)
@@ -61,10 +58,16 @@ impl Profile {
             // One endpoint serves a whole partition.
             region: config.region().cloned().unwrap_or(Region::from_static("us-east-1")),
             credentials: config.credentials_provider(),
-            endpoint_url: self.endpoint_url("CloudFront"),
+            endpoint_url: if config.get_origin("endpoint_url").is_client_config() {
+                // What was typed says where CloudFront is.
+                config.endpoint_url().map(str::to_owned)
+            } else {
+                self.endpoint_url("CloudFront")
+            },
             use_fips: config.use_fips().unwrap_or_default(),
             use_dual_stack: config.use_dual_stack().unwrap_or_default(),
             app_name: config.app_name().cloned(),
+            own_clock: config.disable_clock_skew_correction().unwrap_or_default(),
         }
     }
 }

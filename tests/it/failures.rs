@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use cloudfront_invalidator::local::{Fault, Local, Options};
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+};
 
 use crate::{
     function::refusal,
@@ -212,6 +216,55 @@ async fn a_cloudfront_that_dies_in_the_middle_loses_no_message() {
     let mut function = start(&alive, &[]).await;
     assert_eq!(function.invoke(batch("2")).await.handed_back(), [""; 0]);
     assert_eq!(alive.recorded()[0].paths, ["/a", "/b"]);
+}
+
+/// The status has come, and the rest has not: nobody knows what was done.
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_asked_for_again() {
+    let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+    let real = cloudfront.endpoint_url().replace("http://", "");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let between = format!("http://{}", listener.local_addr().expect("its address"));
+    let cut = async {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let mut request = [0; 4_096];
+        let _ = stream.read(&mut request).await.expect("a request");
+        let half =
+            b"HTTP/1.1 201 Created\r\nContent-Length: 1000\r\n\r\n<?xml version=\"1.0\"?><Invalidation>";
+        stream.write_all(half).await.expect("half an answer");
+        drop(stream);
+        let (mut stream, _) = listener.accept().await.expect("another connection");
+        let mut real = TcpStream::connect(real).await.expect("CloudFront");
+        let _ = copy_bidirectional(&mut stream, &mut real).await;
+    };
+    let mut function = Function::start(&between, &[]).await;
+    let event = s3("a", "1").to_string();
+    let answer = tokio::select! {
+        answer = function.invoke(event) => answer,
+        () = cut => panic!("the function ended"),
+    };
+    assert!(matches!(answer, Answer::Response(_)), "{answer:?}");
+    assert_eq!(cloudfront.recorded()[0].paths, ["/a"]);
+}
+
+/// By the second attempt CloudFront's answer has told what time it is.
+#[tokio::test]
+async fn a_clock_that_is_wrong_gets_another_try() {
+    let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+    let skewed = |code: &str| Fault::Refuse {
+        status: 403,
+        code: code.to_owned(),
+        message: "Signature expired".to_owned(),
+    };
+    let mut function = start(&cloudfront, &[]).await;
+    cloudfront.inject(None, skewed("RequestExpired"));
+    assert_eq!(function.invoke(batch("1")).await.handed_back(), [""; 0]);
+    // But only one.
+    cloudfront.inject(None, skewed("RequestTimeTooSkewed"));
+    cloudfront.inject(None, skewed("SignatureDoesNotMatch"));
+    let answer = function.invoke(s3("c", "2").to_string()).await;
+    assert_eq!(answer.error_type(), "CloudFrontDenied");
+    assert_eq!(cloudfront.created(), 1);
 }
 
 #[tokio::test]

@@ -152,6 +152,7 @@ fn the_function_carries_nothing_that_it_does_not_need() {
         "aws-config",
         "quick-xml",
         "aws-lc",
+        "h2 v",
         "hyper v0",
         "rustls v0.21",
         "openssl-sys",
