@@ -13,12 +13,16 @@ use std::{
 
 use ::http::Uri;
 use aws_sdk_cloudfront::config::SharedHttpClient;
-use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::{
-    http::{HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector, http_client_fn},
-    orchestrator::{HttpRequest, HttpResponse},
-    result::ConnectorError,
-    runtime_components::RuntimeComponents,
+use aws_smithy_runtime_api::{
+    box_error::BoxError,
+    client::{
+        http::{
+            HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector, http_client_fn,
+        },
+        orchestrator::{HttpRequest, HttpResponse},
+        result::ConnectorError,
+        runtime_components::RuntimeComponents,
+    },
 };
 use aws_smithy_types::body::SdkBody;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
@@ -97,7 +101,10 @@ where
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connection = timeout(CONNECT_TIMEOUT, self.0.call(uri));
-        Box::pin(async { connection.await.unwrap_or_else(|late| Err(late.into())) })
+        Box::pin(async {
+            let late = || format!("not within {} s", CONNECT_TIMEOUT.as_secs());
+            connection.await.unwrap_or_else(|_| Err(late().into()))
+        })
     }
 }
 

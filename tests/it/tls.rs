@@ -3,6 +3,8 @@
 #[path = "../../benches/start/peers.rs"]
 mod peers;
 
+use std::net::TcpListener;
+
 use crate::support::{Answer, Function, s3};
 
 #[tokio::test]
@@ -25,4 +27,15 @@ async fn only_a_cloudfront_whose_authority_is_known_is_told_anything() {
         assert!(answer.message().contains("UnknownIssuer"), "{}", answer.message());
     }
     assert_eq!(cloudfront.calls(), 1);
+}
+
+/// What answers TCP and then nothing, as behind some tunnels.
+#[tokio::test]
+async fn a_handshake_that_hangs_is_given_up() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("https://{}", silent.local_addr().expect("its address"));
+    let mut function = Function::start(&url, &[("AWS_MAX_ATTEMPTS", "1")]).await;
+    let answer = function.invoke(s3("a", "1").to_string()).await;
+    assert_eq!(answer.error_type(), "CloudFrontUnreachable");
+    assert!(answer.message().contains("not within 3 s"), "{}", answer.message());
 }
