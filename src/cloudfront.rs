@@ -271,10 +271,10 @@ impl Client {
                 id: summary.id,
                 status: summary.status,
             }));
-            marker = match next_page(list.is_truncated, list.next_marker, marker.as_ref())? {
-                Some(next) => Some(next),
-                None => return Ok(all),
-            };
+            marker = next_page(list.is_truncated, list.next_marker, marker.as_ref())?;
+            if marker.is_none() {
+                return Ok(all);
+            }
         }
     }
 }

@@ -54,6 +54,22 @@ pub struct Batch {
     pub requests: Vec<Request>,
 }
 
+impl Batch {
+    /// Adds a change, which shares with the one before what is the same.
+    fn push(&mut self, mut change: Change) {
+        if let Some(before) = self.changes.last() {
+            let share = |text: &mut Arc<str>, before: &Arc<str>| {
+                if text == before {
+                    text.clone_from(before);
+                }
+            };
+            share(&mut change.bucket, &before.bucket);
+            share(&mut change.event, &before.event);
+        }
+        self.changes.push(change);
+    }
+}
+
 /// The unit that is done or handed back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
@@ -322,7 +338,7 @@ impl Origin<'_> {
         let kind = envelope.kind.as_ref().map(|text| &*text.0);
         match (source, kind) {
             (Some("aws.s3"), _) => {
-                batch.changes.push(eventbridge::read(json, self, batch.changes.last())?);
+                batch.push(eventbridge::read(json, self)?);
                 Ok(())
             }
             (Some(name), _) => {
@@ -349,7 +365,7 @@ impl Origin<'_> {
     fn record(self, batch: &mut Batch, record: &RawValue) -> Result<(), Unreadable> {
         match &*source(record)? {
             "aws:s3" => {
-                batch.changes.push(s3::read(record, self, batch.changes.last())?);
+                batch.push(s3::read(record, self)?);
                 Ok(())
             }
             "aws:sns" => sns::record(record)?.message(|message, id| self.inside(batch, message, id)),
@@ -420,14 +436,6 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 impl Text<'_> {
     fn into_boxed(self) -> Box<str> {
         self.0.into()
-    }
-
-    /// The text, which is often that of the one `before`.
-    fn shared(self, before: Option<&Arc<str>>) -> Arc<str> {
-        match before {
-            Some(before) if **before == *self.0 => Arc::clone(before),
-            _ => self.0.into(),
-        }
     }
 }
 

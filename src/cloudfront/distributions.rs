@@ -42,10 +42,10 @@ impl Client {
             });
             let list = list.await?;
             found.extend(list.items.unwrap_or_default().into_iter().filter_map(distribution));
-            marker = match next_page(list.is_truncated, list.next_marker, marker.as_ref())? {
-                Some(next) => Some(next),
-                None => return Ok(found),
-            };
+            marker = next_page(list.is_truncated, list.next_marker, marker.as_ref())?;
+            if marker.is_none() {
+                return Ok(found);
+            }
         }
     }
 

@@ -157,32 +157,26 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     fn from(error: SdkError<E>) -> Self {
-        // An answer that broke off has a status, too, and says nothing.
-        let status = match &error {
-            SdkError::ServiceError(error) => Some(error.raw().status().as_u16()),
-            _ => None,
-        };
-        let metadata = error.meta();
-        let kind = match (metadata.code(), status) {
-            (Some(code), Some(status)) => Kind::of(code, metadata.message().unwrap_or_default(), status),
-            (None, Some(status)) => Kind::of("", "", status),
-            (_, None) => match &error {
-                SdkError::TimeoutError(_) | SdkError::ResponseError(_) => Kind::Unreachable,
-                // Connections cut are of no kind, and so are credentials that are not found.
-                SdkError::DispatchFailure(failure) if !failure.is_user() => {
-                    if chain(&error).contains("credentials") { Kind::Other } else { Kind::Unreachable }
-                }
-                // A request that cannot be built or sent.
-                _ => Kind::Other,
-            },
-        };
-        let text = match (metadata.code(), metadata.message(), status) {
-            (Some(code), Some(message), Some(status)) => {
-                format!("{code} (HTTP {status}): {message}")
+        let (code, message) = (error.meta().code(), error.meta().message());
+        let (kind, text) = match &error {
+            SdkError::ServiceError(answer) => {
+                let status = answer.raw().status().as_u16();
+                let text = match (code, message) {
+                    (Some(code), Some(message)) => format!("{code} (HTTP {status}): {message}"),
+                    (Some(code), None) => format!("{code} (HTTP {status})"),
+                    (None, _) => format!("HTTP {status}: {}", chain(&error)),
+                };
+                (Kind::of(code.unwrap_or_default(), message.unwrap_or_default(), status), text)
             }
-            (Some(code), None, Some(status)) => format!("{code} (HTTP {status})"),
-            (None, _, Some(status)) => format!("HTTP {status}: {}", chain(&error)),
-            (_, _, None) => chain(&error),
+            // No answer, or one that broke off.
+            SdkError::TimeoutError(_) | SdkError::ResponseError(_) => (Kind::Unreachable, chain(&error)),
+            // Connections cut are of no kind, and so are credentials that are not found.
+            SdkError::DispatchFailure(failure) if !failure.is_user() => {
+                let text = chain(&error);
+                (if text.contains("credentials") { Kind::Other } else { Kind::Unreachable }, text)
+            }
+            // A request that cannot be built or sent.
+            _ => (Kind::Other, chain(&error)),
         };
         Self::new(kind, text)
     }

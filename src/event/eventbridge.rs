@@ -21,9 +21,9 @@ struct Event<'a> {
     detail: Option<&'a RawValue>,
 }
 
-/// Reads one event, which came after `before`. The key is taken as it is: EventBridge, unlike a notification,
+/// Reads one event. The key is taken as it is: EventBridge, unlike a notification,
 /// carries it raw.
-pub(super) fn read(json: &[u8], origin: Origin<'_>, before: Option<&Change>) -> Result<Change, Unreadable> {
+pub(super) fn read(json: &[u8], origin: Origin<'_>) -> Result<Change, Unreadable> {
     let event: Event<'_> =
         serde_json::from_slice(json).map_err(|error| Unreadable::json(WHAT, &error, json))?;
     let kind = full(event.kind).ok_or(Unreadable::Missing { what: WHAT, field: "detail-type" })?;
@@ -32,7 +32,7 @@ pub(super) fn read(json: &[u8], origin: Origin<'_>, before: Option<&Change>) -> 
     let origin = Origin { id: id.as_ref().map_or(origin.id, |id| &id.0), ..origin };
     let time = event.time.and_then(|time| milliseconds(&time.0));
     let object = Entity::read(WHAT, event.detail, effect)?;
-    let change = object.change(WHAT, kind, effect, origin, before, |key| Key::from(key.as_bytes()))?;
+    let change = object.change(WHAT, kind, effect, origin, |key| Key::from(key.as_bytes()))?;
     Ok(Change { time, ..change })
 }
 

@@ -48,12 +48,8 @@ struct Object<'a> {
     sequencer: Option<Text<'a>>,
 }
 
-/// Reads one record, which came after `before`. Only fields that are used must be there.
-pub(super) fn read(
-    record: &RawValue,
-    origin: Origin<'_>,
-    before: Option<&Change>,
-) -> Result<Change, Unreadable> {
+/// Reads one record. Only fields that are used must be there.
+pub(super) fn read(record: &RawValue, origin: Origin<'_>) -> Result<Change, Unreadable> {
     let record: Record<'_> = view(WHAT, record)?;
     if let Some(version) = record.version.filter(|version| major(&version.0) != "2") {
         return Err(Unreadable::Version(beginning(version.0.as_bytes())));
@@ -61,8 +57,7 @@ pub(super) fn read(
     let event = full(record.name).ok_or(Unreadable::Missing { what: WHAT, field: "eventName" })?;
     let effect = effect(&event.0);
     let time = record.time.and_then(|time| milliseconds(&time.0));
-    let change =
-        Entity::read(WHAT, record.s3, effect)?.change(WHAT, event, effect, origin, before, decode)?;
+    let change = Entity::read(WHAT, record.s3, effect)?.change(WHAT, event, effect, origin, decode)?;
     Ok(Change { time, ..change })
 }
 
@@ -89,7 +84,6 @@ impl<'a> Entity<'a> {
         event: Text<'_>,
         effect: Effect,
         origin: Origin<'_>,
-        before: Option<&Change>,
         decode: impl Fn(&str) -> Key,
     ) -> Result<Change, Unreadable> {
         let known = |text: Option<Text<'a>>, field| match full(text) {
@@ -103,9 +97,9 @@ impl<'a> Entity<'a> {
         let key = known(key, "object key")?;
         Ok(Change {
             message: origin.message,
-            bucket: bucket.shared(before.map(|before| &before.bucket)),
+            bucket: bucket.0.into(),
             key: decode(&key.0),
-            event: event.shared(before.map(|before| &before.event)),
+            event: event.0.into(),
             effect,
             time: None,
             identity: full(sequencer).map_or_else(|| origin.id.into(), Text::into_boxed),
