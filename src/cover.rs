@@ -37,6 +37,7 @@ mod search;
 
 use crate::path::{Item, Kind};
 use directories::Directories;
+pub use search::Effort;
 use search::{Fold, Row, cheapest};
 
 /// How much of what is in a directory is in one of those within it, and how many of
@@ -63,8 +64,8 @@ pub struct Cover {
     /// The expected collateral of what was folded: see the [module](self). Infinite
     /// where nothing narrower than `/*` fits.
     pub cost: f64,
-    /// What no cover within the budget can cost less than. The same as `cost`, but
-    /// beyond what [`cover`] says that it searches exactly.
+    /// What no cover within the budget can cost less than. The same as `cost`, unless the
+    /// search was cut short.
     pub at_least: f64,
 }
 
@@ -115,19 +116,21 @@ pub fn expected_collateral(candidate: &Candidate<'_>) -> f64 {
 /// where they alone leave no room, `/*` stands for them too, as it purges everything.
 /// The order of `items` and duplicates in it change nothing.
 ///
-/// Exact for up to 20,000 paths where items times wildcards are at most 150 × 15, and
-/// for all others that do not take seconds; for those it is a good cover whose
-/// distance from the best is at most `cost - at_least`.
+/// Exact where the search takes at most [`Effort::LABELS`], as it does for every deploy that
+/// docs/cover.md measures. For others it is a good cover whose distance from the best is at
+/// most `cost - at_least`.
 #[must_use]
 pub fn cover(items: impl IntoIterator<Item = Item>, budget: Budget) -> Cover {
-    cover_by(items, budget, expected_collateral)
+    cover_by(items, budget, Effort::default(), expected_collateral)
 }
 
-/// [`cover`] by another measure of collateral, such as one that knows the bucket.
+/// Covers as [`cover`] does, by another measure of collateral, such as one that knows the
+/// bucket, and with this much work.
 #[must_use]
 pub fn cover_by(
     items: impl IntoIterator<Item = Item>,
     budget: Budget,
+    effort: Effort<'_>,
     collateral: impl Fn(&Candidate<'_>) -> f64,
 ) -> Cover {
     let (mut tags, mut paths): (Vec<Item>, Vec<Item>) =
@@ -144,7 +147,7 @@ pub fn cover_by(
     let leaves = without_covered(paths);
 
     let room = budget.items.checked_sub(tags.len());
-    let folded = room.and_then(|items| fold(leaves, Budget { items, ..budget }, collateral));
+    let folded = room.and_then(|items| fold(leaves, Budget { items, ..budget }, effort, collateral));
     let mut cover = folded.unwrap_or_else(|| {
         let everything = Covering { item: Item::everything(), covers: asked, folded: true };
         tags.clear();
@@ -168,7 +171,12 @@ fn without_covered(sorted: Vec<Item>) -> Vec<Covering> {
 }
 
 /// The best cover of paths, or nothing where only `/*` would do.
-fn fold(leaves: Vec<Covering>, budget: Budget, collateral: impl Fn(&Candidate<'_>) -> f64) -> Option<Cover> {
+fn fold(
+    leaves: Vec<Covering>,
+    budget: Budget,
+    effort: Effort<'_>,
+    collateral: impl Fn(&Candidate<'_>) -> f64,
+) -> Option<Cover> {
     let wildcard: Vec<bool> = leaves.iter().map(|leaf| leaf.item.kind() == Kind::Wildcard).collect();
     let forced = wildcard.iter().filter(|wildcard| **wildcard).count();
     if leaves.len() <= budget.items && forced <= budget.wildcards {
@@ -177,7 +185,8 @@ fn fold(leaves: Vec<Covering>, budget: Budget, collateral: impl Fn(&Candidate<'_
     let branches = branches(&leaves);
     let folds = candidates(&leaves, &branches, collateral);
     let (max_items, max_wildcards) = (budget.items, budget.wildcards);
-    let found = cheapest(&Row { wildcard: &wildcard, folds: &folds, max_items, max_wildcards })?;
+    let row = Row { wildcard: &wildcard, folds: &folds, max_items, max_wildcards };
+    let found = cheapest(&row, effort)?;
 
     let mut items = Vec::with_capacity(budget.items);
     let mut next = 0;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use cloudfront_invalidator::{
-    cover::{Budget, Cover, cover, cover_by},
+    cover::{Budget, Cover, Effort, cover, cover_by},
     path::Item,
 };
 
@@ -57,7 +57,7 @@ impl Rule {
             Self::S3deploy => s3deploy(&deploy.changed, items),
             Self::Directories => {
                 let cost = |stem: &str| real(deploy.unchanged_below(directory(stem)));
-                let cover = cover_by(changed(), budget, |candidate| cost(candidate.stem));
+                let cover = cover_by(changed(), budget, Effort::default(), |candidate| cost(candidate.stem));
                 let widened = cover.items.into_iter().map(|one| {
                     if one.folded { format!("{}*", directory(one.item.stem())) } else { one.item.to_string() }
                 });
@@ -66,7 +66,7 @@ impl Rule {
             Self::Cover => sent(cover(changed(), budget)),
             Self::Perfect => {
                 let cost = |stem: &str| real(deploy.unchanged_below(stem));
-                sent(cover_by(changed(), budget, |candidate| cost(candidate.stem)))
+                sent(cover_by(changed(), budget, Effort::default(), |candidate| cost(candidate.stem)))
             }
         }
     }

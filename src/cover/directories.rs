@@ -5,7 +5,14 @@ use std::{
     ops::Range,
 };
 
+/// Maximum number of directories that are told apart: memory for some megabytes. The largest
+/// deploy of a real site so far has a thousand.
+const MOST_DIRECTORIES: usize = 32_768;
+
 /// Every directory that some leaf's path goes through, in order.
+///
+/// Beyond [`MOST_DIRECTORIES`], the deepest levels are left out: a path there counts as a name in
+/// the directory above.
 pub(super) struct Directories {
     /// For each leaf, how many directories leaves before it go through; and for all.
     before: Vec<usize>,
@@ -42,9 +49,9 @@ struct Known {
 }
 
 impl Directories {
-    /// Those of leaves with these paths, in sorted order.
-    pub(super) fn of<'a>(paths: impl ExactSizeIterator<Item = &'a str>) -> Self {
-        let mut walk = Walk::default();
+    /// Collects the directories of leaves with these paths, in sorted order.
+    pub(super) fn of<'a>(paths: impl ExactSizeIterator<Item = &'a str> + Clone) -> Self {
+        let mut walk = Walk { levels: levels(paths.clone()), ..Walk::default() };
         let mut before = Vec::with_capacity(paths.len() + 1);
         for path in paths {
             before.push(walk.lengths.len());
@@ -65,9 +72,35 @@ impl Directories {
     }
 }
 
+/// Returns how many levels of directories have at most [`MOST_DIRECTORIES`] together, and at
+/// least the root's.
+fn levels<'a>(paths: impl Iterator<Item = &'a str>) -> usize {
+    let mut at_level: Vec<usize> = Vec::new();
+    let mut last = "";
+    for path in paths {
+        let shared = path.bytes().zip(last.bytes()).take_while(|(a, b)| a == b).count();
+        let slashes = path.bytes().enumerate().filter(|(_, byte)| *byte == b'/');
+        for (level, (slash, _)) in slashes.enumerate() {
+            if level == at_level.len() {
+                at_level.push(0);
+            }
+            at_level[level] += usize::from(slash >= shared);
+        }
+        last = path;
+    }
+    let mut directories = 0;
+    let fits = |in_level: &&usize| {
+        directories += **in_level;
+        directories <= MOST_DIRECTORIES
+    };
+    at_level.iter().take_while(fits).count().max(1)
+}
+
 /// On the way through the leaves.
 #[derive(Default)]
 struct Walk<'a> {
+    /// How many levels of directories are told apart.
+    levels: usize,
     last: &'a str,
     lengths: Vec<usize>,
     /// Whether each has a leaf directly in it.
@@ -94,10 +127,11 @@ impl<'a> Walk<'a> {
         let mut start = self.through.last().map_or(0, |(index, _)| self.lengths[*index]);
         // What comes right behind the last directory that is shared is a new name in it.
         while start < path.len() || self.through.is_empty() {
-            let end = path[start..].find('/').map_or(path.len(), |slash| start + slash + 1);
+            let slash = path[start..].find('/').filter(|_| self.through.len() < self.levels);
+            let end = slash.map_or(path.len(), |slash| start + slash + 1);
             let entry = self.through.last().map(|&(directory, _)| directory);
             let entry = entry.map(|directory| self.enter(directory, &path[start..end]));
-            if !path[..end].ends_with('/') {
+            if slash.is_none() {
                 break;
             }
             self.through.push((self.lengths.len(), entry));

@@ -22,34 +22,60 @@
 //!   whole, so each is held against dozens of prices.
 //! - A point has at most one label for each number of items and wildcards, so there
 //!   are never more than points × items × wildcards.
+//!
+//! The work is bounded by the number of labels, not by time, so that the same row gives the same
+//! cover on a slow machine. Beyond that bound, the cover is the better one of those that the
+//! prices gave and of a search that keeps few labels at each point.
 
 mod prices;
 mod walk;
 
-use std::ops::Range;
+use std::{fmt, ops::Range};
 
 use prices::{Prices, Touching, maximise};
 use walk::{TooMany, Walk};
 
-/// How many labels a point keeps where the exact search would take too long.
+/// Maximum number of labels that a point keeps where the exact search would take too long.
 const FEW: usize = 24;
 
-/// Up to so many leaves, and items times wildcards in the budget, the search is exact
-/// whatever it takes: it is never more than so many labels for each leaf and fold.
-const EXACT_LEAVES: usize = 20_000;
-const EXACT_BUDGET: usize = 150 * 15;
-
-/// Beyond that, how many labels may be made before a hasty search has to do: some
-/// seconds of work.
-const MOST_LABELS: usize = 10_000_000;
-
-/// Up to so many points, each may be looked at from many sides.
-const MOST_COUNTED: usize = 2 * EXACT_LEAVES;
+/// Maximum number of points at which labels are judged by many prices: memory for 7 MB.
+const MOST_COUNTED: usize = 20_000;
 
 /// Slack for rounding when bounds are compared.
 const ROUNDING: f64 = 1e-9;
 
 const NONE: u32 = u32::MAX;
+
+/// How much work a search may do.
+#[derive(Clone, Copy)]
+pub struct Effort<'a> {
+    /// Maximum number of labels that the search makes before it falls back to a cover that is
+    /// good but perhaps not the best.
+    pub labels: usize,
+    /// Whether to fall back at once, since time runs out. Unlike the number of labels, this may
+    /// differ from one machine to the next.
+    pub is_late: &'a dyn Fn() -> bool,
+}
+
+impl Effort<'_> {
+    /// Maximum number of labels for one batch: some tenths of a second of work. The largest
+    /// deploy of a real site so far takes 76,000 at the default budget, and 1.4 million at 600
+    /// items.
+    pub const LABELS: usize = 3_000_000;
+}
+
+impl Default for Effort<'_> {
+    /// All the labels of a batch, and never late.
+    fn default() -> Self {
+        Self { labels: Self::LABELS, is_late: &|| false }
+    }
+}
+
+impl fmt::Debug for Effort<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Effort").field("labels", &self.labels).finish_non_exhaustive()
+    }
+}
 
 /// A run of leaves that one wildcard can replace.
 #[derive(Clone, Debug)]
@@ -79,28 +105,26 @@ pub(super) struct Found {
     pub(super) at_least: f64,
 }
 
-/// The cheapest cover of the row, or nothing where none is within the budget.
-pub(super) fn cheapest(row: &Row<'_>) -> Option<Found> {
+/// Finds the cheapest cover of the row. `None` if none is within the budget.
+pub(super) fn cheapest(row: &Row<'_>, effort: Effort<'_>) -> Option<Found> {
     let mut search = Search::new(row);
     if search.least_items[0] > row.max_items || search.least_wildcards[0] > row.max_wildcards {
         return None;
     }
-    search.price();
+    search.price(effort);
     // The best is mostly near the bound, and to search what is near is quick: so look a
     // little beyond the bound, then twice as far, and so on. What is found first
     // is the best.
     let mut known = search.beyond;
-    let mut best: Option<Found> = None;
+    let mut best = search.relaxed.take();
     let mut ahead = (known - search.bound) / 64.0;
     if search.bound > 0.0 {
         ahead = ahead.min(search.bound / 1024.0);
     }
-    let exact =
-        row.wildcard.len() <= EXACT_LEAVES && row.max_items.saturating_mul(row.max_wildcards) <= EXACT_BUDGET;
-    let limit = if exact { usize::MAX } else { MOST_LABELS };
+    let mut left = effort;
     loop {
         search.beyond = known.min(search.bound + ahead);
-        match Walk::new(&search, &search.shrink()).run(usize::MAX, limit) {
+        match Walk::new(&search, &search.shrink()).run(usize::MAX, &mut left) {
             Ok(Some(found)) if found.cost <= search.rounded_beyond() => {
                 return Some(Found { at_least: found.cost, ..found });
             }
@@ -109,14 +133,22 @@ pub(super) fn cheapest(row: &Row<'_>) -> Option<Found> {
                 known = known.min(found.cost);
                 best = best.filter(|best| best.cost <= found.cost).or(Some(found));
             }
-            Ok(None) if search.beyond >= known || ahead <= 0.0 => return None,
+            Ok(None) if search.beyond >= known || ahead <= 0.0 => break,
             Ok(None) => {}
             Err(TooMany) => break,
         }
         ahead *= 2.0;
     }
     search.beyond = known;
-    let quick = Walk::new(&search, &search.shrink()).run(FEW, usize::MAX).ok().flatten();
+    let is_late = (effort.is_late)();
+    let quick = if is_late && best.is_some() {
+        None
+    } else {
+        let labels = if is_late { 0 } else { effort.labels };
+        let few = (labels / (row.wildcard.len() + row.folds.len())).clamp(1, FEW);
+        let mut unbounded = Effort { labels: usize::MAX, ..effort };
+        Walk::new(&search, &search.shrink()).run(few, &mut unbounded).ok().flatten()
+    };
     let found = best.into_iter().chain(quick).min_by(|a, b| a.cost.total_cmp(&b.cost))?;
     Some(Found { at_least: search.bound.min(found.cost), ..found })
 }
@@ -149,6 +181,8 @@ struct Search<'a> {
     bound: f64,
     /// What the best cover within the budget does not cost more than, if there is one.
     beyond: f64,
+    /// The cheapest cover within the budget that some prices gave.
+    relaxed: Option<Found>,
 }
 
 impl<'a> Search<'a> {
@@ -184,16 +218,17 @@ impl<'a> Search<'a> {
             bound: 0.0,
             // No cover makes a fold twice.
             beyond: row.folds.iter().map(|fold| fold.cost).sum(),
+            relaxed: None,
         }
     }
 
     /// Finds prices at which the relaxed problem says the most about the real one.
-    fn price(&mut self) {
+    fn price(&mut self, effort: Effort<'_>) {
         let start = self.row.folds.iter().map(|fold| fold.cost).fold(f64::MIN_POSITIVE, f64::max) / 1024.0;
         let (mut item, mut best) = (start, (f64::NEG_INFINITY, Prices::default()));
-        maximise(start, |wildcard| {
+        maximise(start, effort.is_late, |wildcard| {
             let mut touching = Touching { value: f64::NEG_INFINITY, slope: 0.0 };
-            item = maximise(item.max(start / 1024.0), |item| {
+            item = maximise(item.max(start / 1024.0), effort.is_late, |item| {
                 let (relaxed, wildcards) = self.relax(Prices { item, wildcard });
                 if relaxed.value > touching.value {
                     touching = Touching { value: relaxed.value, slope: wildcards };
@@ -233,6 +268,7 @@ impl<'a> Search<'a> {
             self.chosen[point] = chosen;
         }
         let (mut items, mut wildcards, mut cost, mut point) = (0.0, 0.0, 0.0, 0);
+        let mut folds = Vec::new();
         while point < points - 1 {
             items += 1.0;
             if self.chosen[point] == NONE {
@@ -242,6 +278,7 @@ impl<'a> Search<'a> {
                 let fold = &self.row.folds[self.chosen[point] as usize];
                 wildcards += 1.0;
                 cost += fold.cost;
+                folds.push(self.chosen[point] as usize);
                 point = fold.leaves.end;
             }
         }
@@ -249,6 +286,9 @@ impl<'a> Search<'a> {
         let value = self.rest[0] - prices.item * max_items - prices.wildcard * max_wildcards;
         if items <= max_items && wildcards <= max_wildcards {
             self.beyond = self.beyond.min(cost);
+            if self.relaxed.as_ref().is_none_or(|known| cost < known.cost) {
+                self.relaxed = Some(Found { folds, cost, at_least: 0.0 });
+            }
         }
         (Touching { value, slope: items - max_items }, wildcards - max_wildcards)
     }

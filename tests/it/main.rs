@@ -12,6 +12,7 @@ mod failures;
 mod fixtures;
 mod function;
 mod hostile;
+mod limits;
 mod path;
 mod peers;
 mod plan;

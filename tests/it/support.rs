@@ -5,6 +5,7 @@ use std::{
     collections::VecDeque,
     env,
     ffi::OsStr,
+    fs,
     path::PathBuf,
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -178,6 +179,26 @@ impl Function {
         // What it wrote last may still be on its way through the pipe.
         while !timeout(HANG, self.log_closed()).await.expect("the end of the log") {}
         (status, self.log().join("\n"))
+    }
+
+    /// The most memory that the process has had so far, in KiB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("its status");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        peak.and_then(|peak| peak.trim_end_matches("kB").trim().parse().ok()).expect("a peak")
+    }
+
+    /// The CPU time that the process has used so far, in milliseconds.
+    pub(crate) fn cpu(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("its times");
+        // Behind the name, which may hold anything: user and system time, in ticks of 10 ms.
+        let fields = stat.rsplit_once(')').expect("a name").1.split_whitespace();
+        let ticks = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("ticks"));
+        ticks.sum::<u64>() * 10
+    }
+
+    fn id(&self) -> u32 {
+        self.child.id().expect("a process")
     }
 
     async fn log_closed(&self) -> bool {

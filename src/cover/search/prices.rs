@@ -26,7 +26,9 @@ pub(super) struct Touching {
 /// Where a concave, piecewise linear function of a price is highest, as nearly as a
 /// few looks tell. Each look is where the lines that touch on either side of the top
 /// meet, which is the top itself as soon as both belong to it.
-pub(super) fn maximise(start: f64, mut at: impl FnMut(f64) -> Touching) -> f64 {
+///
+/// Where `is_late`, the first price at which the function falls again is enough.
+pub(super) fn maximise(start: f64, is_late: &dyn Fn() -> bool, mut at: impl FnMut(f64) -> Touching) -> f64 {
     const LOOKS: usize = 12;
     const STRETCHES: usize = 40;
     let mut low = (0.0, at(0.0));
@@ -42,6 +44,9 @@ pub(super) fn maximise(start: f64, mut at: impl FnMut(f64) -> Touching) -> f64 {
         high = (high.0 * 8.0, at(high.0 * 8.0));
     }
     for _ in 0..LOOKS {
+        if is_late() {
+            return high.0;
+        }
         let ((low_price, below), (high_price, above)) = (low, high);
         let rise = above.value - below.value + below.slope * low_price - above.slope * high_price;
         let price = rise / (below.slope - above.slope);

@@ -1,6 +1,15 @@
 //! The walk with labels through what is left of a row.
 
-use super::{Found, MOST_COUNTED, NONE, Search, Shrunk, number, prices::Prices, real};
+use super::{Effort, Found, MOST_COUNTED, NONE, Search, Shrunk, number, prices::Prices, real};
+
+/// Maximum number of labels that wait at points ahead: memory for 16 MB.
+const MOST_WAITING: usize = 500_000;
+
+/// Maximum number of leaps that are written down: memory for 8 MB.
+const MOST_LEAPS: usize = 1_000_000;
+
+/// How many points are left behind before the clock is looked at again.
+const POINTS_A_LOOK: usize = 64;
 
 /// At which multiples of the best prices labels are judged: those of items, and those
 /// of wildcards.
@@ -91,21 +100,29 @@ impl<'a> Walk<'a> {
         Self { search, shrunk, outlook: Outlook::new(search, shrunk), trail: Vec::new() }
     }
 
-    /// The best cover that can be had with at most `most` labels at a point. Nothing
-    /// where that leads nowhere; an error where it makes more labels than `limit`.
-    pub(super) fn run(mut self, most: usize, limit: usize) -> Result<Option<Found>, TooMany> {
+    /// Finds the best cover with at most `most` labels at a point, and takes the labels that it
+    /// makes from `effort`. `None` if that leads nowhere.
+    ///
+    /// # Errors
+    ///
+    /// It takes more labels, more memory, or more time.
+    pub(super) fn run(mut self, most: usize, effort: &mut Effort<'_>) -> Result<Option<Found>, TooMany> {
         let Shrunk { steps, leaps, .. } = self.shrunk;
-        let mut made = 0;
+        let mut waiting = 1;
         let mut arriving: Vec<Vec<Label>> = vec![Vec::new(); steps.len() + 1];
         arriving[0].push(Label { cost: 0.0, items: 0, wildcards: 0, leaps: NONE, arrived_by: NONE });
         let mut leaps = leaps.iter().peekable();
         for (point, step) in steps.iter().enumerate() {
             let mut labels = std::mem::take(&mut arriving[point]);
+            waiting -= labels.len();
             self.settle(point, &mut labels, most);
+            let mut made = labels.len();
             while let Some((run, index)) = leaps.next_if(|(run, _)| run.start == point) {
                 made += labels.len();
                 let cost = self.search.row.folds[*index].cost;
-                arriving[run.end].extend(labels.iter().filter_map(|label| {
+                let there = &mut arriving[run.end];
+                let before = there.len();
+                there.extend(labels.iter().filter_map(|label| {
                     let label = Label {
                         cost: label.cost + cost,
                         items: label.items + 1,
@@ -115,9 +132,11 @@ impl<'a> Walk<'a> {
                     };
                     self.is_promising(run.end, &label).then_some(label)
                 }));
+                waiting += there.len() - before;
             }
-            made += labels.len();
-            if made > limit {
+            effort.labels = effort.labels.checked_sub(made).ok_or(TooMany)?;
+            let is_late = point % POINTS_A_LOOK == 0 && most == usize::MAX && (effort.is_late)();
+            if is_late || waiting > MOST_WAITING || self.trail.len() > MOST_LEAPS {
                 return Err(TooMany);
             }
             let Some((items, wildcards)) = *step else { continue };
@@ -126,6 +145,7 @@ impl<'a> Walk<'a> {
                 label.wildcards += wildcards;
             }
             labels.retain(|label| self.is_promising(point + 1, label));
+            waiting += labels.len();
             arriving[point + 1].append(&mut labels);
         }
         let mut labels = arriving.pop().unwrap_or_default();
@@ -182,7 +202,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// More labels than may be made.
+/// The search takes more than it may.
 pub(super) struct TooMany;
 
 /// Removes every label for which another has no more items, no more wildcards and no
