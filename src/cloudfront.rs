@@ -10,16 +10,18 @@ mod error;
 mod http;
 #[cfg(feature = "cli")]
 mod profile;
+mod secrets;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_sdk_cloudfront::{
     config::{
         Credentials, Region, SharedCredentialsProvider,
         endpoint::{Params, ResolveEndpoint},
     },
+    error::BuildError,
     primitives::DateTimeFormat,
-    types::{InvalidationBatch, Paths},
+    types::{InvalidationBatch, InvalidationSummary, Paths},
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
@@ -28,14 +30,17 @@ use serde::Serialize;
 pub use self::error::Error;
 pub(crate) use self::http::Http;
 #[cfg(feature = "cli")]
+pub(crate) use self::http::MOST_ELSEWHERE;
+#[cfg(feature = "cli")]
 pub use self::profile::Profile;
 use self::{
     api::{
-        ATTEMPTS, Access, Api, CreateInvalidation, CreateInvalidationInput, CreateInvalidationOutput,
+        ATTEMPTS, Access, Answer, Api, CreateInvalidation, CreateInvalidationInput, CreateInvalidationOutput,
         GetInvalidation, GetInvalidationInput, LONGEST_WAIT, ListInvalidations, ListInvalidationsInput,
         Operation, Tries,
     },
     endpoint::Resolver,
+    secrets::Secrets,
 };
 use crate::config::Aws;
 
@@ -70,7 +75,40 @@ pub struct Invalidation {
     pub paths: Vec<String>,
     /// The reference that it was asked for with.
     pub caller_reference: String,
+    /// When it was created.
+    #[serde(skip)]
+    pub created: Option<SystemTime>,
 }
+
+/// What came of a call that creates an invalidation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Creation {
+    /// The invalidation.
+    pub invalidation: Invalidation,
+    /// Whether this call created it. Otherwise an earlier one with the same reference and paths
+    /// did, and CloudFront bills nothing.
+    pub is_new: bool,
+}
+
+/// How long to wait for an invalidation to be created.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// How long the call may take.
+    pub limit: Duration,
+    /// For how much of that to try again where [too much is in progress](Error::is_full).
+    pub while_full: Duration,
+}
+
+impl From<Duration> for Patience {
+    /// Waits for as long as the call may take, whatever the reason.
+    fn from(limit: Duration) -> Self {
+        Self { limit, while_full: limit }
+    }
+}
+
+/// How much earlier than the call that created it an invalidation may seem to be: both times are
+/// CloudFront's, but one has whole seconds, and they may come of different machines.
+const SLACK: Duration = Duration::from_secs(2);
 
 impl Invalidation {
     /// Whether every edge has purged. The API calls the status any text, so its case does
@@ -108,7 +146,7 @@ impl Client {
             None,
             "environment",
         );
-        let http = Http::of(settings.endpoint_url.as_deref());
+        let http = Http::of(settings.endpoint_url.as_deref(), http::MOST_IN_FUNCTION);
         let access = Access {
             region: Region::new(settings.region.clone()),
             credentials: Some(SharedCredentialsProvider::new(credentials)),
@@ -117,7 +155,10 @@ impl Client {
             use_dual_stack: settings.use_dual_stack,
             app_name: None,
             own_clock: false,
+            secrets: Secrets::default(),
         };
+        let token = settings.session_token.as_deref();
+        access.secrets.add([&*settings.secret_access_key, &*settings.access_key_id].into_iter().chain(token));
         Self::of(access, http, settings.max_attempts)
     }
 
@@ -156,7 +197,7 @@ impl Client {
     }
 
     /// Creates an invalidation, or finds the one that was created with the same
-    /// reference and paths. Ends within `limit`.
+    /// reference and paths.
     ///
     /// Tries again what may pass, waiting longer each time: whenever CloudFront is busy,
     /// in whatever words, and whenever no answer comes, since with the same reference
@@ -173,8 +214,9 @@ impl Client {
         distribution: &str,
         paths: impl ExactSizeIterator<Item = &str>,
         caller_reference: &str,
-        limit: Duration,
-    ) -> Result<Invalidation, Error> {
+        patience: impl Into<Patience>,
+    ) -> Result<Creation, Error> {
+        let Patience { limit, while_full } = patience.into();
         let quantity = i32::try_from(paths.len()).unwrap_or(i32::MAX);
         let paths = Paths::builder().quantity(quantity).set_items(Some(paths.map(str::to_owned).collect()));
         let batch =
@@ -185,10 +227,20 @@ impl Client {
             .build()?;
         let created = |answer: CreateInvalidationOutput| {
             let created = answer.invalidation.map(Invalidation::from);
-            created.filter(|created| !created.id.is_empty()).ok_or_else(|| Error::no_answer("invalidation"))
+            let created = created.filter(|created| !created.id.is_empty());
+            match created.ok_or_else(|| Error::no_answer("invalidation"))? {
+                created if created.caller_reference == caller_reference => Ok(created),
+                other => Err(Error::other_invalidation(caller_reference, &other.caller_reference)),
+            }
         };
-        let tries = Tries { most: self.max_attempts, first_wait: FIRST_WAIT };
-        self.api.call::<CreateInvalidation, _>(input, limit, tries, created).await
+        let tries = Tries { most: self.max_attempts, first_wait: FIRST_WAIT, while_full };
+        let Answer { value: invalidation, begun } =
+            self.api.call::<CreateInvalidation, _>(input, limit, tries, created).await?;
+        let is_new = match (invalidation.created, begun) {
+            (Some(created), Some(begun)) => created + SLACK >= begun,
+            _ => true,
+        };
+        Ok(Creation { invalidation, is_new })
     }
 
     /// What `take` finds in the answer of an operation that changes nothing.
@@ -200,7 +252,8 @@ impl Client {
     ) -> Result<T, Error> {
         // There are only few, so they come later.
         let most = Some(self.max_attempts.unwrap_or(ATTEMPTS));
-        self.api.call::<O, T>(input, limit, Tries { most, first_wait: FIRST_LOOK }, take).await
+        let tries = Tries { most, first_wait: FIRST_LOOK, while_full: limit };
+        Ok(self.api.call::<O, T>(input, limit, tries, take).await?.value)
     }
 
     /// The invalidation with this id.
@@ -255,28 +308,67 @@ impl Client {
     ///
     /// As [`Client::create_invalidation`].
     pub async fn invalidations(&self, distribution: &str) -> Result<Vec<Summary>, Error> {
+        let listed = self.pages::<ListInvalidations, _>(
+            READ_LIMIT,
+            |marker, max_items| {
+                let of = ListInvalidationsInput::builder().distribution_id(distribution);
+                of.set_marker(marker).set_max_items(max_items).build()
+            },
+            |answer| {
+                let list = answer.invalidation_list.ok_or_else(|| Error::no_answer("list"))?;
+                let items = list.items.unwrap_or_default();
+                Ok(Page { items, is_truncated: list.is_truncated, next: list.next_marker })
+            },
+        );
+        let summary = |summary: InvalidationSummary| Summary {
+            created: summary.create_time.fmt(DateTimeFormat::DateTime).unwrap_or_default(),
+            id: summary.id,
+            status: summary.status,
+        };
+        Ok(listed.await?.into_iter().map(summary).collect())
+    }
+
+    /// Reads all pages of a list. Each ends within `limit`. `input` makes the request for the
+    /// page after a marker, with so many items at most, and `page` reads the answer.
+    ///
+    /// If a page is longer than an answer may be, it is asked for again with fewer items.
+    async fn pages<O: Operation, T>(
+        &self,
+        limit: Duration,
+        input: impl Fn(Option<String>, Option<i32>) -> Result<O::Input, BuildError>,
+        page: impl Fn(O::Output) -> Result<Page<T>, Error>,
+    ) -> Result<Vec<T>, Error> {
         let mut all = Vec::new();
         let mut marker: Option<String> = None;
+        let mut sizes = PAGE_SIZES.iter();
+        let mut max_items = None;
         loop {
-            let input = ListInvalidationsInput::builder()
-                .distribution_id(distribution)
-                .set_marker(marker.clone())
-                .build()?;
-            let list = self.read::<ListInvalidations, _>(input, READ_LIMIT, |answer| {
-                answer.invalidation_list.ok_or_else(|| Error::no_answer("list"))
-            });
-            let list = list.await?;
-            all.extend(list.items.unwrap_or_default().into_iter().map(|summary| Summary {
-                created: summary.create_time.fmt(DateTimeFormat::DateTime).unwrap_or_default(),
-                id: summary.id,
-                status: summary.status,
-            }));
-            marker = next_page(list.is_truncated, list.next_marker, marker.as_ref())?;
-            if marker.is_none() {
-                return Ok(all);
+            match self.read::<O, _>(input(marker.clone(), max_items)?, limit, &page).await {
+                Ok(Page { items, is_truncated, next }) => {
+                    all.extend(items);
+                    marker = next_page(is_truncated, next, marker.as_ref())?;
+                    if marker.is_none() {
+                        return Ok(all);
+                    }
+                }
+                Err(error) if error.is_too_long() => {
+                    max_items = Some(*sizes.next().ok_or(error)?);
+                }
+                Err(error) => return Err(error),
             }
         }
     }
+}
+
+/// How many items to ask for, one after the other, where a page is too long: CloudFront's own
+/// choice is 100.
+const PAGE_SIZES: [i32; 3] = [25, 5, 1];
+
+/// A page of a list.
+struct Page<T> {
+    items: Vec<T>,
+    is_truncated: bool,
+    next: Option<String>,
 }
 
 /// The marker of the page after the one that `marker` asked for. None after the last.
@@ -297,6 +389,7 @@ impl From<aws_sdk_cloudfront::types::Invalidation> for Invalidation {
         let (paths, caller_reference) = answer.invalidation_batch.map_or_else(Default::default, |batch| {
             (batch.paths.and_then(|paths| paths.items).unwrap_or_default(), batch.caller_reference)
         });
-        Self { id: answer.id, status: answer.status, paths, caller_reference }
+        let created = answer.create_time.try_into().ok();
+        Self { id: answer.id, status: answer.status, paths, caller_reference, created }
     }
 }

@@ -109,7 +109,9 @@ impl InvalidationRequest {
     pub async fn send(&self, client: &Client) -> Result<Invalidation, Error> {
         let paths = self.items.iter().map(Item::as_str);
         let reference = self.caller_reference.clone().unwrap_or_else(unique);
-        client.create_invalidation(self.distribution.as_str(), paths, &reference, self.limit).await
+        let distribution = self.distribution.as_str();
+        let created = client.create_invalidation(distribution, paths, &reference, self.limit).await?;
+        Ok(created.invalidation)
     }
 }
 

@@ -22,7 +22,7 @@ use thiserror::Error;
 
 pub use self::verdict::{Verdict, judge};
 use crate::{
-    cloudfront::{Http, Profile},
+    cloudfront::{Http, MOST_ELSEWHERE, Profile},
     site::{Endpoint, Object},
 };
 
@@ -109,7 +109,7 @@ impl Viewer {
     #[must_use]
     pub fn local(endpoint_url: &str) -> Self {
         Self {
-            http: Http::of(Some(endpoint_url)),
+            http: Http::of(Some(endpoint_url), MOST_ELSEWHERE),
             edge: endpoint_url.split_once("://").map(|(_, host)| host.to_owned()),
             credentials: Some(Credentials::new("local", "local", None, None, "local")),
             s3: Some(endpoint_url.to_owned()),

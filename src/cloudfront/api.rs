@@ -7,7 +7,8 @@ use std::{
     fmt::Debug,
     hash::{BuildHasher, RandomState},
     iter,
-    time::{Duration, Instant},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime},
 };
 
 use aws_runtime::{
@@ -30,10 +31,19 @@ use aws_smithy_runtime::client::{
     orchestrator::{AuthSchemeAndEndpointOrchestrationV2, invoke},
     retries::strategy::NeverRetryStrategy,
 };
-use aws_smithy_runtime_api::client::{
-    interceptors::context::{Error as ErasedError, Input},
-    runtime_plugin::{RuntimePlugins, StaticRuntimePlugin},
+use aws_smithy_runtime_api::{
+    box_error::BoxError,
+    client::{
+        interceptors::{
+            Intercept,
+            context::{BeforeDeserializationInterceptorContextRef, Error as ErasedError, Input},
+            dyn_dispatch_hint,
+        },
+        runtime_components::RuntimeComponents,
+        runtime_plugin::{RuntimePlugins, StaticRuntimePlugin},
+    },
 };
+use aws_smithy_types::{DateTime, config_bag::ConfigBag, date_time::Format};
 use aws_types::{
     SigningName,
     endpoint_config::{EndpointUrl, UseDualStack, UseFips},
@@ -41,7 +51,7 @@ use aws_types::{
 };
 use tokio::time::timeout;
 
-use super::{Error, Http, endpoint::Resolver};
+use super::{Error, Http, endpoint::Resolver, secrets::Secrets};
 
 /// The service's name in signatures, and in what the SDK says of itself.
 const SERVICE: &str = "cloudfront";
@@ -66,6 +76,17 @@ pub(super) struct Tries {
     pub(super) most: Option<u32>,
     /// How long to wait before the second, twice as long before the third, and so on.
     pub(super) first_wait: Duration,
+    /// How long to try again where [too much is in progress](Error::is_full).
+    pub(super) while_full: Duration,
+}
+
+/// What an answer said, and when the call was begun.
+#[derive(Debug)]
+pub(super) struct Answer<T> {
+    pub(super) value: T,
+    /// The beginning of the first attempt by CloudFront's clock, to the second. `None` if the
+    /// answer has no date.
+    pub(super) begun: Option<SystemTime>,
 }
 
 /// Who asks, and where.
@@ -80,12 +101,15 @@ pub(super) struct Access {
     pub(super) app_name: Option<AppName>,
     /// Whether to sign with the own clock's time, even where CloudFront's is another.
     pub(super) own_clock: bool,
+    /// What no error may show.
+    pub(super) secrets: Secrets,
 }
 
 /// CloudFront's operations.
 #[derive(Clone, Debug)]
 pub(super) struct Api {
     plugins: RuntimePlugins,
+    secrets: Secrets,
 }
 
 impl Api {
@@ -119,9 +143,10 @@ impl Api {
         if let Some(credentials) = access.credentials {
             components.set_identity_resolver(SCHEME_ID, credentials);
         }
+        let secrets = access.secrets;
         let access =
             StaticRuntimePlugin::new().with_config(layer.freeze()).with_runtime_components(components);
-        Self { plugins: RuntimePlugins::new().with_client_plugin(access) }
+        Self { plugins: RuntimePlugins::new().with_client_plugin(access), secrets }
     }
 
     /// What `take` finds in the operation's answer, within `limit`.
@@ -134,25 +159,37 @@ impl Api {
         limit: Duration,
         tries: Tries,
         take: impl Fn(O::Output) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let plugins = self.plugins.clone().with_operation_plugin(O::default());
+    ) -> Result<Answer<T>, Error> {
+        let date = DateOfAnswer::default();
+        let components = RuntimeComponentsBuilder::new("date").with_interceptor(date.clone());
+        let plugins = self
+            .plugins
+            .clone()
+            .with_operation_plugin(O::default())
+            .with_operation_plugin(StaticRuntimePlugin::new().with_runtime_components(components));
         let limit = limit.min(LONGEST_CALL);
-        let deadline = Instant::now() + limit;
+        let begun = Instant::now();
+        let deadline = begun + limit;
         let attempt = (limit / ATTEMPTS).max(LEAST_ATTEMPT);
         let mut waits = waits(tries.first_wait);
         let mut made = 0;
         let mut last: Option<Error> = None;
+        let mut had_no_answer = false;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let answer = once::<O>(&plugins, input.clone(), attempt.min(left)).await;
+            let answer = answer.map_err(|error| error.presentable(&self.secrets));
             made += 1;
             let may_try = tries.most.is_none_or(|most| made < most);
             let error = match answer.and_then(&take) {
-                Ok(taken) => return Ok(taken),
+                Ok(value) => return Ok(Answer { value, begun: date.at(begun) }),
+                Err(error) if error.is_full() && begun.elapsed() >= tries.while_full => return Err(error),
                 Err(error) if error.is_busy() || error.is_unreachable() => error,
                 Err(error) if error.is_unsigned() && made == 1 && may_try => continue,
+                Err(error) if had_no_answer => return Err(error.after_no_answer()),
                 Err(error) => return Err(error),
             };
+            had_no_answer |= error.is_unreachable();
             // That CloudFront is busy says more than that it did not say so again.
             last = Some(match last {
                 Some(busy) if busy.is_busy() && !error.is_busy() => busy,
@@ -164,6 +201,37 @@ impl Api {
             }
             tokio::time::sleep(wait).await;
         }
+    }
+}
+
+/// Keeps the date of the last answer.
+#[derive(Clone, Debug, Default)]
+struct DateOfAnswer(Arc<Mutex<Option<SystemTime>>>);
+
+impl DateOfAnswer {
+    /// Returns what CloudFront's clock showed at this moment of the past.
+    fn at(&self, then: Instant) -> Option<SystemTime> {
+        let date = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        date?.checked_sub(then.elapsed())
+    }
+}
+
+#[dyn_dispatch_hint]
+impl Intercept for DateOfAnswer {
+    fn name(&self) -> &'static str {
+        "DateOfAnswer"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let date = context.response().headers().get("date");
+        let date = date.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = date.and_then(|date| date.try_into().ok());
+        Ok(())
     }
 }
 
@@ -224,11 +292,12 @@ macro_rules! operations {
 operations! {
     create_invalidation:
         CreateInvalidation(CreateInvalidationInput) -> CreateInvalidationOutput or CreateInvalidationError;
-    get_cache_policy: GetCachePolicy(GetCachePolicyInput) -> GetCachePolicyOutput or GetCachePolicyError;
     get_distribution_config:
         GetDistributionConfig(GetDistributionConfigInput)
             -> GetDistributionConfigOutput or GetDistributionConfigError;
     get_invalidation: GetInvalidation(GetInvalidationInput) -> GetInvalidationOutput or GetInvalidationError;
+    list_cache_policies:
+        ListCachePolicies(ListCachePoliciesInput) -> ListCachePoliciesOutput or ListCachePoliciesError;
     list_distributions:
         ListDistributions(ListDistributionsInput) -> ListDistributionsOutput or ListDistributionsError;
     list_invalidations:

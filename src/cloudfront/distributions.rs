@@ -3,19 +3,22 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use aws_sdk_cloudfront::types::{
-    CacheBehavior, CachePolicyQueryStringBehavior, ConnectionMode, DefaultCacheBehavior, DistributionSummary,
-    EventType, ForwardedValues, FunctionAssociations, LambdaFunctionAssociations,
+    CacheBehavior, CachePolicyQueryStringBehavior, CachePolicySummary, CachePolicyType, ConnectionMode,
+    DefaultCacheBehavior, DistributionSummary, EventType, ForwardedValues, FunctionAssociations,
+    LambdaFunctionAssociations,
 };
 
 use super::{
-    Client, Error,
+    Client, Error, Page,
     api::{
-        GetCachePolicy, GetCachePolicyInput, GetDistributionConfig, GetDistributionConfigInput,
+        GetDistributionConfig, GetDistributionConfigInput, ListCachePolicies, ListCachePoliciesInput,
         ListDistributions, ListDistributionsInput,
     },
-    next_page,
 };
-use crate::site::{Behavior, Distribution, ErrorPage, Origin, OriginGroup, QueryStrings, managed_policy};
+use crate::site::{
+    Behavior, Details, Distribution, DistributionId, ErrorPage, Origin, OriginGroup, QueryStrings,
+    managed_policy,
+};
 
 /// For how many seconds CloudFront keeps an error where a configuration does not say.
 ///
@@ -23,9 +26,8 @@ use crate::site::{Behavior, Distribution, ErrorPage, Origin, OriginGroup, QueryS
 const DEFAULT_ERROR_TTL: i64 = 10;
 
 impl Client {
-    /// Every distribution of the account, all pages, without what the list does not
-    /// tell: default root objects, and what cache policies say. Each page ends within
-    /// `limit`.
+    /// Lists every distribution of the account, all pages, without what the list does not
+    /// tell: [`Details`], and what cache policies say. Each page ends within `limit`.
     ///
     /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_ListDistributions.html>
     ///
@@ -33,26 +35,61 @@ impl Client {
     ///
     /// As [`Client::create_invalidation`].
     pub async fn distributions(&self, limit: Duration) -> Result<Vec<Distribution>, Error> {
-        let mut found = Vec::new();
-        let mut marker: Option<String> = None;
-        loop {
-            let input = ListDistributionsInput::builder().set_marker(marker.clone()).build()?;
-            let list = self.read::<ListDistributions, _>(input, limit, |answer| {
-                answer.distribution_list.ok_or_else(|| Error::no_answer("list"))
-            });
-            let list = list.await?;
-            found.extend(list.items.unwrap_or_default().into_iter().filter_map(distribution));
-            marker = next_page(list.is_truncated, list.next_marker, marker.as_ref())?;
-            if marker.is_none() {
-                return Ok(found);
-            }
-        }
+        let listed = self.pages::<ListDistributions, _>(
+            limit,
+            |marker, max_items| {
+                ListDistributionsInput::builder().set_marker(marker).set_max_items(max_items).build()
+            },
+            |answer| {
+                let list = answer.distribution_list.ok_or_else(|| Error::no_answer("list"))?;
+                let items = list.items.unwrap_or_default();
+                Ok(Page { items, is_truncated: list.is_truncated, next: list.next_marker })
+            },
+        );
+        Ok(listed.await?.into_iter().filter_map(distribution).collect())
     }
 
-    /// A distribution with what the list does not tell. Each call that takes ends
-    /// within `limit`.
+    /// Reads what the list of distributions does not tell of one.
     ///
     /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_GetDistributionConfig.html>
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::create_invalidation`].
+    pub async fn details(&self, distribution: &DistributionId, limit: Duration) -> Result<Details, Error> {
+        let input = GetDistributionConfigInput::builder().id(distribution.as_str()).build()?;
+        self.read::<GetDistributionConfig, _>(input, limit, |answer| {
+            let config = answer.distribution_config.ok_or_else(|| Error::no_answer("configuration"))?;
+            Ok(Details { default_root_object: config.default_root_object.unwrap_or_default() })
+        })
+        .await
+    }
+
+    /// Lists the account's own cache policies: whether each has query strings in the cache key.
+    ///
+    /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_ListCachePolicies.html>
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::create_invalidation`].
+    pub async fn cache_policies(&self, limit: Duration) -> Result<BTreeMap<String, bool>, Error> {
+        let listed = self.pages::<ListCachePolicies, _>(
+            limit,
+            |marker, max_items| {
+                let custom = ListCachePoliciesInput::builder().r#type(CachePolicyType::Custom);
+                custom.set_marker(marker).set_max_items(max_items).build()
+            },
+            |answer| {
+                let list = answer.cache_policy_list.ok_or_else(|| Error::no_answer("list"))?;
+                let is_truncated = list.next_marker.as_ref().is_some_and(|marker| !marker.is_empty());
+                Ok(Page { items: list.items.unwrap_or_default(), is_truncated, next: list.next_marker })
+            },
+        );
+        Ok(listed.await?.into_iter().filter_map(cache_policy).collect())
+    }
+
+    /// Completes a distribution of the list with everything else that is known of it. Each call
+    /// that takes ends within `limit`.
     ///
     /// # Errors
     ///
@@ -62,45 +99,23 @@ impl Client {
         mut distribution: Distribution,
         limit: Duration,
     ) -> Result<Distribution, Error> {
-        let input = GetDistributionConfigInput::builder().id(distribution.id.as_str()).build()?;
-        let config = self.read::<GetDistributionConfig, _>(input, limit, |answer| {
-            answer.distribution_config.ok_or_else(|| Error::no_answer("configuration"))
-        });
-        let config = config.await?;
-        distribution.default_root_object = config.default_root_object.unwrap_or_default();
-        let mut known: BTreeMap<String, bool> = BTreeMap::new();
-        for behavior in &mut distribution.behaviors {
-            if let QueryStrings::OfPolicy(id) = &behavior.query_strings {
-                let has = match known.get(id) {
-                    Some(has) => *has,
-                    None => self.has_query_strings(id, limit).await?,
-                };
-                known.insert(id.clone(), has);
-                behavior.query_strings = QueryStrings::Known(has);
-            }
+        let details = self.details(&distribution.id, limit).await?;
+        let mut policies = BTreeMap::new();
+        if distribution.needs_policies() {
+            policies = self.cache_policies(limit).await?;
         }
+        distribution.complete(details, &policies);
         Ok(distribution)
     }
+}
 
-    /// Whether a cache policy has query strings in the cache key, which one that is not
-    /// there is taken to have.
-    ///
-    /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_GetCachePolicy.html>
-    async fn has_query_strings(&self, policy: &str, limit: Duration) -> Result<bool, Error> {
-        let input = GetCachePolicyInput::builder().id(policy).build()?;
-        let strings = self.read::<GetCachePolicy, _>(input, limit, |answer| {
-            let config = answer.cache_policy.and_then(|policy| policy.cache_policy_config);
-            let key = config.and_then(|config| config.parameters_in_cache_key_and_forwarded_to_origin);
-            let strings = key.and_then(|key| key.query_strings_config);
-            strings.ok_or_else(|| Error::no_answer("cache policy"))
-        });
-        match strings.await {
-            Ok(strings) => Ok(strings.query_string_behavior != CachePolicyQueryStringBehavior::None),
-            // Nobody can tell; then it is safer to purge them, too.
-            Err(error) if error.is_no_such_cache_policy() => Ok(true),
-            Err(error) => Err(error),
-        }
-    }
+/// Reads the id of a cache policy, and whether it has query strings in the cache key. `None` if
+/// the answer does not say.
+fn cache_policy(summary: CachePolicySummary) -> Option<(String, bool)> {
+    let policy = summary.cache_policy?;
+    let key = policy.cache_policy_config?.parameters_in_cache_key_and_forwarded_to_origin?;
+    let behavior = key.query_strings_config?.query_string_behavior;
+    Some((policy.id, behavior != CachePolicyQueryStringBehavior::None))
 }
 
 /// None for an id that cannot be one.
@@ -148,6 +163,7 @@ fn distribution(summary: DistributionSummary) -> Option<Distribution> {
             .collect(),
         error_pages: errors.into_iter().filter_map(error_page).collect(),
         default_root_object: String::new(),
+        etag: summary.e_tag.filter(|tag| !tag.is_empty()),
     })
 }
 

@@ -1,7 +1,23 @@
 //! Why CloudFront did not do it, as answers to questions.
 
+use std::iter;
+
 use aws_sdk_cloudfront::error::{BuildError, ProvideErrorMetadata, SdkError};
+use http_body_util::LengthLimitError;
 use thiserror::Error;
+
+use super::secrets::Secrets;
+
+/// What CloudFront says of a caller reference that was used before, seen in the field. Documented is
+/// a code of its own, which was not seen.
+const REFERENCE_USED: &str = "Your request contains a caller reference that was used for a previous \
+                              invalidation batch for the same distribution.";
+
+/// Maximum number of characters of a caller reference that an error quotes.
+const MOST_REFERENCE: usize = 80;
+
+/// Maximum number of characters of an error.
+const MOST_TEXT: usize = 2_000;
 
 /// Why CloudFront did not do it.
 ///
@@ -17,16 +33,19 @@ pub struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     AlreadyDone,
+    /// The same, of an invalidation that an attempt without an answer may have created.
+    JustDone,
     Busy,
     Full,
     Denied,
     /// The signature, or its time: the clocks may differ.
     Unsigned,
-    NoSuchCachePolicy,
     NoSuchDistribution,
     NoSuchInvalidation,
     PathRejected,
     TooLarge,
+    /// The answer is longer than it may be.
+    TooLong,
     Unreachable,
     Other,
 }
@@ -36,9 +55,30 @@ impl Error {
         Self { kind, text }
     }
 
+    /// Makes it fit to be shown: in one line, of limited length, without any of these secrets.
+    pub(super) fn presentable(self, secrets: &Secrets) -> Self {
+        let text = secrets.redact(&self.text);
+        let lines = text.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty());
+        let mut text = lines.collect::<Vec<_>>().join(" ");
+        if let Some((end, _)) = text.char_indices().nth(MOST_TEXT) {
+            text.truncate(end);
+            text.push('…');
+        }
+        Self { text, ..self }
+    }
+
     /// An answer came, without what it should hold.
     pub(super) fn no_answer(missing: &str) -> Self {
         Self::new(Kind::Unreachable, format!("CloudFront's answer has no {missing}"))
+    }
+
+    /// Makes an error of an answer that is about another invalidation.
+    pub(super) fn other_invalidation(sent: &str, answered: &str) -> Self {
+        let answered: String = answered.chars().take(MOST_REFERENCE).collect();
+        Self::new(
+            Kind::Other,
+            format!("CloudFront's answer to the caller reference {sent:?} has {answered:?}"),
+        )
     }
 
     /// One answer, or several together, took too long.
@@ -66,7 +106,22 @@ impl Error {
     /// `InvalidArgument` that speaks of the caller reference.
     #[must_use]
     pub fn is_already_done(&self) -> bool {
-        self.kind == Kind::AlreadyDone
+        matches!(self.kind, Kind::AlreadyDone | Kind::JustDone)
+    }
+
+    /// Returns whether it is [already done](Self::is_already_done) by an earlier attempt of the
+    /// same call, as far as one can tell.
+    #[must_use]
+    pub fn is_just_done(&self) -> bool {
+        self.kind == Kind::JustDone
+    }
+
+    /// Makes an error of a further attempt, after one that had no answer.
+    pub(super) fn after_no_answer(self) -> Self {
+        match self.kind {
+            Kind::AlreadyDone => Self { kind: Kind::JustDone, ..self },
+            _ => self,
+        }
     }
 
     /// CloudFront has too much to do; the same call will succeed later.
@@ -105,9 +160,9 @@ impl Error {
         matches!(self.kind, Kind::NoSuchDistribution | Kind::NoSuchInvalidation)
     }
 
-    /// The account has no such cache policy.
-    pub(super) fn is_no_such_cache_policy(&self) -> bool {
-        self.kind == Kind::NoSuchCachePolicy
+    /// Returns whether the answer was longer than an answer may be.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.kind == Kind::TooLong
     }
 
     /// CloudFront refuses one of the paths, without saying which.
@@ -132,7 +187,7 @@ impl Error {
     #[must_use]
     pub const fn error_type(&self) -> &'static str {
         match self.kind {
-            Kind::AlreadyDone => "InvalidationExists",
+            Kind::AlreadyDone | Kind::JustDone => "InvalidationExists",
             Kind::Busy | Kind::Full => "CloudFrontBusy",
             Kind::Denied | Kind::Unsigned => "CloudFrontDenied",
             Kind::NoSuchDistribution => "NoSuchDistribution",
@@ -140,7 +195,8 @@ impl Error {
             Kind::PathRejected => "PathRejected",
             Kind::TooLarge => "BatchTooLarge",
             Kind::Unreachable => "CloudFrontUnreachable",
-            Kind::NoSuchCachePolicy | Kind::Other => "CloudFrontFailed",
+            Kind::TooLong => "AnswerTooLong",
+            Kind::Other => "CloudFrontFailed",
         }
     }
 }
@@ -168,6 +224,7 @@ where
                 };
                 (Kind::of(code.unwrap_or_default(), message.unwrap_or_default(), status), text)
             }
+            _ if is_too_long(&error) => (Kind::TooLong, chain(&error)),
             // No answer, or one that broke off.
             SdkError::TimeoutError(_) | SdkError::ResponseError(_) => (Kind::Unreachable, chain(&error)),
             // Connections cut are of no kind, and so are credentials that are not found.
@@ -190,7 +247,7 @@ impl Kind {
     fn of(code: &str, message: &str, status: u16) -> Self {
         match code {
             "InvalidationBatchAlreadyExists" => Self::AlreadyDone,
-            "InvalidArgument" if message.contains("caller reference that was used") => Self::AlreadyDone,
+            "InvalidArgument" if message.trim() == REFERENCE_USED => Self::AlreadyDone,
             "TooManyInvalidationsInProgress" => Self::Full,
             "BandwidthLimitExceeded"
             | "EC2ThrottledException"
@@ -209,7 +266,6 @@ impl Kind {
             | "TransactionInProgressException" => Self::Busy,
             "BatchTooLarge" => Self::TooLarge,
             "NoSuchDistribution" | "EntityNotFound" => Self::NoSuchDistribution,
-            "NoSuchCachePolicy" => Self::NoSuchCachePolicy,
             "NoSuchInvalidation" => Self::NoSuchInvalidation,
             "InvalidSignatureException"
             | "RequestExpired"
@@ -230,6 +286,11 @@ impl Kind {
             },
         }
     }
+}
+
+/// Returns whether the answer was longer than [`Http`](super::Http) reads.
+fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
+    iter::successors(Some(error), |error| error.source()).any(<dyn std::error::Error>::is::<LengthLimitError>)
 }
 
 /// An error and all that caused it, in one line.

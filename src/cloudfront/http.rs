@@ -25,6 +25,7 @@ use aws_smithy_runtime_api::{
     },
 };
 use aws_smithy_types::body::SdkBody;
+use http_body_util::Limited;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector as Tcp},
@@ -42,9 +43,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug)]
 pub(crate) struct Http(SharedHttpConnector);
 
+/// Maximum number of bytes of an answer in the function, which has little memory, besides what the
+/// answer repeats of the request. A page of a list that is longer is asked for in parts.
+pub(super) const MOST_IN_FUNCTION: usize = 2 * 1024 * 1024;
+
+/// Maximum number of bytes of an answer elsewhere: more than 3,000 paths of 4,000 characters.
+#[cfg(feature = "cli")]
+pub(crate) const MOST_ELSEWHERE: usize = 64 * 1024 * 1024;
+
 impl Http {
-    /// One for this endpoint, which needs no authorities if its URL has no TLS; None: for any.
-    pub(crate) fn of(endpoint_url: Option<&str>) -> Self {
+    /// Makes one for this endpoint, which needs no authorities if its URL has no TLS, or for any
+    /// endpoint. Answers have at most `most_bytes`, and twice as many as the request besides.
+    pub(crate) fn of(endpoint_url: Option<&str>, most_bytes: usize) -> Self {
         let authorities = !endpoint_url.is_some_and(|url| url.starts_with("http://"));
         let mut tcp = Tcp::new();
         tcp.set_nodelay(true);
@@ -52,7 +62,7 @@ impl Http {
         let https = HttpsConnectorBuilder::new().with_tls_config(tls(authorities)).https_or_http();
         let connector = InTime(https.enable_http1().wrap_connector(tcp));
         let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
-        Self(SharedHttpConnector::new(Hyper(client)))
+        Self(SharedHttpConnector::new(Hyper { client, most_bytes }))
     }
 
     /// Sends a request. Redirects are not followed.
@@ -109,19 +119,24 @@ where
 }
 
 #[derive(Debug)]
-struct Hyper(Client<InTime<HttpsConnector<Tcp>>, SdkBody>);
+struct Hyper {
+    client: Client<InTime<HttpsConnector<Tcp>>, SdkBody>,
+    most_bytes: usize,
+}
 
 impl HttpConnector for Hyper {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let sent = request.body().content_length().and_then(|sent| usize::try_from(sent).ok());
+        let most_bytes = self.most_bytes.saturating_add(sent.unwrap_or_default().saturating_mul(2));
         let request = match request.try_into_http1x() {
             Ok(request) => request,
             Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
         };
-        let answer = self.0.request(request);
+        let answer = self.client.request(request);
         HttpConnectorFuture::new(async move {
             // Whatever keeps a request from being answered may pass.
             let answer = answer.await.map_err(|error| ConnectorError::io(error.into()))?;
-            let answer = answer.map(SdkBody::from_body_1_x);
+            let answer = answer.map(|body| SdkBody::from_body_1_x(Limited::new(body, most_bytes)));
             HttpResponse::try_from(answer).map_err(|error| ConnectorError::other(error.into(), None))
         })
     }

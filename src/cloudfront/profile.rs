@@ -1,12 +1,14 @@
 //! Who asks, as the AWS command line finds it out.
 
 use aws_config::SdkConfig;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use aws_sdk_cloudfront::config::{BehaviorVersion, Region, retry::RetryConfig};
 use aws_types::service_config::ServiceConfigKey;
 
 use super::{
-    Http,
+    Http, MOST_ELSEWHERE,
     api::{ATTEMPTS, Access},
+    secrets::Secrets,
 };
 
 /// Whatever the AWS command line would use here: environment, profiles, single sign-on.
@@ -25,7 +27,7 @@ impl Profile {
         region: Option<&str>,
         endpoint_url: Option<&str>,
     ) -> Self {
-        let http = Http::of(None);
+        let http = Http::of(None, MOST_ELSEWHERE);
         // Read from the environment by the SDK itself, wrong retry settings are a panic. This is
         // for what finds credentials.
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
@@ -54,10 +56,13 @@ impl Profile {
     /// The same for CloudFront's operations.
     pub(super) fn access(&self) -> Access {
         let config = &self.config;
+        let secrets = Secrets::default();
         Access {
             // One endpoint serves a whole partition.
             region: config.region().cloned().unwrap_or(Region::from_static("us-east-1")),
-            credentials: config.credentials_provider(),
+            credentials: config.credentials_provider().map(|provider| {
+                SharedCredentialsProvider::new(Remembered { provider, secrets: secrets.clone() })
+            }),
             endpoint_url: if config.get_origin("endpoint_url").is_client_config() {
                 // What was typed says where CloudFront is.
                 config.endpoint_url().map(str::to_owned)
@@ -68,6 +73,28 @@ impl Profile {
             use_dual_stack: config.use_dual_stack().unwrap_or_default(),
             app_name: config.app_name().cloned(),
             own_clock: config.disable_clock_skew_correction().unwrap_or_default(),
+            secrets,
         }
+    }
+}
+
+/// Remembers which credentials are in use, so that no error shows them.
+#[derive(Debug)]
+struct Remembered {
+    provider: SharedCredentialsProvider,
+    secrets: Secrets,
+}
+
+impl ProvideCredentials for Remembered {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async {
+            let credentials = self.provider.provide_credentials().await?;
+            let keys = [credentials.secret_access_key(), credentials.access_key_id()];
+            self.secrets.add(keys.into_iter().chain(credentials.session_token()));
+            Ok(credentials)
+        })
     }
 }
