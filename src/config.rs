@@ -3,7 +3,7 @@
 //! Where the strings come from is not known here: the function hands over its
 //! environment, the command line its own with a default or two, a test a list.
 
-use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use http::Uri;
 
@@ -27,14 +27,13 @@ const CLEAN_URLS: &str = "INVALIDATOR_CLEAN_URLS";
 const QUERY_STRINGS: &str = "INVALIDATOR_QUERY_STRINGS";
 const MAX_PATHS: &str = "INVALIDATOR_MAX_PATHS";
 const MAX_WILDCARDS: &str = "INVALIDATOR_MAX_WILDCARDS";
-const SITES_TTL: &str = "INVALIDATOR_SITES_TTL";
 const BUCKET_ALIASES: &str = "INVALIDATOR_BUCKET_ALIASES";
 const MANUAL: &str = "INVALIDATOR_MANUAL";
 const DRY_RUN: &str = "INVALIDATOR_DRY_RUN";
 const METRICS: &str = "INVALIDATOR_METRICS";
 
 /// Every variable of its own that the function knows.
-pub const VARIABLES: [&str; 16] = [
+pub const VARIABLES: [&str; 15] = [
     DISTRIBUTIONS,
     BUCKETS,
     ORIGIN_PATH,
@@ -46,7 +45,6 @@ pub const VARIABLES: [&str; 16] = [
     QUERY_STRINGS,
     MAX_PATHS,
     MAX_WILDCARDS,
-    SITES_TTL,
     BUCKET_ALIASES,
     MANUAL,
     DRY_RUN,
@@ -71,11 +69,9 @@ pub const MOST_PATHS: usize = 3_000;
 /// <https://docs.aws.amazon.com/general/latest/gr/cf_region.html>
 pub const DEFAULT_MAX_WILDCARDS: usize = 15;
 
-/// The default of `INVALIDATOR_SITES_TTL`: five minutes.
-pub const DEFAULT_SITES_TTL: Duration = Duration::from_mins(5);
-
-/// The most that it may be: a day.
-const MOST_SITES_TTL: usize = 86_400;
+/// Variables that the function knew once. They are accepted and do nothing, so that deployments
+/// that set them go on working.
+pub const RETIRED: [&str; 1] = ["INVALIDATOR_SITES_TTL"];
 
 /// What the `INVALIDATOR_*` variables say.
 #[derive(Clone, Debug)]
@@ -88,6 +84,8 @@ pub struct Config {
     pub dry_run: bool,
     /// Whether the function logs metrics.
     pub metrics: bool,
+    /// Those of [`RETIRED`] that are set.
+    pub retired: Vec<&'static str>,
 }
 
 /// What the `AWS_*` variables say, as Lambda sets them and the AWS SDKs read them.
@@ -208,7 +206,8 @@ impl Reader {
 
     fn config(&mut self) -> Config {
         for name in self.variables.keys() {
-            if name.starts_with("INVALIDATOR_") && !VARIABLES.contains(&name.as_str()) {
+            let is_known = VARIABLES.iter().chain(&RETIRED).any(|known| known == name);
+            if name.starts_with("INVALIDATOR_") && !is_known {
                 self.problems.push(format!(
                     "{name} is no variable of this function: there are {}",
                     VARIABLES.join(", ")
@@ -244,7 +243,6 @@ impl Reader {
             exclude: self.globs(EXCLUDE),
         };
         let manual = self.choice(MANUAL).unwrap_or(true);
-        let ttl = self.number(SITES_TTL, MOST_SITES_TTL).and_then(|seconds| u64::try_from(seconds).ok());
         Config {
             policy: Policy { watch, budget: Budget { items, wildcards }, manual },
             search: Search {
@@ -256,10 +254,10 @@ impl Reader {
                     .into_iter()
                     .map(|alias| (alias.0, alias.1))
                     .collect(),
-                ttl: ttl.map_or(DEFAULT_SITES_TTL, Duration::from_secs),
             },
             dry_run: self.flag(DRY_RUN),
             metrics: self.choice(METRICS).unwrap_or(true),
+            retired: RETIRED.into_iter().filter(|name| self.variables.contains_key(*name)).collect(),
         }
     }
 

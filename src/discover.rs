@@ -1,9 +1,10 @@
 //! Finds the [`Sites`] of a batch: as they are named in the configuration, without
 //! asking anybody, or among the account's distributions, as CloudFront describes them.
 //!
-//! What was found is kept for a while. It is looked up again when that is over and when
-//! a bucket is unknown. Where that fails, what was found before is used; what was never
-//! found out is doubtful, so that messages wait for it and nothing is taken for done.
+//! What was found is remembered, but a decision rests on knowledge that is at most [`FRESH`].
+//! Listing the distributions is cheap: only configurations that have another `ETag` than before
+//! are read again. If listing fails, the last list is used for as long as [`BRIDGED`]. What is
+//! not known is marked as unknown, so that messages wait for it and nothing is taken for done.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,18 +13,20 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use tokio::sync::Mutex;
 
 use crate::{
     cloudfront::{Client, Error},
     event::Batch,
-    site::{Distribution, DistributionId, Forms, OriginPath, QueryStrings, Site, Sites, Watch},
+    site::{Details, Distribution, DistributionId, Forms, OriginPath, QueryStrings, Site, Sites, Watch},
 };
 
-/// How long what was found is looked up at the earliest again, where something is
-/// missing in it or the last time failed.
-const RETRY_AFTER: Duration = Duration::from_mins(1);
+/// How old the knowledge of the distributions may be on which a decision rests.
+pub const FRESH: Duration = Duration::from_secs(10);
+
+/// How old it may be while the distributions cannot be looked up.
+pub const BRIDGED: Duration = Duration::from_mins(15);
 
 /// How many distributions are read at the same time.
 const AT_ONCE: usize = 8;
@@ -39,8 +42,6 @@ pub struct Search {
     pub forms: Forms,
     /// Names under which an origin hides a bucket, each with the bucket.
     pub aliases: Vec<(String, String)>,
-    /// How long what was found is good for.
-    pub ttl: Duration,
 }
 
 /// A distribution as a configuration names it.
@@ -115,24 +116,55 @@ pub struct Found {
     pub sites: Sites,
     /// Why they may not be all, or not as they are now.
     pub failure: Option<Error>,
+    /// The age of the list that is used although a newer one could not be had.
+    pub bridged: Option<Duration>,
 }
 
 /// Finds sites, and remembers them.
 #[derive(Debug)]
 pub struct Finder {
     search: Search,
-    known: Mutex<Known>,
+    memory: Mutex<Memory>,
 }
 
 /// What was found so far.
 #[derive(Debug, Default)]
-struct Known {
-    /// Every distribution of the account, and when they were listed.
-    listed: Option<(Vec<Distribution>, SystemTime)>,
-    /// When listing them last failed, and why.
+struct Memory {
+    listing: Option<Listing>,
+    /// When listing last failed, and why.
     failed: Option<(Error, SystemTime)>,
-    /// The sites that were read in full: since the last listing, or before.
-    read: BTreeMap<DistributionId, (Arc<Site>, SystemTime)>,
+    /// Details of distributions, each with the `ETag` of the configuration that they are from.
+    details: BTreeMap<DistributionId, (String, Details)>,
+}
+
+/// Every distribution of the account, at one time.
+#[derive(Debug)]
+struct Listing {
+    begun: SystemTime,
+    distributions: Vec<Distribution>,
+    /// Indices of the enabled ones that have a bucket as an origin, by its name in lower case.
+    by_bucket: BTreeMap<String, Vec<usize>>,
+    /// The account's own cache policies, if they had to be known.
+    policies: Option<BTreeMap<String, bool>>,
+    /// The site of each distribution that was read since. `None` for one that is gone.
+    sites: BTreeMap<usize, Option<Arc<Site>>>,
+}
+
+impl Listing {
+    fn new(distributions: Vec<Distribution>, aliases: &[(String, String)], begun: SystemTime) -> Self {
+        let mut by_bucket: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (index, distribution) in distributions.iter().enumerate().filter(|(_, one)| one.enabled) {
+            for bucket in distribution.buckets(aliases) {
+                by_bucket.entry(bucket).or_default().push(index);
+            }
+        }
+        Self { begun, distributions, by_bucket, policies: None, sites: BTreeMap::new() }
+    }
+
+    /// Returns the indices of the distributions that serve one of these buckets.
+    fn concerned(&self, buckets: &BTreeSet<String>) -> BTreeSet<usize> {
+        buckets.iter().filter_map(|bucket| self.by_bucket.get(bucket)).flatten().copied().collect()
+    }
 }
 
 /// Who is asked, and for how long.
@@ -140,39 +172,49 @@ struct Known {
 struct Asking<'a> {
     client: Option<&'a Client>,
     deadline: Instant,
-    now: SystemTime,
+    /// The time by the clock, and by the steady one.
+    begun: (SystemTime, Instant),
 }
 
-impl Asking<'_> {
-    /// The client, and how long a call may take.
-    fn client(&self) -> Result<(&Client, Duration), Error> {
+impl<'a> Asking<'a> {
+    /// Returns the client, and how long a call may take.
+    fn client(&self) -> Result<(&'a Client, Duration), Error> {
         let client = self.client.ok_or_else(Error::not_asked)?;
         Ok((client, self.deadline.saturating_duration_since(Instant::now())))
     }
 
-    /// What comes of several calls, unless they take too long together.
+    /// Waits for several calls, unless they take too long together.
     async fn in_time<T>(&self, calls: impl Future<Output = T>) -> Result<T, Error> {
         tokio::time::timeout_at(self.deadline.into(), calls).await.map_err(|_| Error::too_late())
     }
 
-    /// How long ago that was. Clocks are set back at times: then it was long ago.
+    /// Returns the time. The clock is not read again: tests set it.
+    fn now(&self) -> SystemTime {
+        self.begun.0 + self.begun.1.elapsed()
+    }
+
+    /// Returns how long ago that was. Clocks are set back at times: then it was long ago.
     fn since(&self, then: SystemTime) -> Duration {
-        self.now.duration_since(then).unwrap_or(Duration::MAX)
+        self.now().duration_since(then).unwrap_or(Duration::MAX)
+    }
+
+    /// Returns the same with the end of [`FRESH`] as the deadline, counted from now.
+    fn fresh(self) -> Self {
+        Self { deadline: self.deadline.min(Instant::now() + FRESH), ..self }
     }
 }
 
 impl Finder {
-    /// Finds these.
+    /// Makes a finder of these.
     #[must_use]
     pub fn new(search: Search) -> Self {
-        Self { search, known: Mutex::default() }
+        Self { search, memory: Mutex::default() }
     }
 
-    /// The sites that the changes of a batch concern which are looked at, and, where the
-    /// deployment names its distributions, all of those. Nobody is asked where the batch
-    /// needs nobody.
+    /// Finds the sites that the changes of a batch concern which are looked at, and, where the
+    /// deployment names its distributions, all of those. Asks nobody if the batch needs nobody.
     ///
-    /// Time is that of the clock, since a frozen function's own does not go on.
+    /// `now` is the time by the clock, since a frozen function's steady one does not go on.
     pub async fn find(
         &self,
         batch: &Batch,
@@ -181,31 +223,46 @@ impl Finder {
         deadline: Instant,
         now: SystemTime,
     ) -> Found {
-        let buckets: BTreeSet<&str> = batch
-            .changes
-            .iter()
-            .filter(|change| watch.ignores(change).is_none())
-            .map(|change| &*change.bucket)
-            .collect();
-        let asking = Asking { client, deadline, now };
-        let mut known = self.known.lock().await;
-        if self.search.distributions.is_empty() {
-            known.with_buckets(&buckets, &self.search, asking).await
-        } else if self.search.asks() && !(buckets.is_empty() && batch.requests.is_empty()) {
-            known.with_names(&self.search, asking).await
-        } else {
-            Found { sites: self.search.given(), failure: None }
+        let asking = Asking { client, deadline, begun: (now, Instant::now()) };
+        let names_all = !self.search.distributions.is_empty();
+        if names_all && !self.search.asks() {
+            return Found { sites: self.search.given(), ..Found::default() };
         }
+        let mut buckets = BTreeSet::new();
+        let mut last = None;
+        for change in batch.changes.iter().filter(|change| watch.ignores(change).is_none()) {
+            if last != Some(&change.bucket) {
+                buckets.insert(change.bucket.to_ascii_lowercase());
+                last = Some(&change.bucket);
+            }
+        }
+        let mut memory = self.memory.lock().await;
+        match (names_all, buckets.is_empty()) {
+            (true, true) if batch.requests.is_empty() => {
+                Found { sites: self.search.given(), ..Found::default() }
+            }
+            (true, _) => memory.with_names(&self.search, asking).await,
+            (false, true) => Found::default(),
+            (false, false) => memory.with_buckets(&buckets, &self.search, asking).await,
+        }
+    }
+
+    /// Forgets the list of distributions, which has one that is not there.
+    pub async fn forget(&self) {
+        self.memory.lock().await.listing = None;
     }
 }
 
-impl Known {
+impl Memory {
     async fn with_names(&mut self, search: &Search, asking: Asking<'_>) -> Found {
-        let called = |listed: &[Distribution], name: &str| listed.iter().any(|one| one.is_called(name));
-        let failure =
-            self.list(search, asking, |listed| search.names().all(|name| called(listed, name))).await;
-        let listed = self.listed();
+        let is_usable = |listing: &Listing| asking.since(listing.begun) < FRESH;
+        let (failure, bridged) = self.list(search, asking.fresh(), is_usable).await;
         let mut sites = search.given();
+        let Some(listing) = &self.listing else {
+            sites.unresolved = true;
+            return Found { sites, failure, bridged };
+        };
+        let listed = &listing.distributions;
         let mut missing = Vec::new();
         for name in search.names() {
             let before = missing.len();
@@ -224,118 +281,172 @@ impl Known {
                 if known.is_empty() { "none".to_owned() } else { known.join(", ") },
             ))
         });
-        Found { sites, failure: failure.or(missing) }
+        Found { sites, failure: failure.or(missing), bridged }
     }
 
-    async fn with_buckets(&mut self, buckets: &BTreeSet<&str>, search: &Search, asking: Asking<'_>) -> Found {
-        let mut found = Found::default();
-        if buckets.is_empty() {
-            return found;
-        }
-        let serves = |distribution: &Distribution, bucket: &str| {
-            distribution.enabled && distribution.has_bucket(bucket, &search.aliases)
+    async fn with_buckets(
+        &mut self,
+        buckets: &BTreeSet<String>,
+        search: &Search,
+        asking: Asking<'_>,
+    ) -> Found {
+        // What has to be read takes time, in which the list grows older.
+        let is_usable = |listing: &Listing| {
+            let is_read = |index: &usize| listing.sites.contains_key(index);
+            asking.since(listing.begun) < FRESH && listing.concerned(buckets).iter().all(is_read)
         };
-        let has = |listed: &[Distribution], bucket: &str| listed.iter().any(|one| serves(one, bucket));
-        found.failure =
-            self.list(search, asking, |listed| buckets.iter().all(|bucket| has(listed, bucket))).await;
-        let unlisted = found.failure.is_some();
-        let concerned: Vec<Distribution> = self
-            .listed()
-            .iter()
-            .filter(|one| buckets.iter().any(|bucket| serves(one, bucket)))
-            .cloned()
-            .collect();
-        if let Err(failure) = self.read(&concerned, search, asking).await {
-            found.failure.get_or_insert(failure);
+        let asking = asking.fresh();
+        let (mut failure, bridged) = self.list(search, asking, is_usable).await;
+        let Self { listing, details, .. } = self;
+        let mut found = Found { bridged, ..Found::default() };
+        found.sites.is_old = bridged.is_some();
+        let Some(listing) = listing else {
+            found.sites.unknown = buckets.iter().map(|bucket| Box::from(&**bucket)).collect();
+            return Found { failure, ..found };
+        };
+        let concerned = listing.concerned(buckets);
+        if let Err(error) = listing.read(&concerned, details, search, asking).await {
+            failure.get_or_insert(error);
         }
-        let known = |one: &Distribution| self.read.get(&one.id).map(|(site, _)| Arc::clone(site));
-        found.sites.list.extend(concerned.iter().filter_map(known));
-        let in_doubt = buckets.iter().filter(|bucket| {
-            // What nobody is known to serve may be served by one that could not be seen.
-            let unseen = unlisted && !has(self.listed(), bucket);
-            unseen || concerned.iter().any(|one| known(one).is_none() && serves(one, bucket))
-        });
-        found.sites.doubtful = in_doubt.map(|bucket| Box::from(*bucket)).collect();
-        found
+        let unread = |bucket: &&String| {
+            let mut serving = listing.by_bucket.get(*bucket).into_iter().flatten();
+            serving.any(|index| !listing.sites.contains_key(index))
+        };
+        found.sites.unknown = buckets.iter().filter(unread).map(|bucket| Box::from(&**bucket)).collect();
+        let sites = concerned.iter().filter_map(|index| listing.sites.get(index)?.clone());
+        found.sites.list = sites.collect();
+        Found { failure, ..found }
     }
 
-    fn listed(&self) -> &[Distribution] {
-        self.listed.as_ref().map_or(&[], |(listed, _)| listed)
-    }
-
-    /// Lists the distributions if that is due: never done, too long ago, or, where they
-    /// do not `suffice`, some time ago. Answers why that failed, or failed just before.
+    /// Lists the distributions, unless the last list is usable. Returns why that failed, if it
+    /// did, and the age of the list that is used in its place.
     async fn list(
         &mut self,
         search: &Search,
         asking: Asking<'_>,
-        suffice: impl Fn(&[Distribution]) -> bool,
-    ) -> Option<Error> {
-        if let Some((listed, at)) = &self.listed {
-            let age = asking.since(*at);
-            let good_for = if suffice(listed) { search.ttl } else { search.ttl.min(RETRY_AFTER) };
-            if age < good_for {
-                return None;
-            }
-            if let Some((failure, at)) = &self.failed
-                && asking.since(*at) < RETRY_AFTER
-            {
-                return Some(failure.clone());
-            }
+        is_usable: impl Fn(&Listing) -> bool,
+    ) -> (Option<Error>, Option<Duration>) {
+        if self.listing.as_ref().is_some_and(is_usable) {
+            return (None, None);
         }
-        let listed = async {
-            let (client, limit) = asking.client()?;
-            asking.in_time(client.distributions(limit)).await?
+        let begun = asking.now();
+        let just_failed =
+            |(_, at): &&(Error, SystemTime)| asking.since(*at) < FRESH && self.listing.is_some();
+        let just_failed = self.failed.as_ref().filter(just_failed).map(|(error, _)| error.clone());
+        let error = if let Some(error) = just_failed {
+            error
+        } else {
+            let listed = async {
+                let (client, limit) = asking.client()?;
+                asking.in_time(client.distributions(limit)).await?
+            };
+            match listed.await {
+                Ok(listed) => {
+                    self.details.retain(|id, _| listed.iter().any(|one| one.id == *id));
+                    self.listing = Some(Listing::new(listed, &search.aliases, begun));
+                    self.failed = None;
+                    return (None, None);
+                }
+                Err(error) => {
+                    self.failed = Some((error.clone(), begun));
+                    error
+                }
+            }
         };
-        match listed.await {
-            Ok(listed) => {
-                self.listed = Some((listed, asking.now));
-                self.failed = None;
-                None
-            }
-            Err(failure) => {
-                self.failed = Some((failure.clone(), asking.now));
-                Some(failure)
-            }
-        }
+        self.listing.take_if(|listing| asking.since(listing.begun) >= BRIDGED);
+        let age = self.listing.as_ref().map(|listing| asking.since(listing.begun));
+        // One that is not old yet was to be renewed only to read more after it.
+        let age = age.filter(|age| *age >= FRESH);
+        (Some(error), age)
     }
+}
 
-    /// Reads what the list does not tell of these distributions, unless that was done
-    /// since they were listed.
+impl Listing {
+    /// Reads what the list does not tell of these distributions, as far as that is not known. One
+    /// that cannot be read does not keep the others from being read.
     async fn read(
         &mut self,
-        concerned: &[Distribution],
+        concerned: &BTreeSet<usize>,
+        details: &mut BTreeMap<DistributionId, (String, Details)>,
         search: &Search,
         asking: Asking<'_>,
     ) -> Result<(), Error> {
-        let Some((_, listed_at)) = self.listed else { return Ok(()) };
-        let fresh = |id: &DistributionId| self.read.get(id).is_some_and(|(_, at)| *at >= listed_at);
-        let stale: Vec<&Distribution> = concerned.iter().filter(|one| !fresh(&one.id)).collect();
-        if stale.is_empty() {
-            return Ok(());
-        }
-        let (client, limit) = asking.client()?;
+        let unread: Vec<usize> =
+            concerned.iter().filter(|index| !self.sites.contains_key(index)).copied().collect();
         let mut outcome = Ok(());
-        for some in stale.chunks(AT_ONCE) {
-            let read = some.iter().map(|distribution| {
-                let mut distribution = (*distribution).clone();
-                if let Some(known) = search.forms.query_strings {
-                    // It is said already, and nobody needs to be asked.
-                    let behaviors = distribution.behaviors.iter_mut();
-                    behaviors.for_each(|behavior| behavior.query_strings = QueryStrings::Known(known));
-                }
-                client.complete(distribution, limit)
-            });
-            for read in asking.in_time(join_all(read)).await? {
-                match read {
-                    Ok(distribution) => {
-                        let site = Site::of(&distribution, &search.aliases, search.forms.clone());
-                        self.read.insert(distribution.id, (Arc::new(site), asking.now));
+        let mut to_ask = Vec::new();
+        let mut known: Vec<(usize, Option<Details>)> = Vec::new();
+        for index in unread {
+            let Distribution { id, etag, .. } = &self.distributions[index];
+            match details.get(id).filter(|(of, _)| Some(of) == etag.as_ref()) {
+                Some((_, details)) => known.push((index, Some(details.clone()))),
+                None => to_ask.push(index),
+            }
+        }
+        if let Ok((client, limit)) = asking.client() {
+            let distributions = &self.distributions;
+            let ask =
+                |index: usize| async move { (index, client.details(&distributions[index].id, limit).await) };
+            let mut answers = stream::iter(to_ask).map(ask).buffer_unordered(AT_ONCE);
+            // What came in time counts, whatever hangs beside it.
+            loop {
+                let (index, answer) = match asking.in_time(answers.next()).await {
+                    Ok(Some(answer)) => answer,
+                    Ok(None) => break,
+                    Err(error) => {
+                        outcome = outcome.and(Err(error));
+                        break;
                     }
-                    Err(failure) => outcome = outcome.and(Err(failure)),
+                };
+                let Distribution { id, etag, .. } = &distributions[index];
+                match answer {
+                    Ok(answer) => {
+                        if let Some(etag) = etag {
+                            details.insert(id.clone(), (etag.clone(), answer.clone()));
+                        }
+                        known.push((index, Some(answer)));
+                    }
+                    // It was deleted in the meantime.
+                    Err(error) if error.is_no_such_distribution() => known.push((index, None)),
+                    Err(error) => outcome = outcome.and(Err(error)),
                 }
             }
         }
+        for (index, details) in known {
+            let site = match details {
+                Some(details) => match self.site(index, details, search, asking).await {
+                    Ok(site) => Some(Arc::new(site)),
+                    Err(error) => {
+                        outcome = outcome.and(Err(error));
+                        continue;
+                    }
+                },
+                None => None,
+            };
+            self.sites.insert(index, site);
+        }
         outcome
+    }
+
+    /// Makes the site of a distribution with these details.
+    async fn site(
+        &mut self,
+        index: usize,
+        details: Details,
+        search: &Search,
+        asking: Asking<'_>,
+    ) -> Result<Site, Error> {
+        let mut distribution = self.distributions[index].clone();
+        if let Some(known) = search.forms.query_strings {
+            // It is said already, and nobody needs to be asked.
+            let behaviors = distribution.behaviors.iter_mut();
+            behaviors.for_each(|behavior| behavior.query_strings = QueryStrings::Known(known));
+        }
+        if distribution.needs_policies() && self.policies.is_none() {
+            let (client, limit) = asking.client()?;
+            self.policies = Some(asking.in_time(client.cache_policies(limit)).await??);
+        }
+        distribution.complete(details, self.policies.as_ref().unwrap_or(&BTreeMap::new()));
+        Ok(Site::of(&distribution, &search.aliases, search.forms.clone()))
     }
 }

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 pub use self::{
     distribution::{
-        Behavior, Distribution, DistributionId, ErrorPage, NotADistribution, Origin, OriginGroup,
+        Behavior, Details, Distribution, DistributionId, ErrorPage, NotADistribution, Origin, OriginGroup,
         QueryStrings, managed_policy,
     },
     object::Object,
@@ -42,8 +42,12 @@ pub struct Sites {
     /// Whether some that it names could not be found, so that nothing may be taken for
     /// done that concerns all of them.
     pub unresolved: bool,
-    /// The buckets of which it could not be found out whether others serve them, too.
-    pub doubtful: BTreeSet<Box<str>>,
+    /// The buckets, in lower case, that may be served by distributions besides these: by some
+    /// that could not be read, or seen.
+    pub unknown: BTreeSet<Box<str>>,
+    /// Whether they are as they were some time ago, since they could not be looked up now. Then
+    /// no change may be ignored for what they say.
+    pub is_old: bool,
 }
 
 impl Sites {
@@ -66,6 +70,13 @@ pub struct Site {
     pub edge_functions: Vec<(String, String)>,
     /// Whether viewers reach it only through distribution tenants.
     pub multi_tenant: bool,
+    serving: Serving,
+}
+
+/// How a distribution serves the objects of buckets: equal for distributions that serve the
+/// same objects under the same paths, whatever else they serve.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Serving {
     sources: Vec<Source>,
     /// The default one is the last.
     routes: Vec<Route>,
@@ -77,9 +88,9 @@ pub struct Site {
 }
 
 /// A bucket behind a distribution.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Source {
-    /// The bucket's names in lower case. None: any.
+    /// The bucket's names in lower case. `None` for any bucket.
     buckets: Option<Vec<String>>,
     path: OriginPath,
 }
@@ -91,7 +102,7 @@ impl Source {
 }
 
 /// Which sources paths of a pattern come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Route {
     /// None: every path.
     pattern: Option<PathPattern>,
@@ -110,11 +121,13 @@ impl Site {
             name: None,
             edge_functions: Vec::new(),
             multi_tenant: false,
-            sources: vec![Source { buckets: None, path: origin_path }],
-            routes: vec![Route { pattern: None, sources: vec![0], query_strings: false }],
-            default_root_object: Box::default(),
-            lasting_error_pages: Vec::new(),
-            forms,
+            serving: Serving {
+                sources: vec![Source { buckets: None, path: origin_path }],
+                routes: vec![Route { pattern: None, sources: vec![0], query_strings: false }],
+                default_root_object: Box::default(),
+                lasting_error_pages: Vec::new(),
+                forms,
+            },
         }
     }
 
@@ -125,13 +138,24 @@ impl Site {
     /// to be.
     #[must_use]
     pub fn of(distribution: &Distribution, aliases: &[(String, String)], forms: Forms) -> Self {
-        let source = |origin: &Origin| Source {
-            buckets: Some(buckets_of(&origin.domain_name, aliases)),
-            path: OriginPath::of_configuration(&origin.path),
-        };
+        let mut sources = Vec::new();
+        // The source of each origin. One that is no bucket has none.
+        let mut source_of = Vec::with_capacity(distribution.origins.len());
+        for origin in &distribution.origins {
+            let buckets = buckets_of(&origin.domain_name, aliases);
+            source_of.push((!buckets.is_empty()).then_some(sources.len()));
+            if !buckets.is_empty() {
+                let path = OriginPath::of_configuration(&origin.path);
+                sources.push(Source { buckets: Some(buckets), path });
+            }
+        }
         let route = |behavior: &Behavior| Route {
             pattern: behavior.pattern.as_deref().map(PathPattern::new),
-            sources: distribution.origins_of(&behavior.target),
+            sources: distribution
+                .origins_of(&behavior.target)
+                .into_iter()
+                .filter_map(|origin| source_of[origin])
+                .collect(),
             query_strings: match &behavior.query_strings {
                 QueryStrings::Known(known) => *known,
                 QueryStrings::OfPolicy(id) => managed_policy(id).unwrap_or(true),
@@ -151,12 +175,42 @@ impl Site {
             name: distribution.names().next().map(str::to_owned),
             edge_functions: distribution.behaviors.iter().flat_map(functions).collect(),
             multi_tenant: distribution.multi_tenant,
-            sources: distribution.origins.iter().map(source).collect(),
-            routes: distribution.behaviors.iter().map(route).collect(),
-            default_root_object: decoded(&distribution.default_root_object),
-            lasting_error_pages: lasting.map(|page| decoded(&page.page)).collect(),
-            forms,
+            serving: Serving {
+                routes: distribution.behaviors.iter().map(route).collect(),
+                sources,
+                default_root_object: decoded(&distribution.default_root_object),
+                lasting_error_pages: lasting.map(|page| decoded(&page.page)).collect(),
+                forms,
+            },
         }
+    }
+
+    /// Returns how it serves objects.
+    #[must_use]
+    pub const fn serving(&self) -> &Serving {
+        &self.serving
+    }
+
+    /// Returns the paths of an object: see [`Serving::paths`].
+    ///
+    /// # Errors
+    ///
+    /// Why the distribution does not serve it.
+    pub fn paths(&self, bucket: &str, key: &[u8]) -> Result<Vec<(Item, Form)>, Ignored> {
+        self.serving.paths(bucket, key)
+    }
+}
+
+impl Serving {
+    /// Returns the names of the buckets that it serves, in lower case, each once. `None` for any
+    /// bucket.
+    #[must_use]
+    pub fn buckets(&self) -> Option<BTreeSet<&str>> {
+        let mut names = BTreeSet::new();
+        for source in &self.sources {
+            names.extend(source.buckets.as_ref()?.iter().map(String::as_str));
+        }
+        Some(names)
     }
 
     /// The paths under which viewers may have cached an object, each with the form that
@@ -251,11 +305,11 @@ fn buckets_of(domain: &str, aliases: &[(String, String)]) -> Vec<String> {
             || named.as_deref().is_some_and(|name| alias.eq_ignore_ascii_case(name))
     };
     let behind = aliases.iter().filter(|(alias, _)| stands_for(alias));
-    named.iter().cloned().chain(behind.map(|(_, bucket)| bucket.clone())).collect()
+    named.iter().cloned().chain(behind.map(|(_, bucket)| bucket.to_ascii_lowercase())).collect()
 }
 
 /// Under which paths an object is asked for, besides its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Forms {
     /// The document that is served for its directory. Empty: none is.
     pub index_document: String,

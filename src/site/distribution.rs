@@ -1,9 +1,15 @@
 //! A distribution's configuration, as far as it decides what is served as what.
 
-use std::{fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
 
 use serde::Serialize;
 use thiserror::Error;
+
+use super::buckets_of;
 
 /// The id of a distribution, such as `E1EXAMPLE`: upper-case letters and digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -69,6 +75,17 @@ pub struct Distribution {
     pub error_pages: Vec<ErrorPage>,
     /// What viewers get for `/`: a path without its first slash. Empty for nothing, and
     /// for what was not read yet: the list of distributions does not tell.
+    pub default_root_object: String,
+    /// The version of its configuration, as the list of distributions has it. `None` where the
+    /// list has none.
+    #[serde(skip)]
+    pub etag: Option<String>,
+}
+
+/// What the list of distributions does not tell of one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    /// What viewers get for `/`: a path without its first slash. Empty for nothing.
     pub default_root_object: String,
 }
 
@@ -137,6 +154,31 @@ impl Distribution {
             || same(&self.domain_name)
             || self.aliases.iter().any(|alias| same(alias))
             || self.origins.iter().any(|origin| same(&origin.domain_name))
+    }
+
+    /// Returns whether cache policies of the account's own have to be known.
+    #[must_use]
+    pub fn needs_policies(&self) -> bool {
+        self.behaviors.iter().any(|behavior| matches!(behavior.query_strings, QueryStrings::OfPolicy(_)))
+    }
+
+    /// Adds what the list of distributions does not tell: its details, and, for each of the
+    /// account's own cache policies, whether query strings are in the cache key. A policy that is
+    /// not there is taken to have them.
+    pub fn complete(&mut self, details: Details, policies: &BTreeMap<String, bool>) {
+        self.default_root_object = details.default_root_object;
+        for behavior in &mut self.behaviors {
+            if let QueryStrings::OfPolicy(id) = &behavior.query_strings {
+                behavior.query_strings = QueryStrings::Known(policies.get(id).copied().unwrap_or(true));
+            }
+        }
+    }
+
+    /// Returns the buckets that its origins are, in lower case: by their names, or by aliases of
+    /// these.
+    #[must_use]
+    pub fn buckets(&self, aliases: &[(String, String)]) -> BTreeSet<String> {
+        self.origins.iter().flat_map(|origin| buckets_of(&origin.domain_name, aliases)).collect()
     }
 
     /// What people call it: its aliases, and what CloudFront calls it.

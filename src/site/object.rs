@@ -110,6 +110,7 @@ mod tests {
             ],
             error_pages: Vec::new(),
             default_root_object: "index.html".to_owned(),
+            etag: None,
         }
     }
 

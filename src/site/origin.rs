@@ -106,7 +106,7 @@ fn is_region(label: &str) -> bool {
 /// Empty for the bucket's root, else begins with a slash and ends without one.
 ///
 /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistValuesOrigin.html>
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct OriginPath {
     /// What the keys below it begin with: decoded, with a slash at the end.
     prefix: Box<[u8]>,

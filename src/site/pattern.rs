@@ -10,7 +10,7 @@ use crate::path::UNSAFE;
 /// characters, slashes too, `?` is one; the rest is itself, case and all.
 ///
 /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistValuesCacheBehavior.html>
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PathPattern(Box<[u8]>);
 
 impl PathPattern {

@@ -119,6 +119,14 @@ pub enum Ignored {
     Behavior,
 }
 
+impl Ignored {
+    /// Returns whether the distributions' configurations are the reason.
+    #[must_use]
+    pub const fn is_of_sites(self) -> bool {
+        matches!(self, Self::Unserved | Self::OriginPath | Self::Behavior)
+    }
+}
+
 impl fmt::Display for Ignored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
