@@ -35,6 +35,8 @@
 mod directories;
 mod search;
 
+use std::ops::Range;
+
 use crate::path::{Item, Kind};
 use directories::Directories;
 pub use search::Effort;
@@ -133,8 +135,13 @@ pub fn cover_by(
     effort: Effort<'_>,
     collateral: impl Fn(&Candidate<'_>) -> f64,
 ) -> Cover {
-    let (mut tags, mut paths): (Vec<Item>, Vec<Item>) =
-        items.into_iter().partition(|item| item.kind() == Kind::Tag);
+    let mut paths: Vec<Item> = items.into_iter().collect();
+    let is_tag = |item: &Item| item.kind() == Kind::Tag;
+    // Mostly there are none, and many paths need not be moved.
+    let mut tags: Vec<Item> = Vec::new();
+    if paths.iter().any(is_tag) {
+        (tags, paths) = paths.into_iter().partition(is_tag);
+    }
     tags.sort_by_cached_key(|tag| (tag.as_str().to_ascii_lowercase(), tag.clone()));
     tags.dedup_by(|next, kept| kept.covers(next));
     // A wildcard comes right before what it covers.
@@ -184,6 +191,8 @@ fn fold(
     }
     let branches = branches(&leaves);
     let folds = candidates(&leaves, &branches, collateral);
+    let lengths: Vec<u32> = branches.iter().map(|branch| branch.len).collect();
+    drop(branches);
     let (max_items, max_wildcards) = (budget.items, budget.wildcards);
     let row = Row { wildcard: &wildcard, folds: &folds, max_items, max_wildcards };
     let found = cheapest(&row, effort)?;
@@ -194,7 +203,7 @@ fn fold(
         let run = folds[index].leaves.clone();
         items.extend_from_slice(&leaves[next..run.start]);
         items.push(Covering {
-            item: leaves[run.start].item.wildcard(branches[index].len),
+            item: leaves[run.start].item.wildcard(lengths[index] as usize),
             covers: leaves[run.clone()].iter().map(|leaf| leaf.covers).sum(),
             folded: true,
         });
@@ -204,31 +213,39 @@ fn fold(
     Some(Cover { items, cost: found.cost, at_least: found.at_least })
 }
 
-/// A run of leaves and what they share.
+/// A run of leaves and what they share. A batch has far less than 2^32 of anything.
 #[derive(Clone, Copy, Debug)]
 struct Branch {
-    start: usize,
-    end: usize,
+    start: u32,
+    end: u32,
     /// How many bytes of their beginning.
-    len: usize,
+    len: u32,
     /// How long the shortest of the directories is that they are in.
-    directory: usize,
+    directory: u32,
+}
+
+impl Branch {
+    /// Returns the indices of the leaves.
+    const fn leaves(&self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
 }
 
 /// Every run of leaves that share more of their beginning than they do with those
 /// beside it: the branching points of the tree of paths, but for the root, in the
 /// order of their first leaves and from wide to narrow.
 fn branches(leaves: &[Covering]) -> Vec<Branch> {
+    let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let mut branches: Vec<Branch> = Vec::with_capacity(leaves.len());
     let mut open: Vec<Branch> = Vec::new();
     for (index, leaf) in leaves.iter().enumerate() {
         let next = leaves.get(index + 1);
-        let shared = next.map_or(0, |next| leaf.item.common_stem(&next.item));
-        let mut closed =
-            Branch { start: index, end: index + 1, len: usize::MAX, directory: directory(leaf).len() };
+        let shared = number(next.map_or(0, |next| leaf.item.common_stem(&next.item)));
+        let (start, directory) = (number(index), number(directory(leaf).len()));
+        let mut closed = Branch { start, end: start + 1, len: u32::MAX, directory };
         while let Some(branch) = open.pop_if(|branch| branch.len > shared) {
             let directory = branch.directory.min(closed.directory);
-            closed = Branch { end: index + 1, directory, ..branch };
+            closed = Branch { end: start + 1, directory, ..branch };
             branches.push(closed);
         }
         match open.last_mut() {
@@ -259,12 +276,12 @@ fn candidates(
     let mut folds = Vec::with_capacity(branches.len());
     // From the innermost outwards.
     for (index, branch) in branches.iter().enumerate().rev() {
-        let run = branch.start..branch.end;
-        let below = directories.below(&run, branch.len);
+        let (run, len) = (branch.leaves(), branch.len as usize);
+        let below = directories.below(&run, len);
         // And the one that the stem itself is in, where some path is directly in it.
         let outer = usize::from(branch.directory < branch.len);
         let candidate = Candidate {
-            stem: &leaves[branch.start].item.stem()[..branch.len],
+            stem: &leaves[run.start].item.stem()[..len],
             directories: below.holding + outer,
             lacking: below.lacking,
             within: within[index],

@@ -44,7 +44,13 @@ pub mod view;
 
 use std::time::{Instant, SystemTime};
 
-use crate::{cloudfront::Client, config::Config, discover::Finder, plan::Policy, report::Report};
+use crate::{
+    cloudfront::Client,
+    config::Config,
+    discover::Finder,
+    plan::{Pace, Planner, Policy},
+    report::{Ended, Report},
+};
 
 /// The whole line, with what it remembers from one event to the next.
 #[derive(Debug)]
@@ -60,7 +66,7 @@ impl Invalidator {
     /// nobody asked.
     #[must_use]
     pub fn new(config: Config, client: Option<Client>) -> Self {
-        let Config { policy, search, dry_run, metrics: _ } = config;
+        let Config { policy, search, dry_run, metrics: _, retired: _ } = config;
         Self { policy, finder: Finder::new(search), client, dry_run }
     }
 
@@ -74,18 +80,37 @@ impl Invalidator {
         // A large one takes more memory than all that comes of it.
         drop(event);
         let client = self.client.as_ref();
-        // To find the sites may take half of the time.
-        let now = Instant::now();
-        let halfway = now + deadline.saturating_duration_since(now) / 2;
-        let found = self.finder.find(&batch, &self.policy.watch, client, halfway, SystemTime::now()).await;
-        let plan = plan::plan(&batch, &self.policy, &found.sites);
-        let outcome = match client.filter(|_| !self.dry_run) {
-            Some(client) => Some(submit::submit(client, &plan, deadline).await),
-            None => None,
+        let begun = Instant::now();
+        let left = deadline.saturating_duration_since(begun);
+        // Finding the sites may take half of the time.
+        let found =
+            self.finder.find(&batch, &self.policy.watch, client, begun + left / 2, SystemTime::now()).await;
+        let client = client.filter(|_| !self.dry_run);
+        // Planning may take another quarter as thoroughly as it should. What nobody sends is never
+        // too late.
+        let pace = || match Instant::now() {
+            now if now < begun + left * 3 / 4 => Pace::Thorough,
+            now if now < begun + left * 7 / 8 || client.is_none() => Pace::Hasty,
+            _ => Pace::Everything,
         };
-        let ended = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let ended = u64::try_from(ended.as_millis()).unwrap_or(u64::MAX);
-        Report::new(batch, found, plan, outcome, &self.policy, ended)
+        let mut planner = Planner::new(&batch, &self.policy, &found.sites);
+        let mut ended = Ended::new(client.is_none());
+        let mut next = || planner.next(&pace);
+        match client {
+            Some(client) => {
+                let done = |one, sent| ended.sent(one, sent, &batch, &self.policy, &found.sites);
+                submit::submit(client, next, deadline, done).await;
+                if ended.any_distribution_is_gone() {
+                    self.finder.forget().await;
+                }
+            }
+            None => std::iter::from_fn(&mut next).for_each(|one| ended.planned(one)),
+        }
+        let (invalidations, results) = ended.in_order();
+        let plan = planner.finish(invalidations);
+        let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let at = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
+        Report::new(batch, found, plan, results, at)
     }
 
     /// What it does with changes.

@@ -108,7 +108,7 @@ pub(super) struct Found {
 /// Finds the cheapest cover of the row. `None` if none is within the budget.
 pub(super) fn cheapest(row: &Row<'_>, effort: Effort<'_>) -> Option<Found> {
     let mut search = Search::new(row);
-    if search.least_items[0] > row.max_items || search.least_wildcards[0] > row.max_wildcards {
+    if search.least_items(0) > row.max_items || search.least_wildcards(0) > row.max_wildcards {
         return None;
     }
     search.price(effort);
@@ -166,12 +166,10 @@ struct Shrunk {
 
 struct Search<'a> {
     row: &'a Row<'a>,
-    /// For each point, which folds begin there.
-    starts: Vec<Range<usize>>,
-    /// For each point, how few items cover the rest.
-    least_items: Vec<usize>,
-    /// For each point, how few wildcards cover the rest.
-    least_wildcards: Vec<usize>,
+    /// For each point, how many folds begin before it; and how many there are.
+    starts: Vec<u32>,
+    /// For each point, how few items and how few wildcards cover the rest.
+    least: Vec<(u32, u32)>,
     prices: Prices,
     /// For each point, the least that the rest costs at those prices.
     rest: Vec<f64>,
@@ -188,30 +186,30 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     fn new(row: &'a Row<'a>) -> Self {
         let points = row.wildcard.len() + 1;
-        let mut starts = Vec::with_capacity(points);
+        let mut starts = Vec::with_capacity(points + 1);
         let mut next = 0;
         for point in 0..points {
-            let begin = next;
+            starts.push(number(next));
             while row.folds.get(next).is_some_and(|fold| fold.leaves.start == point) {
                 next += 1;
             }
-            starts.push(begin..next);
         }
-        let mut least_items = vec![0; points];
-        let mut least_wildcards = vec![0; points];
+        starts.push(number(next));
+        let mut least: Vec<(u32, u32)> = vec![(0, 0); points];
+        let mut folds = row.folds.iter().rev().peekable();
         for point in (0..points - 1).rev() {
-            least_items[point] = 1 + least_items[point + 1];
-            least_wildcards[point] = usize::from(row.wildcard[point]) + least_wildcards[point + 1];
-            for fold in &row.folds[starts[point].clone()] {
-                least_items[point] = least_items[point].min(1 + least_items[fold.leaves.end]);
-                least_wildcards[point] = least_wildcards[point].min(1 + least_wildcards[fold.leaves.end]);
+            let (items, wildcards) = least[point + 1];
+            let (mut items, mut wildcards) = (items + 1, wildcards + u32::from(row.wildcard[point]));
+            while let Some(fold) = folds.next_if(|fold| fold.leaves.start == point) {
+                items = items.min(1 + least[fold.leaves.end].0);
+                wildcards = wildcards.min(1 + least[fold.leaves.end].1);
             }
+            least[point] = (items, wildcards);
         }
         Self {
             row,
             starts,
-            least_items,
-            least_wildcards,
+            least,
             prices: Prices::default(),
             rest: vec![0.0; points],
             chosen: vec![NONE; points],
@@ -220,6 +218,21 @@ impl<'a> Search<'a> {
             beyond: row.folds.iter().map(|fold| fold.cost).sum(),
             relaxed: None,
         }
+    }
+
+    /// Returns the indices of the folds that begin at a point.
+    fn beginning_at(&self, point: usize) -> Range<usize> {
+        self.starts[point] as usize..self.starts[point + 1] as usize
+    }
+
+    /// Returns how few items cover the rest from a point on.
+    fn least_items(&self, point: usize) -> usize {
+        self.least[point].0 as usize
+    }
+
+    /// Returns how few wildcards cover the rest from a point on.
+    fn least_wildcards(&self, point: usize) -> usize {
+        self.least[point].1 as usize
     }
 
     /// Finds prices at which the relaxed problem says the most about the real one.
@@ -257,7 +270,7 @@ impl<'a> Search<'a> {
         for point in (0..points - 1).rev() {
             let mut least = prices.of(self.row.wildcard[point]) + self.rest[point + 1];
             let mut chosen = NONE;
-            for index in self.starts[point].clone() {
+            for index in self.beginning_at(point) {
                 let fold = &self.row.folds[index];
                 let cost = fold.cost + prices.of(true) + self.rest[fold.leaves.end];
                 if cost < least {
@@ -311,7 +324,7 @@ impl<'a> Search<'a> {
         (is_point[0], is_point[leaves]) = (true, true);
         for leaf in 0..leaves {
             come[leaf + 1] = come[leaf + 1].min(come[leaf] + step(leaf));
-            for index in self.starts[leaf].clone() {
+            for index in self.beginning_at(leaf) {
                 let fold = &self.row.folds[index];
                 let cost = fold.cost + self.prices.of(true);
                 let end = fold.leaves.end;

@@ -165,10 +165,10 @@ impl<'a> Walk<'a> {
     /// Whether a label may still come to a cover within budget that costs no more
     /// than what is looked for.
     fn is_promising(&self, point: usize, label: &Label) -> bool {
-        let Search { row, least_items, least_wildcards, .. } = self.search;
+        let row = self.search.row;
         let leaf = self.shrunk.points[point];
-        label.items as usize + least_items[leaf] <= row.max_items
-            && label.wildcards as usize + least_wildcards[leaf] <= row.max_wildcards
+        label.items as usize + self.search.least_items(leaf) <= row.max_items
+            && label.wildcards as usize + self.search.least_wildcards(leaf) <= row.max_wildcards
             && self.comes_to(point, label).all(|cost| cost <= self.search.rounded_beyond())
     }
 
