@@ -36,9 +36,13 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-/// How deep envelopes may nest. AWS makes three levels (SQS, SNS, EventBridge);
-/// more than this is an attack or a loop.
+/// Maximum depth of nested envelopes. AWS makes four: a message from SQS with a failed invocation
+/// by SNS, which had an event of S3's. More than this is an attack or a loop.
 pub const MAX_DEPTH: usize = 8;
+
+/// Maximum number of bytes in envelopes that are within each other: each is in memory at the same
+/// time. Lambda delivers six megabytes, and SQS one in each message.
+const MOST_NESTED: usize = 16 * 1024 * 1024;
 
 /// How many bytes of what was found an error quotes.
 const MOST_QUOTED: usize = 160;
@@ -52,6 +56,8 @@ pub struct Batch {
     pub changes: Vec<Change>,
     /// Invalidations that a person asked for.
     pub requests: Vec<Request>,
+    /// How many paths those have together.
+    pub typed_paths: usize,
 }
 
 impl Batch {
@@ -65,6 +71,7 @@ impl Batch {
             };
             share(&mut change.bucket, &before.bucket);
             share(&mut change.event, &before.event);
+            share(&mut change.identity, &before.identity);
         }
         self.changes.push(change);
     }
@@ -99,8 +106,8 @@ pub struct Change {
     pub time: Option<u64>,
     /// Tells this change from a later one of the same object, and is the same when
     /// it is delivered again: the sequencer, else the EventBridge id, else the id
-    /// of the message, else of the invocation.
-    pub identity: Box<str>,
+    /// of the message, else of the invocation. Changes one after the other share it.
+    pub identity: Arc<str>,
 }
 
 /// Whether an S3 event changes what CloudFront serves.
@@ -168,15 +175,41 @@ pub struct Plain<'a>(pub &'a str);
 
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unseen = |c: char| {
-            let turns =
-                matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}');
-            turns || c.is_control() || c == '\u{feff}'
-        };
-        self.0
-            .chars()
-            .try_for_each(|c| if unseen(c) { write!(f, "{}", c.escape_default()) } else { f.write_char(c) })
+        self.0.chars().try_for_each(|c| {
+            if is_unseen(c) { write!(f, "{}", c.escape_default()) } else { f.write_char(c) }
+        })
     }
+}
+
+/// Returns whether a character is not seen, but may change how what is around it is shown: a
+/// control (DEL and C1 included), a format character (zero-width and bidirectional ones), or a
+/// separator of lines or paragraphs.
+///
+/// <https://www.unicode.org/reports/tr44/#General_Category_Values>: Cc, Cf, Zl and Zp
+pub(crate) fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{600}'..='\u{605}'
+                | '\u{61c}'
+                | '\u{6dd}'
+                | '\u{70f}'
+                | '\u{890}'..='\u{891}'
+                | '\u{8e2}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{110bd}'
+                | '\u{110cd}'
+                | '\u{13430}'..='\u{1343f}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0001}'..='\u{e007f}'
+        )
 }
 
 impl Serialize for Key {
@@ -233,6 +266,9 @@ pub enum Unreadable {
     /// Envelopes in envelopes in envelopes.
     #[error("envelopes nest more than {MAX_DEPTH} deep")]
     TooDeep,
+    /// Large envelopes in large envelopes.
+    #[error("envelopes within each other have more than {MOST_NESTED} bytes")]
+    TooLarge,
     /// A request by hand that asks for nothing that can be done.
     #[error("manual event: {0}")]
     Request(String),
@@ -280,13 +316,13 @@ fn whole(batch: &mut Batch, event: &[u8], invocation: &str) -> Result<(), Unread
             };
             let message = batch.messages.len();
             batch.messages.push(Message { id: id.clone(), unreadable: None });
-            let origin = Origin { message, id: id.as_deref().unwrap_or(invocation), depth: 1 };
+            let origin = Origin { message, id: id.as_deref().unwrap_or(invocation), depth: 1, bytes: 0 };
             let outcome = read.and_then(|body| origin.read(batch, body.as_bytes()));
             batch.messages[message].unreadable = outcome.err().map(Box::new);
         }
     } else {
         batch.messages.push(Message::default());
-        let origin = Origin { message: 0, id: invocation, depth: 0 };
+        let origin = Origin { message: 0, id: invocation, depth: 0, bytes: 0 };
         batch.messages[0].unreadable = origin.envelope(batch, event, &envelope).err().map(Box::new);
     }
     Ok(())
@@ -301,6 +337,8 @@ struct Origin<'a> {
     id: &'a str,
     /// How many envelopes are around it.
     depth: usize,
+    /// How many bytes those have that are within others.
+    bytes: usize,
 }
 
 impl Origin<'_> {
@@ -314,7 +352,12 @@ impl Origin<'_> {
         if self.depth >= MAX_DEPTH {
             return Err(Unreadable::TooDeep);
         }
-        Origin { id: id.unwrap_or(self.id), depth: self.depth + 1, ..self }.read(batch, json.as_bytes())
+        let bytes = self.bytes + json.len();
+        if bytes > MOST_NESTED {
+            return Err(Unreadable::TooLarge);
+        }
+        let id = id.unwrap_or(self.id);
+        Origin { id, depth: self.depth + 1, bytes, ..self }.read(batch, json.as_bytes())
     }
 
     fn envelope(self, batch: &mut Batch, json: &[u8], envelope: &Envelope<'_>) -> Result<(), Unreadable> {
@@ -355,7 +398,9 @@ impl Origin<'_> {
                 Err(Unreadable::Subscription(beginning(kind.as_bytes())))
             }
             _ if asks => {
-                batch.requests.push(manual::read(json, self)?);
+                let request = manual::read(json, batch.typed_paths, self)?;
+                batch.typed_paths += request.paths.len();
+                batch.requests.push(request);
                 Ok(())
             }
             _ => Err(Unreadable::Shape { found: beginning(json) }),

@@ -38,10 +38,13 @@ async fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     let (config, aws) = match Config::of_function(env::vars_os().map(text)) {
         Ok(settings) => settings,
         Err(problems) => {
-            println!("{}", Log::misconfigured(&problems));
+            println!("{}", Log::misconfigured(&problems, now()));
             return Ok(ExitCode::FAILURE);
         }
     };
+    for variable in &config.retired {
+        println!("{}", Log::retired(variable, now()));
+    }
     let metrics = config.metrics;
     let client = aws.as_ref().map(Client::new);
     if let (Some(client), Some(aws)) = (client.clone(), aws) {
@@ -94,6 +97,12 @@ impl Function {
             error_message: message,
         })
     }
+}
+
+/// Returns the time in milliseconds since 1970.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What a panic left behind is as good as before: nothing is half done in a lock.

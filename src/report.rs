@@ -2,20 +2,22 @@
 //! ([`Report::answer`]), machines (`Serialize`), people (`Display`,
 //! [`Report::explain`]) and the log ([`Log`]).
 
+mod ended;
+mod json;
 mod log;
 mod metrics;
 mod price;
 mod text;
 
-use std::{collections::BTreeMap, sync::Arc};
-
 #[cfg(feature = "function")]
 use aws_lambda_events::sqs::SqsBatchResponse;
 use serde::Serialize;
 #[cfg(feature = "function")]
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
 pub use self::{
+    ended::{Behind, Ended},
+    json::to_json,
     log::{Invocation, Log},
     metrics::METRICS,
     price::{FREE_PATHS, dollars},
@@ -24,10 +26,11 @@ pub use self::{
 use crate::{
     cloudfront::Error,
     discover::Found,
-    event::{Batch, Change, Key},
-    plan::{Cause, Invalidation, Plan, Policy, reasons},
+    event::{Batch, Key, Plain},
+    path::Item,
+    plan::{Invalidation, Plan, Purge},
     site::Ignored,
-    submit::{Outcome, Sent},
+    submit::{Outcome, Part, Sent},
 };
 
 /// The `errorType` of an event, or a part of one, that cannot be read or done.
@@ -50,21 +53,14 @@ pub struct Report {
     behind: Vec<Behind>,
 }
 
-/// What is behind an item of an invalidation that was taken apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Behind {
-    invalidation: usize,
-    item: usize,
-    /// Whether something else stands for it, so that it is done.
-    is_done: bool,
-    /// Indices of the messages that need it.
-    messages: Vec<usize>,
-    /// The first objects: bucket and key of each.
-    objects: Vec<(Arc<str>, Key)>,
-}
-
-/// How many objects are told of behind an item.
-const MOST_BEHIND: usize = 5;
+/// Maximum number of entries of each list in the function's answer, and of bytes of paths: Lambda
+/// takes 6 MB.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
+#[cfg(feature = "function")]
+const MOST_ENTRIES: usize = 500;
+#[cfg(feature = "function")]
+const MOST_ANSWER_BYTES: usize = 1024 * 1024;
 
 /// An invocation that failed as a whole, so that Lambda invokes again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,20 +72,18 @@ pub struct Failure {
 }
 
 impl Report {
-    /// The report on a batch, planned by this policy, as of `ended`: milliseconds since
-    /// 1970.
+    /// Makes the report on a batch as of `ended`: milliseconds since 1970. `results` is `None` if
+    /// nothing was to be sent.
     #[must_use]
     pub fn new(
         batch: Batch,
         found: Found,
         plan: Plan,
-        outcome: Option<Outcome>,
-        policy: &Policy,
+        results: Option<(Outcome, Vec<Behind>)>,
         ended: u64,
     ) -> Self {
-        let behind = outcome
-            .as_ref()
-            .map_or_else(Vec::new, |Outcome(sent)| behind(&batch, policy, &found, &plan, sent));
+        let (outcome, behind) =
+            results.map_or((None, Vec::new()), |(outcome, behind)| (Some(outcome), behind));
         Self { batch, found, plan, outcome, ended, behind }
     }
 
@@ -116,8 +110,13 @@ impl Report {
             };
             response.add_failure(&**id);
         }
-        let json = if queued { to_raw_value(&response) } else { to_raw_value(self) };
-        json.map_err(|error| Failure { error_type: "AnswerUnwritable", message: error.to_string() })
+        let json = if queued {
+            to_json(&response)
+        } else {
+            to_json(&self.document(MOST_ENTRIES, MOST_ANSWER_BYTES))
+        };
+        RawValue::from_string(json)
+            .map_err(|error| Failure { error_type: "AnswerUnwritable", message: error.to_string() })
     }
 
     /// Whether everything that was asked for is done, or was only to be planned.
@@ -126,14 +125,21 @@ impl Report {
         self.failed_messages().is_empty()
     }
 
-    /// How many paths CloudFront bills: those of the invalidations that it took or,
-    /// where none was sent, would be sent.
+    /// Returns how many paths CloudFront bills: those of the invalidations that it created or,
+    /// where none was sent, would create. One that existed already is billed no second time.
     #[must_use]
     pub fn billed_paths(&self) -> usize {
+        let new = |part: &Part| if part.created.is_new { part.items.len() } else { 0 };
         let billed = |index: usize| match self.sent(index) {
-            None | Some(Sent::Accepted(_)) => self.plan.invalidations[index].items.len(),
-            Some(Sent::Apart(apart)) => apart.accepted.iter().map(|one| one.paths.len()).sum(),
-            Some(Sent::AlreadyDone | Sent::Failed(_)) => 0,
+            None | Some(Sent::AlreadyDone { is_new: true }) => {
+                self.plan.invalidations[index].purge.item_count
+            }
+            Some(Sent::Accepted(created)) if created.is_new => {
+                self.plan.invalidations[index].purge.item_count
+            }
+            Some(Sent::Folded(part, _)) => new(part),
+            Some(Sent::Apart(apart)) => apart.accepted.iter().map(new).sum(),
+            Some(Sent::Accepted(_) | Sent::AlreadyDone { is_new: false } | Sent::Failed(_)) => 0,
         };
         (0..self.plan.invalidations.len()).map(billed).sum()
     }
@@ -144,7 +150,7 @@ impl Report {
         failed.extend(&self.plan.waiting);
         for (index, sent) in self.outcome.iter().flat_map(|Outcome(sent)| sent.iter().enumerate()) {
             if matches!(sent, Sent::Failed(_)) {
-                failed.extend(&self.plan.invalidations[index].messages);
+                failed.extend(&self.plan.invalidations[index].purge.messages);
             }
         }
         failed.extend(self.behind.iter().filter(|one| !one.is_done).flat_map(|one| &one.messages));
@@ -177,25 +183,13 @@ impl Report {
         })
     }
 
-    /// What an invalidation is to purge: the changes that count of the messages that need
-    /// it.
-    fn changes_of(&self, invalidation: &Invalidation) -> impl Iterator<Item = &Change> {
-        let counts = |(index, change): &(usize, &Change)| {
-            let ignored = self.plan.ignored.binary_search_by_key(index, |(index, _)| *index).is_ok();
-            !ignored && invalidation.messages.binary_search(&change.message).is_ok()
-        };
-        self.batch.changes.iter().enumerate().filter(counts).map(|(_, change)| change)
-    }
-
     /// How long ago the oldest change was, in milliseconds, whose invalidation at `index`
     /// CloudFront took.
     fn age(&self, index: usize) -> Option<u64> {
-        if !matches!(self.sent(index)?, Sent::Accepted(_) | Sent::Apart(_)) {
+        if !matches!(self.sent(index)?, Sent::Accepted(_) | Sent::Folded(..) | Sent::Apart(_)) {
             return None;
         }
-        let oldest =
-            self.changes_of(&self.plan.invalidations[index]).filter_map(|change| change.time).min()?;
-        Some(self.ended.saturating_sub(oldest))
+        Some(self.ended.saturating_sub(self.plan.invalidations[index].purge.oldest?))
     }
 
     /// How the invalidation at `index` went, if it was sent.
@@ -208,44 +202,16 @@ impl Report {
         let mut failures: Vec<(&'static str, String)> =
             self.unreadable().map(|(_, why)| (EVENT_UNREADABLE, why)).collect();
         if let Some(error) = self.found.failure.as_ref().filter(|_| !self.plan.waiting.is_empty()) {
-            failures.push((error.error_type(), format!("look-up of distributions: {error}")));
+            failures.push((error.error_type(), format!("distribution lookup: {error}")));
         }
         failures.extend(self.failures().map(|(invalidation, error)| {
             (error.error_type(), format!("{}: {error}", invalidation.distribution))
         }));
         Failure {
             error_type: failures.first().map_or(EVENT_UNREADABLE, |(error_type, _)| error_type),
-            message: told(failures.into_iter().map(|(_, why)| why)),
+            message: Plain(&told(failures.into_iter().map(|(_, why)| why))).to_string(),
         }
     }
-}
-
-/// What is behind the items of invalidations that were taken apart, but for those that
-/// CloudFront took.
-fn behind(batch: &Batch, policy: &Policy, found: &Found, plan: &Plan, sent: &[Sent]) -> Vec<Behind> {
-    let mut behind: BTreeMap<(usize, usize), Behind> = BTreeMap::new();
-    for (invalidation, sent) in sent.iter().enumerate() {
-        let Sent::Apart(apart) = sent else { continue };
-        let widened = apart.refused.iter().filter(|refused| refused.instead.is_some());
-        let done = widened.map(|refused| (refused.item, true));
-        for (item, is_done) in apart.undone().map(|item| (item, false)).chain(done) {
-            let none = Behind { invalidation, item, is_done, messages: Vec::new(), objects: Vec::new() };
-            behind.insert((invalidation, item), none);
-        }
-    }
-    if behind.is_empty() {
-        return Vec::new();
-    }
-    for reason in reasons(batch, policy, &found.sites, plan) {
-        let Some(behind) = behind.get_mut(&(reason.invalidation, reason.covering)) else { continue };
-        behind.messages.push(reason.cause.message());
-        if let Cause::Change(change) = reason.cause
-            && behind.objects.len() < MOST_BEHIND
-        {
-            behind.objects.push((change.bucket.clone(), change.key.clone()));
-        }
-    }
-    behind.into_values().collect()
 }
 
 /// The texts in one, as many as a message should hold.
@@ -262,47 +228,66 @@ fn told(texts: impl ExactSizeIterator<Item = String>) -> String {
 /// `look_up`.
 impl Serialize for Report {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Document<'a> {
-            invalidations: Vec<Sending<'a>>,
-            ignored: Vec<Passed<'a>>,
-            unreadable: Vec<Unread<'a>>,
-            billed_paths: usize,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            look_up: Option<LookUp>,
-        }
-        #[derive(Serialize)]
-        struct Passed<'a> {
-            bucket: &'a str,
-            key: &'a Key,
-            event: &'a str,
-            reason: Ignored,
-        }
-        #[derive(Serialize)]
-        struct Unread<'a> {
-            #[serde(skip_serializing_if = "Option::is_none")]
-            message: Option<&'a str>,
-            error: String,
-        }
+        self.document(usize::MAX, usize::MAX).serialize(serializer)
+    }
+}
+
+/// A report as machines read it.
+#[derive(Serialize)]
+struct Document<'a> {
+    invalidations: Vec<Sending<'a>>,
+    ignored: Vec<Passed<'a>>,
+    /// How many ignored changes are left out.
+    #[serde(skip_serializing_if = "is_zero")]
+    more_ignored: usize,
+    unreadable: Vec<Unread<'a>>,
+    billed_paths: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    look_up: Option<LookUp>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// A change that led to nothing.
+#[derive(Serialize)]
+struct Passed<'a> {
+    bucket: &'a str,
+    key: &'a Key,
+    event: &'a str,
+    reason: Ignored,
+}
+
+/// A message that could not be read.
+#[derive(Serialize)]
+struct Unread<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    error: String,
+}
+
+impl Report {
+    /// Makes the document, with at most so many entries in each list, and bytes of paths in all.
+    fn document(&self, entries: usize, bytes: usize) -> Document<'_> {
+        let each = bytes / self.plan.invalidations.len().max(1);
+        let passed = |&(index, reason): &(usize, Ignored)| {
+            let change = &self.batch.changes[index];
+            Passed { bucket: &change.bucket, key: &change.key, event: &change.event, reason }
+        };
+        let unread = |(message, error): (usize, String)| Unread {
+            message: self.batch.messages[message].id.as_deref(),
+            error,
+        };
         Document {
-            invalidations: self.sendings().collect(),
-            ignored: self
-                .plan
-                .ignored
-                .iter()
-                .map(|&(index, reason)| {
-                    let change = &self.batch.changes[index];
-                    Passed { bucket: &change.bucket, key: &change.key, event: &change.event, reason }
-                })
-                .collect(),
-            unreadable: self
-                .unreadable()
-                .map(|(message, error)| Unread { message: self.batch.messages[message].id.as_deref(), error })
-                .collect(),
+            invalidations: self.sendings().map(|sending| sending.shortened(each)).collect(),
+            ignored: self.plan.ignored.iter().take(entries).map(passed).collect(),
+            more_ignored: self.plan.ignored.len().saturating_sub(entries),
+            unreadable: self.unreadable().take(entries).map(unread).collect(),
             billed_paths: self.billed_paths(),
             look_up: self.look_up(),
         }
-        .serialize(serializer)
     }
 }
 
@@ -313,13 +298,22 @@ struct LookUp {
     error: String,
     /// How many messages wait for it.
     waiting: usize,
+    /// The age of the list that is used instead of a newer one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    list_age_seconds: Option<u64>,
 }
 
 /// One invalidation as it is shown, with what CloudFront said of it.
 #[derive(Serialize)]
 struct Sending<'a> {
     distribution: &'a str,
+    /// The first ones, if there are very many.
     paths: Vec<&'a str>,
+    /// How many there are. `None` if all are shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_count: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wildcard_count: Option<usize>,
     caller_reference: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
@@ -328,17 +322,49 @@ struct Sending<'a> {
     ids: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<&'a str>,
+    /// Whether it existed before, so that nothing is billed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    existed: bool,
+    /// How many planned paths these stand for, where CloudFront took only fewer and wider ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    folded_from: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
+impl Sending<'_> {
+    /// Drops all paths but those that have at most `bytes` together, and counts them before.
+    fn shortened(mut self, mut bytes: usize) -> Self {
+        let fits = |path: &&str| {
+            let left = bytes.checked_sub(path.len());
+            bytes = left.unwrap_or(0);
+            left.is_some()
+        };
+        let fitting = self.paths.iter().copied().take_while(fits).count();
+        if fitting < self.paths.len() {
+            self = self.counted();
+            self.paths.truncate(fitting);
+        }
+        self
+    }
+
+    /// Counts the paths, if that was not done before.
+    fn counted(mut self) -> Self {
+        let wildcards = self.paths.iter().filter(|path| path.ends_with('*')).count();
+        self.path_count.get_or_insert(self.paths.len());
+        self.wildcard_count.get_or_insert(wildcards);
+        self
+    }
+}
+
 impl Report {
     fn look_up(&self) -> Option<LookUp> {
         let failure = self.found.failure.as_ref()?;
         let (error_type, error) = (failure.error_type(), failure.to_string());
-        Some(LookUp { error_type, error, waiting: self.plan.waiting.len() })
+        let list_age_seconds = self.found.bridged.map(|age| age.as_secs());
+        Some(LookUp { error_type, error, waiting: self.plan.waiting.len(), list_age_seconds })
     }
 
     fn sendings(&self) -> impl Iterator<Item = Sending<'_>> {
@@ -348,24 +374,40 @@ impl Report {
     fn sending(&self, index: usize) -> Sending<'_> {
         let invalidation = &self.plan.invalidations[index];
         let (mut id, mut ids, mut status, mut error) = (None, Vec::new(), None, None);
+        let (mut existed, mut folded) = (false, false);
+        let mut paths: Vec<&str> = invalidation.paths().collect();
+        let Purge { mut item_count, mut wildcard_count, .. } = *invalidation.purge;
         match self.sent(index) {
             None => {}
-            Some(Sent::Accepted(created)) => (id, status) = (Some(&*created.id), Some(&*created.status)),
-            Some(Sent::AlreadyDone) => status = Some("AlreadyDone"),
+            Some(Sent::Accepted(created)) => {
+                (id, status, existed) = (Some(&*created.id), Some(&*created.status), !created.is_new);
+            }
+            Some(Sent::Folded(part, _)) => {
+                let Part { created, items } = part;
+                (id, status, existed) = (Some(&*created.id), Some(&*created.status), !created.is_new);
+                folded = true;
+                paths = items.iter().map(Item::as_str).collect();
+                (item_count, wildcard_count) = (items.len(), part.wildcards());
+            }
+            Some(Sent::AlreadyDone { is_new }) => (status, existed) = (Some("AlreadyDone"), !is_new),
             Some(Sent::Failed(failure)) => error = Some(failure),
             Some(Sent::Apart(apart)) => {
-                ids = apart.accepted.iter().map(|one| &*one.id).collect();
+                ids = apart.accepted.iter().map(|part| &*part.created.id).collect();
                 status = Some("Apart");
                 error = apart.undone().next().map(|_| &apart.error);
             }
         }
         Sending {
             distribution: invalidation.distribution.as_str(),
-            paths: invalidation.paths().collect(),
+            path_count: (paths.len() < item_count).then_some(item_count),
+            wildcard_count: (paths.len() < item_count).then_some(wildcard_count),
+            paths,
             caller_reference: &invalidation.caller_reference,
             id,
             ids,
             status,
+            existed,
+            folded_from: folded.then_some(invalidation.purge.item_count),
             error_type: error.map(Error::error_type),
             error: error.map(ToString::to_string),
         }

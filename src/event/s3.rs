@@ -102,7 +102,7 @@ impl<'a> Entity<'a> {
             event: event.0.into(),
             effect,
             time: None,
-            identity: full(sequencer).map_or_else(|| origin.id.into(), Text::into_boxed),
+            identity: full(sequencer).map_or_else(|| origin.id.into(), |sequencer| sequencer.0.into()),
         })
     }
 }

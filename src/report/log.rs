@@ -1,13 +1,17 @@
 //! The log: lines of JSON, which is what Lambda's own log tools read and what no
 //! key can break out of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, SystemTime},
+};
 
+use humantime::format_rfc3339_millis;
 use serde::Serialize;
 
-use super::{EVENT_UNREADABLE, Report, Sending};
+use super::{EVENT_UNREADABLE, Report, Sending, json::to_json};
 use crate::{
-    config::{MOST_PATHS, Problems},
+    config::Problems,
     event::{Change, Key},
     path::Item,
     site::{DistributionId, Ignored},
@@ -17,6 +21,9 @@ use crate::{
 /// How many bytes of paths a line holds of one invalidation. CloudWatch takes much longer
 /// lines, but nobody reads them.
 const MOST_PATH_BYTES: usize = 64 * 1024;
+
+/// Maximum number of bytes of paths that all lines about an invocation hold together.
+const MOST_PATH_BYTES_TOGETHER: usize = 1024 * 1024;
 
 /// How many unreadable messages a line tells of.
 const MOST_UNREADABLE: usize = 20;
@@ -29,9 +36,6 @@ const MOST_TOLD: usize = 1_000;
 
 /// How much of such a name is told.
 const MOST_NAME: usize = 100;
-
-/// How many objects a line names of those that an invalidation is for.
-const MOST_OBJECTS: usize = 5;
 
 /// Which invocation of which function is told of.
 #[derive(Clone, Copy, Debug)]
@@ -55,41 +59,57 @@ fn is_news<T: Ord>(told: &mut BTreeSet<T>, news: T) -> bool {
     told.len() < MOST_TOLD && told.insert(news)
 }
 
-#[derive(Serialize)]
-struct Line<'a, T: Serialize> {
-    level: &'static str,
-    message: &'a str,
-    #[serde(rename = "requestId", skip_serializing_if = "str::is_empty")]
+/// What every line of an invocation has.
+#[derive(Clone, Copy)]
+struct Context<'a> {
     request_id: &'a str,
-    #[serde(flatten)]
-    fields: T,
+    /// In milliseconds since 1970.
+    at: u64,
 }
 
-impl<T: Serialize> Line<'_, T> {
-    fn json(&self) -> String {
-        // Strings, numbers and lists of them always serialize.
-        serde_json::to_string(self).unwrap_or_default()
+impl<'a> Context<'a> {
+    /// Makes a line. Lambda takes one without a valid timestamp for INFO, whatever its level.
+    ///
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>
+    fn line(self, level: &'static str, message: &'a str, fields: impl Serialize) -> String {
+        #[derive(Serialize)]
+        struct Line<'a, T: Serialize> {
+            timestamp: String,
+            level: &'static str,
+            message: &'a str,
+            #[serde(rename = "requestId", skip_serializing_if = "str::is_empty")]
+            request_id: &'a str,
+            #[serde(flatten)]
+            fields: T,
+        }
+        to_json(&Line { timestamp: timestamp(self.at), level, message, request_id: self.request_id, fields })
     }
+}
+
+/// Formats milliseconds since 1970 by RFC 3339.
+pub(super) fn timestamp(at: u64) -> String {
+    let at = SystemTime::UNIX_EPOCH + Duration::from_millis(at);
+    format_rfc3339_millis(at).to_string()
 }
 
 impl Log {
-    /// The lines that tell of an invocation: one for each invalidation, one of all that was
-    /// done, one more for each kind of thing that went wrong or is new.
+    /// Returns the lines that tell of an invocation: one for each invalidation, one of all that
+    /// was done, one more for each kind of thing that went wrong or is new.
     pub fn lines(&mut self, report: &Report, request_id: &str) -> Vec<String> {
-        let mut lines = self.unknown_events(report, request_id);
-        self.unserved_buckets(report, request_id, &mut lines);
-        self.doubtful_sites(report, request_id, &mut lines);
-        lines.extend(look_up(report, request_id));
-        lines.extend(
-            (0..report.plan.invalidations.len()).map(|index| invalidation(report, index, request_id)),
-        );
-        lines.push(summary(report, request_id));
-        lines.extend(unreadable(report, request_id));
-        lines.extend(refused(report, request_id));
+        let context = Context { request_id, at: report.ended };
+        let mut lines = self.unknown_events(report, context);
+        self.unserved_buckets(report, context, &mut lines);
+        self.doubtful_sites(report, context, &mut lines);
+        lines.extend(look_up(report, context));
+        lines.extend((0..report.plan.invalidations.len()).map(|index| invalidation(report, index, context)));
+        lines.extend(hasty(report, context));
+        lines.push(summary(report, context));
+        lines.extend(unreadable(report, context));
+        lines.extend(refused(report, context));
         lines
     }
 
-    fn unknown_events(&mut self, report: &Report, request_id: &str) -> Vec<String> {
+    fn unknown_events(&mut self, report: &Report, context: Context<'_>) -> Vec<String> {
         #[derive(Serialize)]
         struct Fields<'a> {
             event: &'a str,
@@ -100,13 +120,13 @@ impl Log {
             let event = event.split_at_checked(MOST_NAME).map_or(&**event, |(beginning, _)| beginning);
             if why == Ignored::UnknownEvent && is_news(&mut self.unknown, event.to_owned()) {
                 let message = "unknown S3 event, ignored from now on without another word";
-                lines.push(Line { level: "WARN", message, request_id, fields: Fields { event } }.json());
+                lines.push(context.line("WARN", message, Fields { event }));
             }
         }
         lines
     }
 
-    fn unserved_buckets(&mut self, report: &Report, request_id: &str, lines: &mut Vec<String>) {
+    fn unserved_buckets(&mut self, report: &Report, context: Context<'_>, lines: &mut Vec<String>) {
         #[derive(Serialize)]
         struct Fields<'a> {
             bucket: &'a str,
@@ -116,12 +136,12 @@ impl Log {
             if !self.unserved.contains(bucket) && is_news(&mut self.unserved, bucket.to_owned()) {
                 let message =
                     "no distribution has this bucket as an origin, ignored from now on without another word";
-                lines.push(Line { level: "WARN", message, request_id, fields: Fields { bucket } }.json());
+                lines.push(context.line("WARN", message, Fields { bucket }));
             }
         }
     }
 
-    fn doubtful_sites(&mut self, report: &Report, request_id: &str, lines: &mut Vec<String>) {
+    fn doubtful_sites(&mut self, report: &Report, context: Context<'_>, lines: &mut Vec<String>) {
         #[derive(Serialize)]
         struct Fields<'a> {
             distribution: &'a DistributionId,
@@ -137,61 +157,94 @@ impl Log {
                     let message = "a function at the edge may ask for other objects than the path says, \
                                so that paths may be missing";
                     let fields = Fields { distribution, behavior, function };
-                    lines.push(Line { level: "WARN", message, request_id, fields }.json());
+                    lines.push(context.line("WARN", message, fields));
                 }
             }
             if site.multi_tenant && is_news(&mut self.sites, (distribution.clone(), String::new())) {
                 let message = "viewers reach this distribution only through tenants, whose own origin paths \
                                are not known, so that paths may be missing";
                 let fields = Fields { distribution, behavior: "", function: "" };
-                lines.push(Line { level: "WARN", message, request_id, fields }.json());
+                lines.push(context.line("WARN", message, fields));
             }
         }
     }
 
-    /// The line for a configuration with which the function cannot start.
+    /// Returns the line for a configuration with which the function cannot start, at a time in
+    /// milliseconds since 1970.
     #[must_use]
-    pub fn misconfigured(problems: &Problems) -> String {
+    pub fn misconfigured(problems: &Problems, at: u64) -> String {
         #[derive(Serialize)]
         struct Fields<'a> {
             error_type: &'static str,
             problems: &'a [String],
         }
         let fields = Fields { error_type: "ConfigurationInvalid", problems: &problems.0 };
-        Line { level: "ERROR", message: &problems.to_string(), request_id: "", fields }.json()
+        Context { request_id: "", at }.line("ERROR", &problems.to_string(), fields)
+    }
+
+    /// Returns the line for a variable that does nothing any more, at a time in milliseconds since
+    /// 1970.
+    #[must_use]
+    pub fn retired(variable: &str, at: u64) -> String {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            variable: &'a str,
+        }
+        let message = "this variable does nothing any more, remove it";
+        Context { request_id: "", at }.line("WARN", message, Fields { variable })
     }
 }
 
 /// The line of the invalidation at `index`.
-fn invalidation(report: &Report, index: usize, request_id: &str) -> String {
+fn invalidation(report: &Report, index: usize, context: Context<'_>) -> String {
     #[derive(Serialize)]
     struct Fields<'a> {
         #[serde(flatten)]
-        shown: Shown<'a>,
+        sending: Sending<'a>,
         changes: usize,
         /// The first ones.
         objects: Vec<Object<'a>>,
         /// When the oldest change was, in milliseconds before CloudFront took the paths.
         #[serde(skip_serializing_if = "Option::is_none")]
         oldest_change_age: Option<u64>,
+        /// Why CloudFront took only fewer and wider paths.
         #[serde(skip_serializing_if = "Option::is_none")]
-        hint: Option<&'static str>,
+        folded_because: Option<String>,
     }
     let planned = &report.plan.invalidations[index];
-    let changes: Vec<&Change> = report.changes_of(planned).collect();
+    let bytes = MOST_PATH_BYTES.min(MOST_PATH_BYTES_TOGETHER / report.plan.invalidations.len());
+    let first = planned.purge.changes.iter().map(|change| Object::of(&report.batch.changes[*change]));
     let fields = Fields {
-        shown: Shown::of(report.sending(index)),
-        changes: changes.len(),
-        objects: changes.into_iter().take(MOST_OBJECTS).map(Object::of).collect(),
+        sending: report.sending(index).counted().shortened(bytes),
+        changes: planned.purge.change_count,
+        objects: first.collect(),
         oldest_change_age: report.age(index),
-        hint: hint(report, index),
+        folded_because: match report.sent(index) {
+            Some(Sent::Folded(_, why)) => Some(why.to_string()),
+            _ => None,
+        },
     };
-    let (level, message) = match (&report.outcome, &fields.shown.sending.error) {
+    let sending = &fields.sending;
+    let (level, message) = match (&report.outcome, &sending.error) {
         (None, _) => ("INFO", "would be invalidated"),
-        (Some(_), None) => ("INFO", "invalidated"),
         (Some(_), Some(_)) => ("ERROR", "invalidation failed"),
+        (Some(_), None) if sending.existed => ("INFO", "existed already"),
+        (Some(_), None) if sending.folded_from.is_some() => ("WARN", "invalidated with fewer, wider paths"),
+        (Some(_), None) => ("INFO", "invalidated"),
     };
-    Line { level, message, request_id, fields }.json()
+    context.line(level, message, fields)
+}
+
+/// Returns the line of invalidations for which there was too little time to plan.
+fn hasty(report: &Report, context: Context<'_>) -> Option<String> {
+    #[derive(Serialize)]
+    struct Fields {
+        invalidations: usize,
+    }
+    let hasty = report.plan.invalidations.iter().filter(|one| one.purge.is_hasty);
+    let fields = Fields { invalidations: hasty.count() };
+    let message = "planning ran out of time, so wider paths were taken than necessary: raise the memory";
+    (fields.invalidations > 0).then(|| context.line("WARN", message, fields))
 }
 
 #[derive(Serialize)]
@@ -206,7 +259,7 @@ impl<'a> Object<'a> {
     }
 }
 
-fn summary(report: &Report, request_id: &str) -> String {
+fn summary(report: &Report, context: Context<'_>) -> String {
     #[derive(Serialize)]
     struct Fields {
         messages: usize,
@@ -236,12 +289,12 @@ fn summary(report: &Report, request_id: &str) -> String {
         Some(_) if fields.invalidations == 0 => "nothing to invalidate",
         Some(_) => "done",
     };
-    Line { level: "INFO", message, request_id, fields }.json()
+    context.line("INFO", message, fields)
 }
 
 /// A line for each path that CloudFront refuses, with what stands for it and what it is
 /// about.
-fn refused(report: &Report, request_id: &str) -> Vec<String> {
+fn refused(report: &Report, context: Context<'_>) -> Vec<String> {
     #[derive(Serialize)]
     struct Fields<'a> {
         error_type: &'static str,
@@ -259,7 +312,7 @@ fn refused(report: &Report, request_id: &str) -> Vec<String> {
         let fields = Fields {
             error_type: "PathRejected",
             distribution: &invalidation.distribution,
-            path: invalidation.items[behind.item].item.as_str(),
+            path: &behind.path,
             instead: instead.as_ref().map(Item::as_str),
             objects: behind.objects.iter().map(|(bucket, key)| Object { bucket, key }).collect(),
         };
@@ -268,34 +321,26 @@ fn refused(report: &Report, request_id: &str) -> Vec<String> {
             Some(_) => "CloudFront refuses this path or one beside it, something wider was purged instead",
             None => "CloudFront refuses this path and what is wider, handed back",
         };
-        Some(Line { level: "ERROR", message, request_id, fields }.json())
+        Some(context.line("ERROR", message, fields))
     });
     told.take(MOST_REFUSED).collect()
 }
 
-/// What would help against a quota that is full, where the invalidation at `index` met it.
-fn hint(report: &Report, index: usize) -> Option<&'static str> {
-    let invalidation = &report.plan.invalidations[index];
-    let Some(Sent::Failed(error)) = report.sent(index) else { return None };
-    let folded = invalidation.items.iter().any(|one| one.folded);
-    let exact: usize = invalidation.items.iter().map(|one| one.covers).sum();
-    let fits = error.is_full() && folded && exact <= MOST_PATHS;
-    fits.then_some(
-        "wildcards in progress may be what is scarce, and without folding the paths would fit: lower \
-         INVALIDATOR_MAX_WILDCARDS and raise INVALIDATOR_MAX_PATHS",
-    )
-}
-
-fn look_up(report: &Report, request_id: &str) -> Option<String> {
+fn look_up(report: &Report, context: Context<'_>) -> Option<String> {
     let fields = report.look_up()?;
-    let (level, message) = match fields.waiting {
-        0 => ("WARN", "distributions could not be looked up, what was found before is used"),
-        _ => ("ERROR", "distributions could not be looked up, handed back"),
+    let message = match (fields.list_age_seconds, fields.waiting) {
+        (Some(age), 0) => format!("distribution lookup failed; using the list from {age} s ago"),
+        (Some(age), _) => format!(
+            "distribution lookup failed; using the list from {age} s ago, and what it does not show returns \
+             to the queue"
+        ),
+        (None, _) => "distribution lookup failed; what it concerns returns to the queue".to_owned(),
     };
-    Some(Line { level, message, request_id, fields }.json())
+    let level = if fields.waiting == 0 { "WARN" } else { "ERROR" };
+    Some(context.line(level, &message, fields))
 }
 
-fn unreadable(report: &Report, request_id: &str) -> Option<String> {
+fn unreadable(report: &Report, context: Context<'_>) -> Option<String> {
     #[derive(Serialize)]
     struct Fields {
         error_type: &'static str,
@@ -311,30 +356,5 @@ fn unreadable(report: &Report, request_id: &str) -> Option<String> {
     });
     let fields = Fields { error_type: EVENT_UNREADABLE, count, errors: errors.collect() };
     let message = "cannot be read, handed back";
-    (count > 0).then(|| Line { level: "ERROR", message, request_id, fields }.json())
-}
-
-/// An invalidation with as many of its paths as a line should hold.
-#[derive(Serialize)]
-struct Shown<'a> {
-    #[serde(flatten)]
-    sending: Sending<'a>,
-    path_count: usize,
-    wildcard_count: usize,
-}
-
-impl<'a> Shown<'a> {
-    fn of(mut sending: Sending<'a>) -> Self {
-        let path_count = sending.paths.len();
-        let wildcard_count = sending.paths.iter().filter(|path| path.ends_with('*')).count();
-        let mut room = MOST_PATH_BYTES;
-        let fits = |path: &&str| {
-            let left = room.checked_sub(path.len());
-            room = left.unwrap_or(0);
-            left.is_some()
-        };
-        let shown = sending.paths.iter().copied().take_while(fits).count();
-        sending.paths.truncate(shown);
-        Self { sending, path_count, wildcard_count }
-    }
+    (count > 0).then(|| context.line("ERROR", message, fields))
 }

@@ -4,15 +4,18 @@
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use super::{Invocation, Report, price::MILLS_PER_PATH};
-use crate::{cloudfront::Error, submit::Sent};
+use super::{Invocation, Report, json::to_json, log::timestamp, price::MILLS_PER_PATH};
+use crate::{
+    cloudfront::Error,
+    submit::{Part, Sent},
+};
 
 /// Where CloudWatch keeps them.
 const NAMESPACE: &str = "CloudFrontInvalidator";
 
 /// Every metric: its name and unit. Those of failures are only there where something
 /// failed, since CloudWatch bills a metric for the hours in which it is sent.
-pub const METRICS: [(&str, &str); 12] = [
+pub const METRICS: [(&str, &str); 13] = [
     ("Changes", "Count"),
     ("Ignored", "Count"),
     ("Invalidations", "Count"),
@@ -25,6 +28,7 @@ pub const METRICS: [(&str, &str); 12] = [
     ("Failed", "Count"),
     ("RejectedPaths", "Count"),
     ("Unreadable", "Count"),
+    ("OldListings", "Count"),
 ];
 
 /// What is sent of a metric.
@@ -80,6 +84,7 @@ impl Serialize for Line<'_> {
         let group = Group { namespace: NAMESPACE, dimensions: [["FunctionName"]], metrics };
         let mut line = serializer.serialize_map(None)?;
         line.serialize_entry("_aws", &Directive { timestamp: self.ended, cloud_watch_metrics: [group] })?;
+        line.serialize_entry("timestamp", &timestamp(self.ended))?;
         line.serialize_entry("FunctionName", self.invocation.function_name)?;
         line.serialize_entry("requestId", self.invocation.request_id)?;
         for (name, _, value) in self.sent() {
@@ -94,8 +99,7 @@ impl Report {
     #[must_use]
     pub fn metrics(&self, invocation: &Invocation<'_>) -> String {
         let line = Line { ended: self.ended, invocation, values: self.values() };
-        // Strings and numbers always serialize.
-        serde_json::to_string(&line).unwrap_or_default()
+        to_json(&line)
     }
 
     /// The values of the [`METRICS`], in their order.
@@ -103,19 +107,23 @@ impl Report {
         let all = 0..self.plan.invalidations.len();
         let (mut invalidations, mut wildcards, mut rejected_paths) = (0, 0, 0);
         for index in all.clone() {
-            let is_wildcard = |path: &&str| path.ends_with('*');
             match self.sent(index) {
-                Some(Sent::Accepted(_)) => {
+                Some(Sent::Accepted(created)) if created.is_new => {
                     invalidations += 1;
-                    wildcards += self.plan.invalidations[index].paths().filter(is_wildcard).count();
+                    wildcards += self.plan.invalidations[index].purge.wildcard_count;
+                }
+                Some(Sent::Folded(part, _)) if part.created.is_new => {
+                    invalidations += 1;
+                    wildcards += part.wildcards();
                 }
                 Some(Sent::Apart(apart)) => {
-                    invalidations += apart.accepted.len();
-                    let paths = apart.accepted.iter().flat_map(|one| one.paths.iter().map(String::as_str));
-                    wildcards += paths.filter(is_wildcard).count();
+                    let new = || apart.accepted.iter().filter(|part| part.created.is_new);
+                    invalidations += new().count();
+                    wildcards += new().map(Part::wildcards).sum::<usize>();
                     rejected_paths += apart.refused.len();
                 }
-                Some(Sent::AlreadyDone | Sent::Failed(_)) | None => {}
+                Some(Sent::Accepted(_) | Sent::Folded(..) | Sent::AlreadyDone { .. } | Sent::Failed(_))
+                | None => {}
             }
         }
         let paths = if self.outcome.is_some() { self.billed_paths() } else { 0 };
@@ -138,6 +146,7 @@ impl Report {
             failed(failures.len()),
             failed(rejected_paths),
             failed(self.unreadable().count()),
+            failed(usize::from(self.found.bridged.is_some())),
         ]
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Report, price::dollars};
+use super::{Behind, Report, price::dollars};
 use crate::{
     cover::Covering,
     event::{Change, Plain},
@@ -16,8 +16,8 @@ use crate::{
 const FEW: usize = 3;
 
 impl fmt::Display for Report {
-    /// Each invalidation with its paths, as CloudFront returned it where it did, then
-    /// what was ignored and what could not be done, then the bill.
+    /// Writes each invalidation with its paths, then what was ignored and what could not be done,
+    /// then the bill.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.outcome.is_none() {
             writeln!(f, "dry run: nothing was sent")?;
@@ -25,14 +25,17 @@ impl fmt::Display for Report {
         for (index, invalidation) in self.plan.invalidations.iter().enumerate() {
             self.heading(f, index, invalidation)?;
             match self.sent(index) {
-                Some(Sent::Accepted(created)) => {
-                    created.paths.iter().try_for_each(|path| writeln!(f, "  {path}"))?;
+                Some(Sent::Folded(part, _)) => {
+                    part.items.iter().try_for_each(|item| writeln!(f, "  {item}"))?;
                 }
                 Some(Sent::Apart(apart)) => {
-                    let paths = apart.accepted.iter().flat_map(|one| &one.paths);
-                    paths.into_iter().try_for_each(|path| writeln!(f, "  {path}"))?;
+                    let items = apart.accepted.iter().flat_map(|part| &part.items);
+                    items.into_iter().try_for_each(|item| writeln!(f, "  {item}"))?;
                 }
-                _ => invalidation.paths().try_for_each(|path| writeln!(f, "  {path}"))?,
+                _ => {
+                    invalidation.paths().try_for_each(|path| writeln!(f, "  {path}"))?;
+                    more(f, invalidation)?;
+                }
             }
         }
         self.rest(f)
@@ -52,13 +55,15 @@ impl Report {
     /// one that the plan was made with.
     #[must_use]
     pub fn explain(&self, policy: &Policy, all: bool) -> impl fmt::Display {
-        Explained { report: self, reasons: reasons(&self.batch, policy, &self.found.sites, &self.plan), all }
+        let reasons = reasons(&self.batch, policy, &self.found.sites, &self.plan.invalidations);
+        Explained { report: self, reasons, all }
     }
 
     fn heading(&self, f: &mut fmt::Formatter<'_>, index: usize, of: &Invalidation) -> fmt::Result {
-        let wildcards = of.items.iter().filter(|one| one.item.kind() == Kind::Wildcard).count();
-        let (items, wildcards) = (counted(of.items.len(), "path"), counted(wildcards, "wildcard"));
-        let folded = of.items.iter().filter(|one| one.folded);
+        let purge = &of.purge;
+        let items = counted(purge.item_count, "path");
+        let wildcards = counted(purge.wildcard_count, "wildcard");
+        let folded = purge.items.iter().filter(|one| one.folded);
         let (folds, behind) = folded.fold((0, 0), |(folds, behind), one| (folds + 1, behind + one.covers));
         let wildcards = match folds {
             0 => wildcards,
@@ -67,7 +72,9 @@ impl Report {
         match self.sent(index) {
             None => writeln!(f, "{}  {items}, {wildcards}", of.distribution),
             Some(Sent::Accepted(created)) => {
-                writeln!(f, "{}  {}  {}  {items}, {wildcards}", of.distribution, created.id, created.status)
+                let existed = if created.is_new { "" } else { "existed already  " };
+                let (id, status) = (&created.id, &created.status);
+                writeln!(f, "{}  {id}  {status}  {existed}{items}, {wildcards}", of.distribution)
             }
             Some(Sent::Apart(apart)) => {
                 writeln!(
@@ -77,7 +84,8 @@ impl Report {
                     counted(apart.accepted.len(), "part")
                 )?;
                 for refused in &apart.refused {
-                    let item = &of.items[refused.item].item;
+                    let is_it = |one: &&Behind| one.invalidation == index && one.item == refused.item;
+                    let item = self.behind.iter().find(is_it).map_or("", |behind| &*behind.path);
                     match &refused.instead {
                         Some(instead) => writeln!(f, "  REFUSED  {item}, taken as {instead}")?,
                         None => writeln!(f, "  REFUSED  {item}")?,
@@ -89,8 +97,18 @@ impl Report {
                 }
                 Ok(())
             }
-            Some(Sent::AlreadyDone) => {
-                writeln!(f, "{}  already done  {items}, {wildcards}", of.distribution)
+            Some(Sent::Folded(part, why)) => {
+                let (id, status) = (&part.created.id, &part.created.status);
+                let (paths, why) = (counted(part.items.len(), "path"), why.to_string());
+                writeln!(
+                    f,
+                    "{}  {id}  {status}  {paths} instead of {items}: {}",
+                    of.distribution,
+                    Plain(&why)
+                )
+            }
+            Some(Sent::AlreadyDone { .. }) => {
+                writeln!(f, "{}  existed already  {items}, {wildcards}", of.distribution)
             }
             Some(Sent::Failed(error)) => {
                 let why = error.to_string();
@@ -143,14 +161,15 @@ impl fmt::Display for Explained<'_> {
         let mut reasons = self.reasons.iter().peekable();
         for (index, invalidation) in self.report.plan.invalidations.iter().enumerate() {
             self.report.heading(f, index, invalidation)?;
-            let mut behind = vec![Vec::new(); invalidation.items.len()];
+            let mut behind = vec![Vec::new(); invalidation.purge.items.len()];
             while let Some(reason) = reasons.next_if(|reason| reason.invalidation == index) {
                 behind[reason.covering].push(reason);
             }
             let longest = invalidation.paths().map(str::len).max().unwrap_or_default();
-            for (covering, behind) in invalidation.items.iter().zip(&behind) {
+            for (covering, behind) in invalidation.purge.items.iter().zip(&behind) {
                 self.item(f, covering, behind, longest.min(48))?;
             }
+            more(f, invalidation)?;
             writeln!(f, "  caller reference {}", invalidation.caller_reference)?;
         }
         self.report.rest(f)
@@ -199,6 +218,14 @@ impl Explained<'_> {
             0 => Ok(()),
             more => writeln!(f, "             … and {more} more"),
         }
+    }
+}
+
+/// Says how many paths are not shown.
+fn more(f: &mut fmt::Formatter<'_>, invalidation: &Invalidation) -> fmt::Result {
+    match invalidation.purge.item_count - invalidation.purge.items.len() {
+        0 => Ok(()),
+        more => writeln!(f, "  … and {more} more"),
     }
 }
 

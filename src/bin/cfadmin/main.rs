@@ -18,7 +18,7 @@ mod verify;
 use std::{io, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
-use cloudfront_invalidator::cloudfront::Error;
+use cloudfront_invalidator::{cloudfront::Error, event::Plain};
 
 /// S3 changes become CloudFront invalidations.
 ///
@@ -129,7 +129,10 @@ async fn main() -> ExitCode {
         // Whoever reads the output has seen enough.
         Err(Stop::Io(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(stop) => {
-            eprintln!("cfadmin: {stop}");
+            let stop_text = stop.to_string();
+            // A list of what there is has lines of its own.
+            let lines: Vec<String> = stop_text.lines().map(|line| Plain(line).to_string()).collect();
+            eprintln!("cfadmin: {}", lines.join("\n"));
             ExitCode::from(match stop {
                 Stop::Io(..) | Stop::CloudFront(_) | Stop::Denied(..) => 1,
                 Stop::Configuration(_) | Stop::Usage(_) => 2,

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use clap::Args;
+use cloudfront_invalidator::report::to_json;
 use serde::Serialize;
 
 use crate::Stop;
@@ -75,8 +76,7 @@ impl Output {
 
 /// Writes a JSON document on a line of its own.
 fn line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, value)?;
-    writeln!(out)
+    writeln!(out, "{}", to_json(value))
 }
 
 fn rows(out: &mut dyn Write, headings: &[&str], rows: &[Row]) -> io::Result<()> {

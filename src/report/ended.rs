@@ -1,0 +1,138 @@
+//! Invalidations as they end: what of each the report keeps.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    event::{Batch, Key},
+    plan::{Cause, Invalidation, Policy, reasons},
+    site::Sites,
+    submit::{Apart, Outcome, Sent},
+};
+
+/// Maximum number of bytes of paths that a report keeps. The rest is dropped once it is sent:
+/// hundreds of distributions may have megabytes each.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+
+/// Maximum number of objects that are named behind an item.
+const MOST_BEHIND: usize = 5;
+
+/// How an invalidation went, and what is behind its items if it was taken apart.
+type Result = (Sent, Vec<Behind>);
+
+/// The invalidations of a batch that have ended.
+#[derive(Debug)]
+pub struct Ended {
+    list: Vec<(Invalidation, Option<Result>)>,
+    bytes: usize,
+    is_dry: bool,
+}
+
+/// What is behind an item of an invalidation that was taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// Index of the invalidation in the plan.
+    pub(super) invalidation: usize,
+    /// Index of the item in the invalidation.
+    pub(super) item: usize,
+    /// Its path.
+    pub(super) path: Box<str>,
+    /// Whether something else stands for it, so that it is done.
+    pub(super) is_done: bool,
+    /// Indices of the messages that need it.
+    pub(super) messages: Vec<usize>,
+    /// The first objects: bucket and key of each.
+    pub(super) objects: Vec<(Arc<str>, Key)>,
+}
+
+impl Ended {
+    /// Begins with none. In a dry run, nothing is sent.
+    #[must_use]
+    pub const fn new(is_dry: bool) -> Self {
+        Self { list: Vec::new(), bytes: 0, is_dry }
+    }
+
+    /// Adds an invalidation that was only to be planned.
+    pub fn planned(&mut self, invalidation: Invalidation) {
+        self.add(invalidation, None);
+    }
+
+    /// Adds an invalidation, planned from these, that was sent.
+    pub fn sent(
+        &mut self,
+        invalidation: Invalidation,
+        sent: Sent,
+        batch: &Batch,
+        policy: &Policy,
+        sites: &Sites,
+    ) {
+        let behind = match &sent {
+            Sent::Apart(apart) => behind(&invalidation, apart, batch, policy, sites),
+            _ => Vec::new(),
+        };
+        self.add(invalidation, Some((sent, behind)));
+    }
+
+    /// Returns whether CloudFront said of some distribution that there is none.
+    #[must_use]
+    pub fn any_distribution_is_gone(&self) -> bool {
+        let is_gone = |(_, sent): &(Invalidation, Option<Result>)| matches!(sent, Some((Sent::Failed(error), _)) if error.is_no_such_distribution());
+        self.list.iter().any(is_gone)
+    }
+
+    fn add(&mut self, mut invalidation: Invalidation, sent: Option<Result>) {
+        // Those that purge the same share it, and end about the same time.
+        let mut latest = self.list.iter().rev().take(16);
+        if !latest.any(|(other, _)| Arc::ptr_eq(&other.purge, &invalidation.purge)) {
+            invalidation.shorten(MOST_BYTES - self.bytes);
+            self.bytes += invalidation.purge.bytes();
+        }
+        self.list.push((invalidation, sent));
+    }
+
+    /// Returns the invalidations in the order of a plan, and how they went, if they were sent.
+    #[must_use]
+    pub fn in_order(mut self) -> (Vec<Invalidation>, Option<(Outcome, Vec<Behind>)>) {
+        self.list.sort_by(|(a, _), (b, _)| a.distribution.cmp(&b.distribution));
+        let (invalidations, sent): (Vec<_>, Vec<_>) = self.list.into_iter().unzip();
+        let results = (!self.is_dry).then(|| {
+            let (sent, behind): (Vec<_>, Vec<_>) = sent.into_iter().flatten().unzip();
+            let numbered = behind.into_iter().enumerate().flat_map(|(invalidation, behind)| {
+                behind.into_iter().map(move |behind| Behind { invalidation, ..behind })
+            });
+            (Outcome(sent), numbered.collect())
+        });
+        (invalidations, results)
+    }
+}
+
+/// Finds what is behind the items of an invalidation that was taken apart, but for those that
+/// CloudFront took.
+fn behind(
+    invalidation: &Invalidation,
+    apart: &Apart,
+    batch: &Batch,
+    policy: &Policy,
+    sites: &Sites,
+) -> Vec<Behind> {
+    let widened = apart.refused.iter().filter(|refused| refused.instead.is_some());
+    let done = widened.map(|refused| (refused.item, true));
+    let mut behind = BTreeMap::new();
+    for (item, is_done) in apart.undone().map(|item| (item, false)).chain(done) {
+        let path = invalidation.purge.items[item].item.as_str().into();
+        let none = Behind { invalidation: 0, item, path, is_done, messages: Vec::new(), objects: Vec::new() };
+        behind.insert(item, none);
+    }
+    if behind.is_empty() {
+        return Vec::new();
+    }
+    for reason in reasons(batch, policy, sites, std::slice::from_ref(invalidation)) {
+        let Some(behind) = behind.get_mut(&reason.covering) else { continue };
+        behind.messages.push(reason.cause.message());
+        if let Cause::Change(change) = reason.cause
+            && behind.objects.len() < MOST_BEHIND
+        {
+            behind.objects.push((change.bucket.clone(), change.key.clone()));
+        }
+    }
+    behind.into_values().collect()
+}
