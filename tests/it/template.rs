@@ -4,7 +4,11 @@
 mod deployed;
 mod stack;
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use cloudfront_invalidator::{
     config::{Config, VARIABLES},
@@ -30,11 +34,22 @@ fn number(value: &Value) -> u64 {
 
 #[test]
 fn nothing_comes_again_while_it_is_worked_on_and_nothing_is_given_up_early() {
+    let windows = template()["Parameters"]["BatchingWindow"]["AllowedValues"].clone();
+    for window in windows.as_array().expect("windows") {
+        let window = number(window);
+        assert!(window >= 1, "for more than ten messages");
+        let stack = stack(&[("BatchingWindow", &window.to_string())]);
+        let timeout = number(&stack.properties("Function")["Timeout"]);
+        let queue = stack.properties("Queue");
+        let visibility = number(&queue["VisibilityTimeout"]);
+        assert_eq!(visibility, 6 * timeout + window, "AWS's advice, and no longer");
+        let receives = number(&queue["RedrivePolicy"]["maxReceiveCount"]);
+        assert!(visibility * receives >= 12 * 3_600, "an outage of half a day");
+        assert!(visibility * receives < number(&queue["MessageRetentionPeriod"]), "none is too old before");
+    }
     let stack = stack(&[]);
     let queue = stack.properties("Queue");
-    let timeout = number(&stack.properties("Function")["Timeout"]);
-    let window = number(&template()["Parameters"]["BatchingWindow"]["MaxValue"]);
-    assert!(number(&queue["VisibilityTimeout"]) >= 6 * timeout + window, "AWS's advice");
+    assert_eq!(queue["VisibilityTimeout"], 190);
     assert!(number(&queue["RedrivePolicy"]["maxReceiveCount"]) >= 5, "AWS's advice");
     assert_eq!(queue["RedrivePolicy"]["deadLetterTargetArn"], "DeadLetters.Arn");
     let kept = |queue: &str| number(&stack.properties(queue)["MessageRetentionPeriod"]);
@@ -42,10 +57,6 @@ fn nothing_comes_again_while_it_is_worked_on_and_nothing_is_given_up_early() {
     let mapping = stack.properties("Function")["Events"]["Changes"]["Properties"].clone();
     assert_eq!(mapping["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]));
     assert_eq!(mapping["ScalingConfig"]["MaximumConcurrency"], 2);
-    assert!(
-        number(&template()["Parameters"]["BatchingWindow"]["MinValue"]) >= 1,
-        "for more than ten messages"
-    );
     assert_eq!(mapping["BatchSize"], "3000");
 }
 
@@ -101,7 +112,7 @@ fn the_role_may_do_what_it_must_where_it_must() {
         assert_eq!(statements(&stack), [(create, arns)], "{partition}");
     }
     for (actions, resources) in statements(&stack(&[])) {
-        let unscoped = ["cloudfront:GetCachePolicy", "cloudfront:ListDistributions"];
+        let unscoped = ["cloudfront:ListCachePolicies", "cloudfront:ListDistributions"];
         let may_be_any = actions.iter().all(|action| unscoped.contains(&&**action));
         assert!(
             may_be_any || resources == ["arn:aws:cloudfront::123456789012:distribution/*"],
@@ -140,10 +151,11 @@ async fn the_role_may_call_what_the_function_calls() {
     let room = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cloudfront");
     let mut code = fs::read_to_string(room.with_extension("rs")).expect("a source");
     code.push_str(&fs::read_to_string(room.join("distributions.rs")).expect("a source"));
-    let calls = code.split(".read::<").skip(1).chain(code.split("api.call::<").skip(1));
+    let calls =
+        [".read::<", ".pages::<", "api.call::<"].into_iter().flat_map(|call| code.split(call).skip(1));
     let calls = calls.filter_map(|call| call.split_once(", _>")).map(|(operation, _)| operation);
     // What hands an operation on calls none by its name.
-    let calls = calls.filter(|operation| operation.chars().all(char::is_alphanumeric));
+    let calls = calls.filter(|operation| operation.len() > 1 && operation.chars().all(char::is_alphanumeric));
     let mut calls: BTreeSet<String> = calls.map(|operation| format!("cloudfront:{operation}")).collect();
     for of_cfadmin in ["cloudfront:GetInvalidation", "cloudfront:ListInvalidations"] {
         assert!(calls.remove(of_cfadmin), "{of_cfadmin}");
@@ -213,6 +225,7 @@ fn is_known(namespace: &str, name: &str, dimension: &str) -> bool {
     match (namespace, dimension) {
         ("CloudFrontInvalidator", "FunctionName") => METRICS.iter().any(|(known, _)| *known == name),
         ("AWS/Lambda", "FunctionName") => ["Errors", "Throttles", "Duration"].contains(&name),
+        ("AWS/Events", "RuleName") => ["FailedInvocations", "InvocationsFailedToBeSentToDlq"].contains(&name),
         ("AWS/SQS", "QueueName") => {
             ["ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"].contains(&name)
         }
@@ -237,20 +250,29 @@ fn dashboard_and_alarms_name_metrics_that_exist() {
     for (name, _) in METRICS {
         assert!(shown.contains(name), "{name} is not on the dashboard");
     }
-    let mut alarms = 0;
-    for (name, resource) in stack.resources() {
-        if resource["Type"] == "AWS::CloudWatch::Alarm" {
-            let alarm = &resource["Properties"];
-            let text = |field: &str| alarm[field].as_str().expect("text").to_owned();
-            let dimension = alarm["Dimensions"][0]["Name"].as_str().expect("a name");
-            assert!(is_known(&text("Namespace"), &text("MetricName"), dimension), "{name}");
-            assert_eq!(alarm["AlarmActions"], json!([topic]), "{name}");
-            alarms += 1;
-        }
+    let alarms = |stack: &Stack| -> BTreeMap<String, Value> {
+        let all = stack.resources().into_iter();
+        let alarms = all.filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm");
+        alarms.map(|(name, resource)| (name, resource["Properties"].clone())).collect()
+    };
+    let with_topic = alarms(&stack);
+    for (name, alarm) in &with_topic {
+        let text = |field: &str| alarm[field].as_str().expect("text");
+        let dimension = alarm["Dimensions"][0]["Name"].as_str().expect("a name");
+        assert!(is_known(text("Namespace"), text("MetricName"), dimension), "{name}");
+        assert_eq!(alarm["AlarmActions"], json!([topic]), "{name}");
     }
-    assert_eq!(alarms, 6);
+    assert_eq!(with_topic.len(), 10);
+    // Without a topic there are the same alarms, which the console shows.
+    let without = alarms(&self::stack(&[]));
+    assert_eq!(without.keys().collect::<Vec<_>>(), with_topic.keys().collect::<Vec<_>>());
+    assert!(without.values().all(|alarm| alarm.get("AlarmActions").is_none()));
+    let failed = &without["FailedAlarm"];
+    assert_eq!(failed["Period"].as_u64().zip(failed["EvaluationPeriods"].as_u64()), Some((300, 3)));
     let silent = self::stack(&[("Metrics", "false")]);
-    assert!(!silent.has("Dashboard") && silent.resources().iter().all(|(name, _)| !name.ends_with("Alarm")));
+    assert!(!silent.has("Dashboard"));
+    let own = |alarm: &Value| alarm["Namespace"] == "CloudFrontInvalidator";
+    assert!(alarms(&silent).len() == 5 && !alarms(&silent).values().any(own));
 }
 
 #[test]

@@ -15,7 +15,10 @@ use std::{
 use serde_json::{Value, json};
 
 use super::stack::template;
-use crate::{peers::Peer, support::binary};
+use crate::{
+    peers::{Peer, SERVICES},
+    support::binary,
+};
 
 /// An account, the AWS command line, and a folder for files.
 struct Account {
@@ -36,9 +39,6 @@ const DISTRIBUTION: &str = r#"{
         "CachePolicyId": "658327ea-f89d-4fab-a63d-7e88639e58f6"
     }
 }"#;
-
-/// What the template needs.
-const SERVICES: &str = "cloudformation,cloudfront,events,iam,lambda,logs,monitoring,s3,sqs,sts";
 
 /// A bucket for the function's code.
 const CODE: &str = "code";

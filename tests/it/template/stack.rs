@@ -185,6 +185,10 @@ impl Stack {
                 let index = arguments[0].as_u64().and_then(|index| usize::try_from(index).ok());
                 argument(1)[index.expect("an index")].clone()
             }
+            "Fn::FindInMap" => {
+                let key = |index: usize| text(&argument(index));
+                self.template["Mappings"][key(0)][key(1)][key(2)].clone()
+            }
             "Fn::Sub" => {
                 let (pattern, own) = match arguments {
                     Value::Array(both) => (text(&both[0]), self.value(&both[1])),
