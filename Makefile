@@ -45,7 +45,7 @@ bench: venv
 	cargo build --locked --release --no-default-features --features function --bin invalidator --example floor
 	# The benchmark's own build would write over them, by another profile.
 	mkdir -p target/measured && cp target/release/invalidator target/release/examples/floor target/measured
-	PYTHON="$(VENV)/bin/python" ROUNDS=$(ROUNDS) cargo bench --locked --bench start
+	PYTHON="$(VENV)/bin/python" ROUNDS=$(ROUNDS) ONLY="$(ONLY)" cargo bench --locked --bench start
 
 ## chaos: nothing is lost, with any SEED and number of CHANGES
 chaos:

@@ -1,14 +1,14 @@
 //! What a storm of changes does to the queue and to CloudFront's quotas: a simulation of
-//! what the template deploys, with the real cover. docs/storm.md has its tables.
+//! what the template deploys, with the real cover. docs/operations.md has its table.
 //!
 //! ```sh
 //! cargo bench --bench storm
 //! ```
 //!
 //! Time is simulated, second by second. What is known is as AWS documents it: up to 3,000
-//! messages in a batch, two invocations at a time, 29 seconds of retries, eight minutes
-//! until a batch comes again, ten receives until it is a dead letter; 150 paths and one
-//! wildcard a second. How much CloudFront takes at once is not documented: a second's paths
+//! messages in a batch, two invocations at a time, 190 seconds until a batch comes again, 240
+//! receives until it is a dead letter; 150 paths and one wildcard a second. As the function does,
+//! an invocation waits for room for half of its 29 seconds, and then folds what it sends. How much CloudFront takes at once is not documented: a second's paths
 //! and 15 wildcards are assumed here, and that a request is taken as a whole or not at all.
 
 use std::collections::BTreeMap;
@@ -23,8 +23,9 @@ const BATCH: usize = 3_000;
 const WINDOW: u64 = 10;
 const INVOCATIONS: usize = 2;
 const RETRIES_FOR: u64 = 29;
-const COMES_AGAIN_AFTER: u64 = 480;
-const MOST_RECEIVES: u32 = 10;
+const FOLDS_AFTER: u64 = 14;
+const COMES_AGAIN_AFTER: u64 = 190;
+const MOST_RECEIVES: u32 = 240;
 /// A second, and at once.
 const PATHS: (u64, u64) = (150, 150);
 const WILDCARDS: (u64, u64) = (1, 15);
@@ -37,6 +38,19 @@ struct Batch {
     paths: u64,
     wildcards: u64,
     receives: u32,
+}
+
+impl Batch {
+    /// What is sent so many seconds after the beginning of the invocation.
+    fn after(self, seconds: u64) -> Self {
+        let (paths, wildcards) = match seconds.saturating_sub(FOLDS_AFTER) {
+            0 => (u64::MAX, u64::MAX),
+            1 => (15, 7),
+            2 => (4, 3),
+            _ => (1, 1),
+        };
+        Self { paths: self.paths.min(paths), wildcards: self.wildcards.min(wildcards), ..self }
+    }
 }
 
 /// What came of a storm.
@@ -63,7 +77,7 @@ fn storm(changes: usize, a_second: usize, budget: Budget) -> Storm {
     let mut gathering: Option<u64> = None;
     let mut ready: Vec<Batch> = Vec::new();
     let mut returned: BTreeMap<u64, Vec<Batch>> = BTreeMap::new();
-    // Each with when it gives up.
+    // Each with when it was begun.
     let mut running: Vec<(Batch, u64)> = Vec::new();
     let (mut paths_left, mut wildcards_left) = (PATHS.1, WILDCARDS.1);
     for now in 0.. {
@@ -73,7 +87,8 @@ fn storm(changes: usize, a_second: usize, budget: Budget) -> Storm {
         ready.extend(returned.remove(&now).unwrap_or_default());
 
         // CloudFront takes what it has room for.
-        running.retain(|(batch, gives_up)| {
+        running.retain(|(batch, begun)| {
+            let batch = batch.after(now - begun);
             if batch.paths <= paths_left && batch.wildcards <= wildcards_left {
                 paths_left -= batch.paths;
                 wildcards_left -= batch.wildcards;
@@ -82,12 +97,12 @@ fn storm(changes: usize, a_second: usize, budget: Budget) -> Storm {
                 storm.oldest = storm.oldest.max(now - batch.since);
                 return false;
             }
-            if now >= *gives_up {
+            if now >= begun + RETRIES_FOR {
                 storm.retries += 1;
                 if batch.receives >= MOST_RECEIVES {
                     storm.dead += 1;
                 } else {
-                    returned.entry(now + COMES_AGAIN_AFTER).or_default().push(*batch);
+                    returned.entry(now + COMES_AGAIN_AFTER).or_default().push(batch);
                 }
                 return false;
             }
@@ -98,7 +113,7 @@ fn storm(changes: usize, a_second: usize, budget: Budget) -> Storm {
         while running.len() < INVOCATIONS {
             let waiting = arrived - received;
             if let Some(batch) = ready.pop() {
-                running.push((Batch { receives: batch.receives + 1, ..batch }, now + RETRIES_FOR));
+                running.push((Batch { receives: batch.receives + 1, ..batch }, now));
             } else if waiting > 0
                 && (waiting >= BATCH || gathering.is_some_and(|begun| now >= begun + WINDOW))
             {
@@ -107,7 +122,7 @@ fn storm(changes: usize, a_second: usize, budget: Budget) -> Storm {
                 let wildcards = folded.iter().filter(|one| one.item.as_str().ends_with('*')).count();
                 let since = (received / a_second) as u64;
                 let (paths, wildcards) = (folded.len() as u64, wildcards as u64);
-                running.push((Batch { since, paths, wildcards, receives: 1 }, now + RETRIES_FOR));
+                running.push((Batch { since, paths, wildcards, receives: 1 }, now));
                 (received, gathering) = (upto, None);
             } else {
                 gathering = gathering.or((waiting > 0).then_some(now));

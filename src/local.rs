@@ -2,7 +2,7 @@
 //! invalidations go, and is as strict: for trying things out and for tests.
 //!
 //! CreateInvalidation, GetInvalidation and ListInvalidations; ListDistributions,
-//! GetDistribution, GetDistributionConfig and GetCachePolicy from what the AWS command
+//! GetDistribution, GetDistributionConfig and ListCachePolicies from what the AWS command
 //! line prints ([`Account`]); the rules for paths
 //! and tags, where one bad item sinks the whole request without being named;
 //! idempotent caller references; quotas on what is in progress; completion after a
@@ -101,6 +101,9 @@ pub enum Fault {
     /// The invalidation is created, and then the connection closes without an
     /// answer.
     LoseAnswer,
+    /// The signature is said to be wrong, in the words of AWS: they quote the request, session
+    /// token included. Nothing is created.
+    WrongSignature,
 }
 
 /// A running CloudFront. Ends, in the middle of whatever it does, when dropped.
@@ -144,7 +147,7 @@ impl Local {
     }
 
     /// Lets `fault` happen to a call of `operation`, which is ListDistributions,
-    /// GetDistribution, GetDistributionConfig or GetCachePolicy: the next one after as
+    /// GetDistribution, GetDistributionConfig or ListCachePolicies: the next one after as
     /// many as `after`.
     pub fn inject_read(&self, operation: &'static str, after: usize, fault: Fault) {
         lock(&self.store).read_faults.push((operation, after, fault));
@@ -234,7 +237,7 @@ async fn answer(
         }
         (&Method::POST, ["2020-05-31", "distribution", distribution, "invalidation"]) => {
             let body = Limited::new(body, MOST_BYTES).collect().await.map_err(|_| Closed)?;
-            create(&store, distribution, &body.to_bytes()).await?
+            create(&store, distribution, &parts, &body.to_bytes()).await?
         }
         (&Method::GET, ["2020-05-31", "distribution", distribution, "invalidation"]) => {
             lock(&store).list(distribution, query).map(|body| (200, None, body))
@@ -251,8 +254,8 @@ async fn answer(
         (&Method::GET, ["2020-05-31", "distribution", id, "config"]) => {
             read(&store, "GetDistributionConfig", |store| store.options.account.config(id)).await?
         }
-        (&Method::GET, ["2020-05-31", "cache-policy", id]) => {
-            read(&store, "GetCachePolicy", |store| store.options.account.policy(id)).await?
+        (&Method::GET, ["2020-05-31", "cache-policy"]) => {
+            read(&store, "ListCachePolicies", |store| Ok(store.cache_policies(query))).await?
         }
         _ => Err(Refusal::new(404, "UnknownOperationException", "No such operation here")),
     };
@@ -319,12 +322,20 @@ async fn happen(fault: Option<&Fault>) -> Result<Result<(), Refusal>, Closed> {
         Some(Fault::Hang) => match std::future::pending::<Infallible>().await {},
         Some(Fault::Close) => Err(Closed),
         Some(Fault::Refuse { status, code, message }) => Ok(Err(Refusal::new(*status, code, message))),
-        Some(Fault::LoseAnswer) | None => Ok(Ok(())),
+        Some(Fault::LoseAnswer | Fault::WrongSignature) | None => Ok(Ok(())),
     }
 }
 
-async fn create(store: &Mutex<Store>, distribution: &str, body: &[u8]) -> Result<Reply, Closed> {
+async fn create(
+    store: &Mutex<Store>,
+    distribution: &str,
+    request: &Parts,
+    body: &[u8],
+) -> Result<Reply, Closed> {
     let fault = lock(store).next_fault(distribution);
+    if fault == Some(Fault::WrongSignature) {
+        return Ok(Err(wrong_signature(request)));
+    }
     if let Err(refusal) = happen(fault.as_ref()).await? {
         return Ok(Err(refusal));
     }
@@ -336,4 +347,22 @@ async fn create(store: &Mutex<Store>, distribution: &str, body: &[u8]) -> Result
         let location = format!("/2020-05-31/distribution/{distribution}/invalidation/{}", created.id);
         (201, Some(location), wire::invalidation(&created))
     }))
+}
+
+/// Makes what AWS answers to a request whose signature is wrong.
+fn wrong_signature(request: &Parts) -> Refusal {
+    let header = |name: &str| {
+        let value = request.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        format!("{name}:{}", value.unwrap_or_default())
+    };
+    let names = ["host", "x-amz-date", "x-amz-security-token", "authorization"];
+    let headers = names.map(header).join("\n");
+    let canonical = format!("{}\n{}\n\n{headers}\n\n{}", request.method, request.uri, names.join(";"));
+    let message = format!(
+        "The request signature we calculated does not match the signature you provided. Check your AWS Secret \
+         Access Key and signing method. Consult the service documentation for details.\n\nThe Canonical String \
+         for this request should have been\n'{canonical}'\n\nThe String-to-Sign should have been\n\
+         'AWS4-HMAC-SHA256'\n"
+    );
+    Refusal::new(403, "SignatureDoesNotMatch", &message)
 }

@@ -72,6 +72,7 @@ pub(crate) fn run(
             ("PATH", "/usr/bin:/bin"),
         ])
         .envs(contender.variables.iter().map(|(name, value)| (name, value)))
+        .envs((scenario.distributions > 0).then_some(("INVALIDATOR_DISTRIBUTIONS", "")))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

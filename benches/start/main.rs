@@ -78,6 +78,9 @@ struct Scenario {
     warm: usize,
     /// The functions that are left out.
     without: &'static [&'static str],
+    /// How many distributions there are for the function to find the one that serves the bucket. 0:
+    /// it is given.
+    distributions: usize,
 }
 
 fn record(key: &str, sequencer: usize) -> serde_json::Value {
@@ -111,6 +114,7 @@ fn scenarios() -> Vec<Scenario> {
     let one = serde_json::json!({"Records": [record("docs/index.html", 1)]}).to_string();
     let deploy = include_str!("../../events/site-deploy.json").to_owned();
     let of = |name, event: &String, tls, away, throttled, rounds, warm, without| Scenario {
+        distributions: 0,
         name,
         event: event.clone(),
         tls,
@@ -121,6 +125,17 @@ fn scenarios() -> Vec<Scenario> {
         without,
     };
     let rounds = env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(21);
+    let listing = |name, distributions| Scenario {
+        name,
+        event: one.replace("\"media\"", "\"site\"").replace("\"images\"", "\"site\""),
+        tls: true,
+        away: 0,
+        throttled: true,
+        rounds: rounds.min(7),
+        warm: 1,
+        without: &["parses only", "Python", "empty"],
+        distributions,
+    };
     vec![
         of("one record, http", &one, false, 0, false, rounds, 50, &["parses only"]),
         of("one record, TLS", &one, true, 0, false, rounds, 50, &["parses only"]),
@@ -137,6 +152,10 @@ fn scenarios() -> Vec<Scenario> {
         ),
         of("60-object deploy, http", &deploy, false, 0, false, rounds, 10, &["parses only", "Python"]),
         of("10,000 messages, http", &batch(), false, 0, false, rounds, 0, &["Python"]),
+        listing("listing 1 distribution, TLS, at 128 MB", 1),
+        listing("listing 10 distributions, TLS, at 128 MB", 10),
+        listing("listing 100 distributions, TLS, at 128 MB", 100),
+        listing("listing 500 distributions, TLS, at 128 MB", 500),
     ]
 }
 
@@ -164,7 +183,8 @@ fn main() {
             println!("\n{}: left out, no cgroup can be made here (try as root)", scenario.name);
             continue;
         }
-        let cloudfront = CloudFront::start(scenario.tls.then_some(&authority), scenario.away);
+        let cloudfront =
+            CloudFront::start(scenario.tls.then_some(&authority), scenario.away, scenario.distributions);
         let mut runs: BTreeMap<usize, Vec<Run>> = BTreeMap::new();
         for round in 0..scenario.rounds {
             // Another order each time, the same in every run of this program.
@@ -182,6 +202,13 @@ fn main() {
             }
         }
         println!("\n{} ({} rounds, medians)\n", scenario.name, scenario.rounds);
+        if scenario.distributions > 0 {
+            let pages = (0..scenario.distributions).step_by(100);
+            let bytes: usize = pages
+                .map(|from| peers::list(&format!("Marker=E{from} "), scenario.distributions).len())
+                .sum();
+            println!("the list has {bytes} bytes\n");
+        }
         println!(
             "| function | init ms | first answer ms | both | warm ms | warm p99 | CPU ms of the first | CPU ms in all | peak MB |"
         );

@@ -70,20 +70,113 @@ impl Drop for Authority {
 /// How many connections it serves at a time. Who connects need not wait for a thread to start.
 const CONNECTIONS: usize = 8;
 
-/// It takes every invalidation.
+/// It takes every invalidation, and has some distributions, of which the first serves the bucket
+/// `site`.
 pub(crate) struct CloudFront {
     pub(crate) url: String,
     calls: Arc<AtomicUsize>,
 }
 
-const ANSWER: &str = "<?xml version=\"1.0\"?>\n\
-<Invalidation xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\"><Id>I1</Id><Status>InProgress</Status>\
-<CreateTime>2026-11-22T00:00:00Z</CreateTime><InvalidationBatch><Paths><Quantity>1</Quantity><Items>\
-<Path>/docs/index.html</Path></Items></Paths><CallerReference>x</CallerReference></InvalidationBatch></Invalidation>";
+/// The number of distributions on a page, as CloudFront has it.
+const PAGE: usize = 100;
+
+/// Returns a page of the list of distributions, as the query of a request line asks for it.
+pub(crate) fn list(request: &str, distributions: usize) -> String {
+    let parameter = |name: &str| {
+        let (_, rest) = request.split_once(&format!("{name}="))?;
+        rest.split(['&', ' ']).next()
+    };
+    let begin =
+        parameter("Marker").and_then(|marker| marker.trim_start_matches('E').parse().ok()).unwrap_or(0);
+    let end = distributions.min(begin + PAGE);
+    let items: String = (begin..end).map(summary).collect();
+    let next = if end < distributions { format!("<NextMarker>E{end}</NextMarker>") } else { String::new() };
+    format!(
+        "<?xml version=\"1.0\"?>\n<DistributionList xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\">\
+         <Marker></Marker>{next}<MaxItems>{PAGE}</MaxItems><IsTruncated>{}</IsTruncated><Quantity>{}</Quantity>\
+         <Items>{items}</Items></DistributionList>",
+        end < distributions,
+        end - begin
+    )
+}
+
+/// Returns a distribution in the list, with everything that CloudFront says of one with a bucket, an
+/// API and two behaviors.
+fn summary(number: usize) -> String {
+    let bucket = if number == 0 { "site".to_owned() } else { format!("site-{number}") };
+    let behavior = |target: &str| {
+        format!(
+            "<TargetOriginId>{target}</TargetOriginId><TrustedSigners><Enabled>false</Enabled><Quantity>0</Quantity>\
+             </TrustedSigners><TrustedKeyGroups><Enabled>false</Enabled><Quantity>0</Quantity></TrustedKeyGroups>\
+             <ViewerProtocolPolicy>redirect-to-https</ViewerProtocolPolicy><AllowedMethods><Quantity>2</Quantity>\
+             <Items><Method>HEAD</Method><Method>GET</Method></Items><CachedMethods><Quantity>2</Quantity><Items>\
+             <Method>HEAD</Method><Method>GET</Method></Items></CachedMethods></AllowedMethods>\
+             <SmoothStreaming>false</SmoothStreaming><Compress>true</Compress><LambdaFunctionAssociations>\
+             <Quantity>0</Quantity></LambdaFunctionAssociations><FunctionAssociations><Quantity>1</Quantity><Items>\
+             <FunctionAssociation><FunctionARN>arn:aws:cloudfront::123456789012:function/append-index</FunctionARN>\
+             <EventType>viewer-request</EventType></FunctionAssociation></Items></FunctionAssociations>\
+             <FieldLevelEncryptionId></FieldLevelEncryptionId>\
+             <CachePolicyId>658327ea-f89d-4fab-a63d-7e88639e58f6</CachePolicyId>"
+        )
+    };
+    let origin = |id: &str, domain: &str| {
+        format!(
+            "<Origin><Id>{id}</Id><DomainName>{domain}</DomainName><OriginPath></OriginPath><CustomHeaders>\
+             <Quantity>0</Quantity></CustomHeaders><S3OriginConfig><OriginAccessIdentity></OriginAccessIdentity>\
+             </S3OriginConfig><ConnectionAttempts>3</ConnectionAttempts><ConnectionTimeout>10</ConnectionTimeout>\
+             <OriginShield><Enabled>false</Enabled></OriginShield>\
+             <OriginAccessControlId>E2QWRUHAPOMQZL</OriginAccessControlId></Origin>"
+        )
+    };
+    format!(
+        "<DistributionSummary><Id>E{number}</Id>\
+         <ARN>arn:aws:cloudfront::123456789012:distribution/E{number}</ARN><ETag>E13V1IB3VIYZZ{number}</ETag>\
+         <Status>Deployed</Status><LastModifiedTime>2026-11-22T00:00:00.000Z</LastModifiedTime>\
+         <DomainName>d{number}.cloudfront.net</DomainName><Aliases><Quantity>1</Quantity><Items>\
+         <CNAME>www{number}.example.com</CNAME></Items></Aliases><Origins><Quantity>2</Quantity><Items>{}{}</Items>\
+         </Origins><OriginGroups><Quantity>0</Quantity></OriginGroups><DefaultCacheBehavior>{}\
+         </DefaultCacheBehavior><CacheBehaviors><Quantity>1</Quantity><Items><CacheBehavior>\
+         <PathPattern>/api/*</PathPattern>{}</CacheBehavior></Items></CacheBehaviors><CustomErrorResponses>\
+         <Quantity>1</Quantity><Items><CustomErrorResponse><ErrorCode>404</ErrorCode>\
+         <ResponsePagePath>/404.html</ResponsePagePath><ResponseCode>404</ResponseCode>\
+         <ErrorCachingMinTTL>10</ErrorCachingMinTTL></CustomErrorResponse></Items></CustomErrorResponses>\
+         <Comment>{bucket}</Comment><PriceClass>PriceClass_All</PriceClass><Enabled>true</Enabled><ViewerCertificate>\
+         <CloudFrontDefaultCertificate>true</CloudFrontDefaultCertificate><SSLSupportMethod>vip</SSLSupportMethod>\
+         <MinimumProtocolVersion>TLSv1</MinimumProtocolVersion><CertificateSource>cloudfront</CertificateSource>\
+         </ViewerCertificate><Restrictions><GeoRestriction><RestrictionType>none</RestrictionType>\
+         <Quantity>0</Quantity></GeoRestriction></Restrictions><WebACLId></WebACLId><HttpVersion>http2</HttpVersion>\
+         <IsIPV6Enabled>true</IsIPV6Enabled><Staging>false</Staging></DistributionSummary>",
+        origin("site", &format!("{bucket}.s3.eu-central-1.amazonaws.com")),
+        origin("api", "api.example.com"),
+        behavior("site"),
+        behavior("api"),
+    )
+}
+
+/// What it says of the configuration of every distribution: only the root is looked at.
+const CONFIG: &str = "<?xml version=\"1.0\"?>\n\
+    <DistributionConfig xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\"><CallerReference>x\
+    </CallerReference><DefaultRootObject>index.html</DefaultRootObject><Origins><Quantity>0</Quantity></Origins>\
+    <DefaultCacheBehavior><TargetOriginId>site</TargetOriginId><ViewerProtocolPolicy>allow-all\
+    </ViewerProtocolPolicy></DefaultCacheBehavior><Comment></Comment><Enabled>true</Enabled></DistributionConfig>";
+
+/// Returns what it answers to the creation of an invalidation.
+fn created(body: &[u8]) -> String {
+    let body = String::from_utf8_lossy(body);
+    let reference = body.split_once("<CallerReference>").and_then(|(_, rest)| rest.split_once('<'));
+    let reference = reference.map_or("", |(reference, _)| reference);
+    format!(
+        "<?xml version=\"1.0\"?>\n\
+         <Invalidation xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\"><Id>I1</Id>\
+         <Status>InProgress</Status><CreateTime>2026-11-22T00:00:00Z</CreateTime><InvalidationBatch><Paths>\
+         <Quantity>1</Quantity><Items><Path>/docs/index.html</Path></Items></Paths>\
+         <CallerReference>{reference}</CallerReference></InvalidationBatch></Invalidation>"
+    )
+}
 
 impl CloudFront {
-    /// One this many milliseconds away, there and back.
-    pub(crate) fn start(authority: Option<&Authority>, away: u64) -> Self {
+    /// One this many milliseconds away, there and back, with so many distributions.
+    pub(crate) fn start(authority: Option<&Authority>, away: u64, distributions: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let calls = Arc::new(AtomicUsize::new(0));
@@ -93,7 +186,7 @@ impl CloudFront {
             let listener = listener.try_clone().expect("a listener");
             std::thread::spawn(move || {
                 for stream in listener.incoming().flatten() {
-                    connection(stream, tls.clone(), away, &calls);
+                    connection(stream, tls.clone(), away, distributions, &calls);
                 }
             });
         }
@@ -112,7 +205,13 @@ impl CloudFront {
     }
 }
 
-fn connection(stream: TcpStream, tls: Option<Arc<ServerConfig>>, away: u64, calls: &AtomicUsize) {
+fn connection(
+    stream: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+    away: u64,
+    distributions: usize,
+    calls: &AtomicUsize,
+) {
     let _ = stream.set_nodelay(true);
     // What TCP would take, and with TLS its handshake.
     let distance = Duration::from_millis(away);
@@ -121,13 +220,13 @@ fn connection(stream: TcpStream, tls: Option<Arc<ServerConfig>>, away: u64, call
         Some(config) => {
             std::thread::sleep(distance);
             let Ok(session) = ServerConnection::new(config) else { return };
-            answer(StreamOwned::new(session, stream), distance, calls);
+            answer(StreamOwned::new(session, stream), distance, distributions, calls);
         }
-        None => answer(stream, distance, calls),
+        None => answer(stream, distance, distributions, calls),
     }
 }
 
-fn answer(stream: impl Read + Write, distance: Duration, calls: &AtomicUsize) {
+fn answer(stream: impl Read + Write, distance: Duration, distributions: usize, calls: &AtomicUsize) {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     loop {
@@ -141,15 +240,20 @@ fn answer(stream: impl Read + Write, distance: Duration, calls: &AtomicUsize) {
             return;
         }
         std::thread::sleep(distance);
-        let answer = if creates {
+        let (status, answer) = if creates {
             calls.fetch_add(1, Ordering::Relaxed);
-            let length = ANSWER.len();
-            format!(
-                "HTTP/1.1 201 Created\r\nContent-Type: text/xml\r\nContent-Length: {length}\r\n\r\n{ANSWER}"
-            )
+            ("201 Created", created(&body))
+        } else if distributions > 0 && line.starts_with("GET /2020-05-31/distribution/") {
+            ("200 OK", CONFIG.to_owned())
+        } else if distributions > 0 && line.starts_with("GET /2020-05-31/distribution") {
+            ("200 OK", list(&line, distributions))
         } else {
-            "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_owned()
+            ("403 Forbidden", String::new())
         };
+        let length = answer.len();
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: text/xml\r\nContent-Length: {length}\r\n\r\n{answer}"
+        );
         if reader.get_mut().write_all(answer.as_bytes()).and_then(|()| reader.get_mut().flush()).is_err() {
             return;
         }

@@ -35,10 +35,10 @@ pub fn event(data: &[u8]) {
     for change in batch.changes.iter().filter(|change| change.effect == Effect::Content) {
         let item = Item::from_key(change.key.as_bytes());
         let [invalidation] = &plan.invalidations[..] else { panic!("one distribution") };
-        assert!(invalidation.items.iter().any(|one| one.item.covers(&item)));
-        assert!(invalidation.messages.contains(&change.message));
+        assert!(invalidation.purge.items.iter().any(|one| one.item.covers(&item)));
+        assert!(invalidation.purge.messages.contains(&change.message));
     }
-    let report = Report::new(batch, Found { sites, failure: None }, plan, None, &policy, 0);
+    let report = Report::new(batch, Found { sites, ..Found::default() }, plan, None, 0);
     match report.answer() {
         Ok(answer) => drop(serde_json::from_str::<serde_json::Value>(answer.get()).expect("JSON")),
         Err(failure) => assert!(!failure.error_type.is_empty() && failure.message.len() < 100_000),
@@ -117,6 +117,7 @@ pub fn site(data: &[u8]) {
         behaviors: Vec::new(),
         error_pages: vec![ErrorPage { code: 404, page: next(), min_ttl: if flag(3) { 300 } else { 10 } }],
         default_root_object: next(),
+        etag: None,
     };
     for pattern in lines {
         let edge_functions = vec![("viewer-request".to_owned(), pattern.to_owned())];

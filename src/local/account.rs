@@ -1,7 +1,11 @@
 //! Distributions and cache policies as the AWS command line prints them, and as
 //! CloudFront's REST-XML has them.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use quick_xml::escape::escape;
 use serde_json::Value;
@@ -17,6 +21,8 @@ const MODIFIED: &str = "2026-01-01T00:00:00.000Z";
 pub struct Account {
     distributions: Vec<Described>,
     policies: BTreeMap<String, Value>,
+    /// Whether the list of distributions has no `ETag`s. CloudFront's has, emulators' have none.
+    pub without_etags: bool,
 }
 
 /// A distribution with its configuration.
@@ -37,15 +43,15 @@ pub enum NotAnAccount {
     /// It is none of the documents that are known.
     #[error(
         "{0} is no distribution: give what `aws cloudfront get-distribution-config`, get-distribution, \
-         list-distributions or get-cache-policy prints, or a list of those"
+         list-distributions, get-cache-policy or list-cache-policies prints, or a list of those"
     )]
     Unknown(String),
 }
 
 impl Account {
     /// Adds what the AWS command line printed: the output of `get-distribution-config`,
-    /// `get-distribution`, `list-distributions` or `get-cache-policy`, or a list of
-    /// those. A configuration does not tell the distribution's id: it gets `name`, or
+    /// `get-distribution`, `list-distributions`, `get-cache-policy` or `list-cache-policies`, or a
+    /// list of those. A configuration does not tell the distribution's id: it gets `name`, or
     /// `E1EXAMPLE`, `E2EXAMPLE` and so on.
     ///
     /// # Errors
@@ -95,6 +101,9 @@ impl Account {
             self.describe(name, &Value::Null, config);
             return Ok(());
         }
+        if let Some(Value::Array(items)) = document.pointer_mut("/CachePolicyList/Items").map(Value::take) {
+            return items.into_iter().try_for_each(|item| self.add_document(item, name));
+        }
         match document.pointer("/CachePolicy/Id").and_then(Value::as_str).map(str::to_owned) {
             Some(id) => {
                 self.policies.insert(id, document["CachePolicy"]["CachePolicyConfig"].take());
@@ -132,6 +141,9 @@ impl Account {
         for distribution in page {
             xml.push_str("<DistributionSummary>");
             distribution.about(&mut xml);
+            if !self.without_etags {
+                leaf(&mut xml, "ETag", &distribution.etag());
+            }
             leaf(&mut xml, "DomainName", &distribution.domain_name);
             // The list does not tell everything.
             let untold =
@@ -165,18 +177,27 @@ impl Account {
         Ok(document(&xml))
     }
 
-    /// The answer of GetCachePolicy.
-    pub(super) fn policy(&self, id: &str) -> Result<String, Refusal> {
-        let config = self
-            .policies
-            .get(id)
-            .ok_or_else(|| Refusal::new(404, "NoSuchCachePolicy", "The cache policy does not exist."))?;
-        let mut xml = format!("<CachePolicy xmlns=\"{NAMESPACE}\">");
-        leaf(&mut xml, "Id", id);
-        leaf(&mut xml, "LastModifiedTime", MODIFIED);
-        element(&mut xml, "CachePolicyConfig", config);
-        xml.push_str("</CachePolicy>");
-        Ok(document(&xml))
+    /// Returns the answer of ListCachePolicies, whose policies are all custom ones.
+    pub(super) fn cache_policies(&self, marker: &str, max_items: usize) -> String {
+        let after = |id: &&String| marker.is_empty() || id.as_str() > marker;
+        let rest: Vec<&String> = self.policies.keys().filter(after).collect();
+        let page = &rest[..rest.len().min(max_items)];
+        let mut xml = format!("<CachePolicyList xmlns=\"{NAMESPACE}\">");
+        if let Some(last) = page.last().filter(|_| page.len() < rest.len()) {
+            leaf(&mut xml, "NextMarker", last);
+        }
+        leaf(&mut xml, "MaxItems", &max_items.to_string());
+        leaf(&mut xml, "Quantity", &page.len().to_string());
+        xml.push_str("<Items>");
+        for id in page {
+            xml.push_str("<CachePolicySummary><Type>custom</Type><CachePolicy>");
+            leaf(&mut xml, "Id", id);
+            leaf(&mut xml, "LastModifiedTime", MODIFIED);
+            element(&mut xml, "CachePolicyConfig", &self.policies[*id]);
+            xml.push_str("</CachePolicy></CachePolicySummary>");
+        }
+        xml.push_str("</Items></CachePolicyList>");
+        document(&xml)
     }
 
     fn described(&self, id: &str) -> Result<&Described, Refusal> {
@@ -185,6 +206,13 @@ impl Account {
 }
 
 impl Described {
+    /// Returns the version of the configuration: another one for any other configuration.
+    fn etag(&self) -> String {
+        let mut hash = DefaultHasher::new();
+        self.config.to_string().hash(&mut hash);
+        format!("E{:X}", hash.finish())
+    }
+
     fn about(&self, xml: &mut String) {
         leaf(xml, "Id", &self.id);
         leaf(xml, "ARN", &format!("arn:aws:cloudfront::123456789012:distribution/{}", self.id));

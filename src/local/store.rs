@@ -132,6 +132,12 @@ impl Store {
         self.options.account.list(marker, max_items)
     }
 
+    /// Returns the answer of ListCachePolicies.
+    pub(super) fn cache_policies(&self, query: &str) -> String {
+        let Paging { marker, max_items } = Paging::of(query);
+        self.options.account.cache_policies(marker, max_items)
+    }
+
     /// The answer of GetDistribution.
     pub(super) fn distribution(&self, id: &str) -> Result<String, Refusal> {
         let mine =

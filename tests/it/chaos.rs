@@ -13,7 +13,7 @@ use std::{
 use cloudfront_invalidator::{
     config::Config,
     event,
-    local::{Fault, Local, Options, Recorded},
+    local::{Account, Fault, Local, Options, Recorded},
     plan::plan,
 };
 use percent_encoding::percent_decode_str;
@@ -21,11 +21,15 @@ use serde_json::{Value, json};
 
 use crate::{
     function::refusal,
+    sites::{self, DOMAIN, changed},
     support::{Answer, Function, eventbridge, s3, s3_record, sns, sqs},
 };
 
-/// As in the template.
+/// Fewer than in the template, so that what can never be done ends.
 const MOST_RECEIVES: usize = 10;
+
+/// The same where configurations change, and every third invocation fails for it.
+const MOST_RECEIVES_LOOKING_UP: usize = 40;
 
 const DISTRIBUTIONS: [&str; 2] = ["E1EXAMPLE", "E2EXAMPLE"];
 
@@ -34,10 +38,10 @@ const HOPELESS: &str = "hopeless/";
 const REFUSED: &str = "@";
 
 /// Numbers that look random and are the same for the same seed.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    const fn roll(&mut self) -> u64 {
+    pub(crate) const fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -46,12 +50,12 @@ impl Dice {
     }
 
     /// One of so many.
-    fn of(&mut self, many: usize) -> usize {
+    pub(crate) fn of(&mut self, many: usize) -> usize {
         usize::try_from(self.roll() % u64::try_from(many.max(1)).expect("a number")).expect("a number")
     }
 
     /// Whether something happens that happens so often in a thousand.
-    fn happens(&mut self, often: usize) -> bool {
+    pub(crate) fn happens(&mut self, often: usize) -> bool {
         self.of(1_000) < often
     }
 }
@@ -93,6 +97,8 @@ struct Tally {
 
 struct Chaos {
     dice: Dice,
+    /// Whether the function has to look up the distributions, whose configurations change.
+    looks_up: bool,
     cloudfront: Local,
     function: Option<Function>,
     /// What the function would plan.
@@ -102,21 +108,35 @@ struct Chaos {
     tally: Tally,
 }
 
-fn variables() -> [(&'static str, &'static str); 2] {
-    [("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE,E2EXAMPLE"), ("INVALIDATOR_INDEX_DOCUMENT", "")]
+const VARIABLES: [(&str, &str); 2] =
+    [("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE,E2EXAMPLE"), ("INVALIDATOR_INDEX_DOCUMENT", "")];
+
+/// The account: the distributions whose ids are known, in a version of their configuration, and
+/// sometimes one more, which serves the bucket as well.
+fn account(version: usize, has_third: bool) -> Account {
+    let third = has_third.then_some("E3EXAMPLE");
+    let distributions = DISTRIBUTIONS.into_iter().chain(third).map(|id| {
+        changed(id, DOMAIN, |config| {
+            config["DefaultRootObject"] = "".into();
+            config["Comment"] = format!("version {version}").into();
+        })
+    });
+    sites::account(&distributions.collect::<Vec<_>>())
 }
 
 impl Chaos {
-    async fn new(seed: u64) -> Self {
+    async fn new(seed: u64, looks_up: bool) -> Self {
         let options = Options {
-            distributions: DISTRIBUTIONS.map(str::to_owned).to_vec(),
+            distributions: if looks_up { Vec::new() } else { DISTRIBUTIONS.map(str::to_owned).to_vec() },
+            account: if looks_up { account(0, true) } else { Account::default() },
             refuses: vec![HOPELESS.to_owned(), REFUSED.to_owned()],
             completes_after: Duration::from_millis(150),
             ..Options::default()
         };
-        let owned = variables().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let owned = VARIABLES.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self {
             dice: Dice(seed),
+            looks_up,
             cloudfront: Local::start(options).await.expect("a CloudFront"),
             function: None,
             config: Config::read(owned).expect("a configuration"),
@@ -165,6 +185,8 @@ impl Chaos {
                 keys = vec![format!("{HOPELESS}{number}")];
                 s3(&keys[0], &sequencer)
             }
+            // Where distributions are looked up, a person has to name one.
+            _ if self.looks_up => s3(&keys[0], &sequencer),
             _ => {
                 json!({"paths": [format!("/{}", keys[0].replace('%', "%25").replace('+', "%2B").replace('*', "%2A.")) ]})
             }
@@ -227,6 +249,26 @@ impl Chaos {
         self.dice.happens(often).then(|| faults[which].clone())
     }
 
+    /// Changes the account, and lets something go wrong when it is read, or not.
+    fn change(&mut self) {
+        if self.dice.happens(300) {
+            *self.tally.faults.entry("configuration changed").or_default() += 1;
+            let has_third = self.dice.happens(500);
+            self.cloudfront.change(account(self.round, has_third));
+        }
+        if self.dice.happens(200) {
+            *self.tally.faults.entry("not read").or_default() += 1;
+            let operation = ["ListDistributions", "GetDistributionConfig"][self.dice.of(2)];
+            let fault = [
+                refusal(503, "ServiceUnavailable", "internal"),
+                refusal(403, "AccessDenied", "no"),
+                Fault::Close,
+            ];
+            let fault = fault[self.dice.of(3)].clone();
+            self.cloudfront.inject_read(operation, self.dice.of(3), fault);
+        }
+    }
+
     /// One invocation of the function with a batch.
     async fn invoke(&mut self, batch: &[usize]) {
         let event = sqs(batch.iter().map(|index| {
@@ -237,10 +279,18 @@ impl Chaos {
         self.tally.batches += 1;
         let read = event::read(event.as_bytes(), "invocation");
         self.tally.planned += plan(&read, &self.config.policy, &self.config.search.given()).billed_paths();
-        let mut function = match self.function.take() {
-            Some(function) => function,
-            None => Function::start(&self.cloudfront.endpoint_url(), &variables()).await,
+        let mut function = if let Some(function) = self.function.take() {
+            function
+        } else {
+            let mut variables = VARIABLES;
+            if self.looks_up {
+                variables[0].1 = "";
+            }
+            Function::start(&self.cloudfront.endpoint_url(), &variables).await
         };
+        if self.looks_up {
+            self.change();
+        }
         for _ in 0..2 {
             if let Some((name, fault)) = self.fault() {
                 *self.tally.faults.entry(name).or_default() += 1;
@@ -300,7 +350,8 @@ impl Chaos {
             }
             message.receives += 1;
             message.visible = self.round + later;
-            if message.receives >= MOST_RECEIVES {
+            let most = if self.looks_up { MOST_RECEIVES_LOOKING_UP } else { MOST_RECEIVES };
+            if message.receives >= most {
                 message.state = State::Dead;
             } else {
                 self.tally.redeliveries += 1;
@@ -375,17 +426,27 @@ impl Purged {
 
 #[tokio::test]
 async fn nothing_is_lost_whatever_goes_wrong() {
+    run(false).await;
+}
+
+#[tokio::test]
+async fn nothing_is_lost_while_configurations_change() {
+    run(true).await;
+}
+
+async fn run(looks_up: bool) {
     let number = |name: &str, default: usize| {
         let set = env::var(name).ok().filter(|value| !value.is_empty());
         set.map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}")))
     };
     let (seed, changes) = (number("SEED", 1), number("CHANGES", 2_000));
-    let mut chaos = Chaos::new(u64::try_from(seed).expect("a seed")).await;
+    let mut chaos = Chaos::new(u64::try_from(seed).expect("a seed"), looks_up).await;
     chaos.run(changes).await;
 
     let recorded = chaos.cloudfront.recorded();
     let lost = chaos.lost(&recorded);
-    let billed: usize = recorded.iter().map(|one| one.paths.len()).sum();
+    let is_counted = |one: &&Recorded| DISTRIBUTIONS.contains(&&*one.distribution);
+    let billed: usize = recorded.iter().filter(is_counted).map(|one| one.paths.len()).sum();
     let dead: Vec<&Message> = chaos.messages.iter().filter(|message| message.state == State::Dead).collect();
     let unjust = dead.iter().filter(|message| !message.hopeless).count();
     let Tally { changes, batches, redeliveries, duplicates, faults, planned } = &chaos.tally;
@@ -400,11 +461,11 @@ async fn nothing_is_lost_whatever_goes_wrong() {
     }
     println!("{told}\nlost: {}", lost.len());
     assert_eq!(lost, [""; 0], "{told}");
-    assert_eq!(unjust, 0, "dead letters that could have been done: {told}");
+    assert_eq!(unjust, 0, "{unjust} dead letters that could have been done: {told}");
     // What is sent in the place of paths that are refused is billed besides: at most one
     // for each.
     let refused = chaos.messages.iter().flat_map(|message| &message.keys);
     let refused = refused.filter(|key| key.contains(REFUSED) || key.contains(HOPELESS)).count();
-    let widened = DISTRIBUTIONS.len() * refused * MOST_RECEIVES;
+    let widened = DISTRIBUTIONS.len() * refused * MOST_RECEIVES_LOOKING_UP;
     assert!(billed <= planned + widened, "{told}");
 }

@@ -21,7 +21,6 @@ fn defaults() {
     let [site] = &config.search.given().list[..] else { panic!("one site") };
     assert_eq!(site.distribution.as_str(), "E1EXAMPLE");
     assert!(!config.search.asks());
-    assert_eq!(config.search.ttl.as_secs(), 300);
     let forms = config.search.forms;
     assert_eq!((&*forms.index_document, forms.query_strings), ("index.html", None));
     assert!(!(forms.bare_directories || forms.clean_urls));
@@ -38,6 +37,13 @@ fn empty_is_absent_but_for_the_index_document() {
 }
 
 #[test]
+fn what_was_known_once_is_accepted_and_does_nothing() {
+    let config = read(&[("INVALIDATOR_SITES_TTL", "no number")]).expect("a configuration");
+    assert_eq!(config.retired, ["INVALIDATOR_SITES_TTL"]);
+    assert_eq!(read(&[]).expect("a configuration").retired, [""; 0]);
+}
+
+#[test]
 fn every_problem_at_once() {
     let problems = read(&[
         ("INVALIDATOR_DISTRIBUTIONS", "e1example"),
@@ -47,7 +53,6 @@ fn every_problem_at_once() {
         ("INVALIDATOR_CLEAN_URLS", "yes"),
         ("INVALIDATOR_MAX_PATHS", "0"),
         ("INVALIDATOR_MAX_WILDCARDS", "many"),
-        ("INVALIDATOR_SITES_TTL", "5m"),
         ("INVALIDATOR_BUCKET_ALIASES", "site,=site"),
         ("INVALIDATOR_DISTRIBUTION", "E1EXAMPLE"),
     ])
@@ -61,7 +66,6 @@ fn every_problem_at_once() {
         "INVALIDATOR_MAX_PATHS=\"0\" is no whole number from 1 to 3000",
         "INVALIDATOR_MAX_WILDCARDS=\"many\" is no whole number from 1 to 3000",
         "INVALIDATOR_INCLUDE: \"[b\" has a \"[\" that no",
-        "INVALIDATOR_SITES_TTL=\"5m\" is no whole number from 1 to 86400",
         "INVALIDATOR_BUCKET_ALIASES: \"site\" is no alias of a bucket",
         "INVALIDATOR_BUCKET_ALIASES: \"=site\" is no alias of a bucket",
     ];

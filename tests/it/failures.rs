@@ -27,7 +27,6 @@ async fn what_cloudfront_answers_is_told_apart() {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let mut function = start(&cloudfront, &[("AWS_MAX_ATTEMPTS", "1")]).await;
     for (number, (status, code, error_type)) in [
-        (400, "TooManyInvalidationsInProgress", "CloudFrontBusy"),
         (400, "Throttling", "CloudFrontBusy"),
         (400, "SlowDown", "CloudFrontBusy"),
         (429, "NeverHeardOfIt", "CloudFrontBusy"),
@@ -36,7 +35,6 @@ async fn what_cloudfront_answers_is_told_apart() {
         (403, "AccessDenied", "CloudFrontDenied"),
         (403, "ExpiredToken", "CloudFrontDenied"),
         (404, "NoSuchDistribution", "NoSuchDistribution"),
-        (413, "BatchTooLarge", "BatchTooLarge"),
         (400, "MissingBody", "CloudFrontFailed"),
         (405, "MethodNotAllowed", "CloudFrontFailed"),
         (404, "Gone", "CloudFrontFailed"),
@@ -64,9 +62,17 @@ async fn what_cloudfront_answers_is_told_apart() {
 async fn a_complaint_about_a_reference_is_not_that_it_was_used() {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let mut function = start(&cloudfront, &[]).await;
-    cloudfront.inject(None, refusal(400, "InvalidArgument", "The caller reference is too long."));
-    assert_eq!(function.invoke(batch("1")).await.handed_back(), [""; 0]);
-    assert_eq!(cloudfront.recorded().len(), 2, "in parts");
+    for (number, complaint) in [
+        "The caller reference is too long.",
+        "A path is wrong: /a caller reference that was used for a previous invalidation batch",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        cloudfront.inject(None, refusal(400, "InvalidArgument", complaint));
+        assert_eq!(function.invoke(batch(&number.to_string())).await.handed_back(), [""; 0]);
+        assert_eq!(cloudfront.recorded().len(), 2 * (number + 1), "in parts");
+    }
 }
 
 #[tokio::test]
@@ -118,31 +124,6 @@ async fn what_may_pass_is_tried_again() {
     cloudfront.inject(None, refusal(403, "AccessDenied", "No."));
     assert_eq!(function.invoke(batch("denied")).await.handed_back(), ["m0", "m1"]);
     assert_eq!(cloudfront.calls(), calls + 1);
-}
-
-#[tokio::test]
-async fn a_full_quota_is_waited_for_and_told_of() {
-    let options = Options {
-        completes_after: Duration::from_millis(700),
-        wildcards_in_progress: 1,
-        ..Options::default()
-    };
-    let cloudfront = Local::start(options).await.expect("a CloudFront");
-    let mut function = start(&cloudfront, &[("INVALIDATOR_MAX_PATHS", "2")]).await;
-    let three = |number: usize| {
-        let names = ["a", "b", "c"].map(|name| format!("d/{name}{number}"));
-        let bodies = names.map(|name| (format!("m-{name}"), s3(&name, "1").to_string()));
-        sqs(bodies.iter().map(|(id, body)| (&**id, body.clone()))).to_string()
-    };
-    assert_eq!(function.invoke(three(1)).await.handed_back(), [""; 0]);
-    assert_eq!(function.invoke(three(2)).await.handed_back(), [""; 0], "there is room within the time");
-    // Not within this time.
-    let answer = function.invoke_within(Duration::from_millis(1_400), three(3)).await;
-    assert_eq!(answer.handed_back().len(), 3);
-    let line = function.logged(|line| line["level"] == "ERROR").await;
-    assert_eq!(line["error_type"], "CloudFrontBusy");
-    assert!(line["error"].as_str().expect("an error").starts_with("TooManyInvalidationsInProgress"));
-    assert!(line["hint"].as_str().expect("advice").contains("INVALIDATOR_MAX_WILDCARDS"));
 }
 
 #[tokio::test]
@@ -265,6 +246,119 @@ async fn a_clock_that_is_wrong_gets_another_try() {
     let answer = function.invoke(s3("c", "2").to_string()).await;
     assert_eq!(answer.error_type(), "CloudFrontDenied");
     assert_eq!(cloudfront.created(), 1);
+}
+
+/// A batch of puts that are 15 wildcards, in directories of three, and the same again later.
+fn many(number: usize) -> String {
+    let keys = (0..15).map(|n| format!("{}/{n}/x~", ["a", "b", "c"][n % 3]));
+    let bodies: Vec<(String, String)> =
+        keys.map(|key| (format!("m-{key}"), s3(&key, &number.to_string()).to_string())).collect();
+    sqs(bodies.iter().map(|(id, body)| (&**id, body.clone()))).to_string()
+}
+
+/// The number of paths and of wildcards of each invalidation, oldest first.
+fn sizes(cloudfront: &Local) -> Vec<(usize, usize)> {
+    let size = |paths: &[String]| (paths.len(), paths.iter().filter(|path| path.ends_with('*')).count());
+    cloudfront.recorded().iter().map(|one| size(&one.paths)).collect()
+}
+
+#[tokio::test]
+async fn a_quota_that_can_never_be_met_is_met_by_less() {
+    // One foreign wildcard is in progress, and stays so.
+    for (quota, expected) in [(15, 7), (6, 3), (3, 1)] {
+        let options = Options {
+            completes_after: Duration::from_hours(1),
+            wildcards_in_progress: quota,
+            ..Options::default()
+        };
+        let cloudfront = Local::start(options).await.expect("a CloudFront");
+        let mut function = start(&cloudfront, &[]).await;
+        assert_eq!(
+            function.invoke(sqs([("m", s3("x~", "1").to_string())]).to_string()).await.handed_back(),
+            [""; 0]
+        );
+        let calls = cloudfront.calls();
+        let answer = function.invoke_within(Duration::from_secs(3), many(1)).await;
+        assert_eq!(answer.handed_back(), [""; 0], "{quota}");
+        let (paths, wildcards) = sizes(&cloudfront)[1];
+        assert!(wildcards <= expected && paths <= 15, "{quota}: {paths}, {wildcards}");
+        let line = function.logged(|line| line["folded_from"].is_number()).await;
+        assert_eq!((&line["level"], &line["path_count"]), (&json!("WARN"), &json!(paths)), "{line}");
+        let why = line["folded_because"].as_str().expect("a reason");
+        assert!(why.starts_with("TooManyInvalidationsInProgress"), "{why}");
+        let metrics = function.logged(|line| line["Wildcards"] == wildcards).await;
+        assert_eq!(metrics["Paths"], paths);
+        // The first request, for as long as a half of two seconds, and at most three more.
+        let made = cloudfront.calls() - calls;
+        assert!((3..=12).contains(&made), "{made} calls");
+    }
+}
+
+#[tokio::test]
+async fn what_is_full_for_good_ends_after_three_more_calls() {
+    let options =
+        Options { completes_after: Duration::from_hours(1), wildcards_in_progress: 1, ..Options::default() };
+    let cloudfront = Local::start(options).await.expect("a CloudFront");
+    let mut function = start(&cloudfront, &[("AWS_MAX_ATTEMPTS", "1")]).await;
+    assert_eq!(
+        function.invoke(sqs([("m", s3("x~", "1").to_string())]).to_string()).await.handed_back(),
+        [""; 0]
+    );
+    let calls = cloudfront.calls();
+    assert_eq!(function.invoke(many(1)).await.handed_back().len(), 15);
+    assert_eq!(cloudfront.calls() - calls, 4);
+    let line = function.logged(|line| line["level"] == "ERROR").await;
+    assert_eq!(line["error_type"], "CloudFrontBusy");
+}
+
+#[tokio::test]
+async fn a_quota_is_waited_for_before_less_is_sent() {
+    let options = Options {
+        completes_after: Duration::from_millis(700),
+        wildcards_in_progress: 15,
+        ..Options::default()
+    };
+    let cloudfront = Local::start(options).await.expect("a CloudFront");
+    let mut function = start(&cloudfront, &[]).await;
+    for number in 0..2 {
+        assert_eq!(function.invoke(many(number)).await.handed_back(), [""; 0]);
+    }
+    let sizes = sizes(&cloudfront);
+    assert_eq!(sizes, [(15, 15); 2], "there was room within the time");
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_large_is_folded() {
+    let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+    let mut function = start(&cloudfront, &[]).await;
+    for _ in 0..2 {
+        cloudfront.inject(None, refusal(413, "BatchTooLarge", "Invalidation batch specified is too large."));
+    }
+    assert_eq!(function.invoke(many(1)).await.handed_back(), [""; 0]);
+    assert_eq!(sizes(&cloudfront), [(3, 3)]);
+    assert_eq!(cloudfront.calls(), 3);
+}
+
+#[tokio::test]
+async fn what_existed_already_is_not_billed_again() {
+    let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+    let mut function = start(&cloudfront, &[]).await;
+    assert_eq!(function.invoke(batch("1")).await.handed_back(), [""; 0]);
+    function.logged(|line| line["message"] == "invalidated" && line["existed"].is_null()).await;
+    // Whether it is new can be told to two seconds.
+    tokio::time::sleep(Duration::from_millis(3_100)).await;
+    assert_eq!(function.invoke(batch("1")).await.handed_back(), [""; 0]);
+    let line = function.logged(|line| line["message"] == "existed already").await;
+    assert_eq!((&line["existed"], &line["id"]), (&json!(true), &json!("I0000000000001")));
+    let metrics = function.logged(|line| line["Paths"] == 0).await;
+    assert_eq!(metrics["Invalidations"], 0);
+    assert_eq!(cloudfront.created(), 1);
+
+    // An answer that was lost is one of the same invocation.
+    cloudfront.inject(None, Fault::LoseAnswer);
+    let Answer::Response(answer) = function.invoke(s3("c", "2").to_string()).await else { panic!("failed") };
+    assert_eq!((&answer["billed_paths"], &answer["invalidations"][0]["existed"]), (&json!(1), &json!(null)));
+    assert_eq!(cloudfront.created(), 2);
 }
 
 #[tokio::test]

@@ -3,22 +3,51 @@
 //! Memory is the peak of the real binary, and time is CPU time, as the kernel counts both: neither
 //! depends on how busy the machine is.
 
-use std::fmt::Write;
+use std::{
+    env,
+    fmt::Write as _,
+    fs,
+    io::{Read, Write as _},
+    net::TcpListener,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use crate::support::{Function, cloudfront, sqs};
+use cloudfront_invalidator::{
+    Invalidator,
+    config::Config,
+    discover::Found,
+    event,
+    local::{Account, Fault, Local, Options},
+    path::Item,
+    plan::{Pace, Planner, plan},
+    report::{Ended, Log, Report},
+    site::{Behavior, Distribution, Origin, QueryStrings, Site, Sites},
+    submit::submit,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    function::refusal,
+    sites::{DOMAIN, account, changed, puts, with},
+    support::{Answer, Function, cloudfront, s3, s3_record, sqs},
+};
 
 /// The most that Lambda delivers at once.
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 const MOST_BYTES: usize = 6 * 1024 * 1024;
 
-/// The peak that leaves room in 128 MB.
+/// The peak in KiB that leaves room in 128 MB.
 const MOST_MEMORY: u64 = 64 * 1024;
 
-/// S3 records of these buckets and keys, as the shortest JSON that is one event, as many as fit.
-fn records(keys: impl Iterator<Item = (String, String)>) -> String {
+/// The CPU time in milliseconds of which there is enough at the share of 128 MB.
+const MOST_CPU: u64 = 1_500;
+
+/// S3 records of these buckets and keys in the shortest JSON that is an event, as many as fit.
+fn records(objects: impl Iterator<Item = (String, String)>) -> String {
     let mut event = String::from("{\"Records\":[");
-    for (number, (bucket, key)) in keys.enumerate() {
+    for (number, (bucket, key)) in objects.enumerate() {
         let before = event.len();
         let comma = if number == 0 { "" } else { "," };
         write!(
@@ -35,72 +64,390 @@ fn records(keys: impl Iterator<Item = (String, String)>) -> String {
     event + "]}"
 }
 
-fn of_site(key: String) -> (String, String) {
-    ("site".to_owned(), key)
+/// The same of keys in one bucket.
+fn keys(keys: impl Iterator<Item = String>) -> String {
+    records(keys.map(|key| ("site".to_owned(), key)))
 }
 
+/// SQS messages with these bodies in the shortest JSON that is a batch, as many as fit, and as there
+/// are at most in a batch.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>
+fn messages(body: impl Fn(usize) -> String) -> String {
+    let mut event = String::from("{\"Records\":[");
+    for number in 0..10_000 {
+        let comma = if number == 0 { "" } else { "," };
+        let (body, before) = (json!(body(number)), event.len());
+        write!(event, "{comma}{{\"eventSource\":\"aws:sqs\",\"messageId\":\"{number}\",\"body\":{body}}}")
+            .expect("text");
+        if event.len() + 2 > MOST_BYTES {
+            event.truncate(before);
+            break;
+        }
+    }
+    event + "]}"
+}
+
+/// A number that looks random.
+fn mixed(number: u64) -> u64 {
+    number.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31).wrapping_mul(0xBF58_476D_1CE4_E5B9)
+}
+
+fn ordinary() -> impl Iterator<Item = String> {
+    (1..=5).map(|number| format!("ordinary-{number}.html"))
+}
+
+/// Events of six megabytes that someone could provoke who may upload anything.
 fn events() -> Vec<(&'static str, String)> {
     let slashes = "/".repeat(1_015);
-    let ordinary = (1..=5).map(|n| format!("ordinary-{n}.html"));
+    let bits =
+        |number: u64| (0..300).map(move |at| if mixed(number) >> (at % 64) & 1 == 1 { "a/" } else { "b/" });
+    let nested = (0..8).fold("x".repeat(5_900_000), |body, _| sqs([("m", body)]).to_string());
+    let many = 0..100_000_u64;
     vec![
-        ("slashes", records((0..2_870).map(|n| format!("{n}{slashes}")).chain(ordinary.clone()).map(of_site))),
+        ("slashes", keys((0..2_870).map(|n| format!("{n}{slashes}")).chain(ordinary()))),
+        ("slashes below", keys((0..2_870).map(|n| format!("uploads/{n}{slashes}")).chain(ordinary()))),
+        ("deep", keys(many.clone().map(|n| format!("{n}{}", "/a".repeat(505))))),
+        ("deep ends", keys(many.clone().map(|n| format!("{}{n}", "a/".repeat(505))))),
+        ("branching", keys(many.clone().map(|n| bits(n).collect()))),
+        ("escapes", keys(many.clone().map(|n| format!("{n}{}", "%ff".repeat(1_018))))),
+        ("long names", keys(many.clone().map(|n| format!("{}{n}", "x".repeat(1_018))))),
+        ("short names", keys(many.clone().map(|n| n.to_string()))),
+        ("random names", keys(many.clone().map(|n| format!("{:x}", mixed(n))))),
         (
-            "slashes below",
-            records((0..2_870).map(|n| format!("uploads/{n}{slashes}")).chain(ordinary.clone()).map(of_site)),
+            "random directories",
+            keys(many.clone().map(|n| format!("{:x}/{:x}/{n:x}", n % 13, mixed(n) & 1_023))),
         ),
-        ("deep", records((0..100_000).map(|n| format!("{n}{}", "/a".repeat(505))).map(of_site))),
-        ("deep ends", records((0..100_000).map(|n| format!("{}{n}", "a/".repeat(505))).map(of_site))),
-        (
-            "branching",
-            records((0..100_000_u64).map(|n| {
-                let bits: String = (0..300).map(|at| if n.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(at * 7) & 1 == 1 { "a/" } else { "b/" }).collect();
-                of_site(bits)
-            })),
-        ),
-        ("long", records((0..100_000).map(|n| format!("{n}{}", "%ff".repeat(1_018))).map(of_site))),
-        ("long names", records((0..100_000).map(|n| format!("{}{n}", "x".repeat(1_018))).map(of_site))),
-        ("short", records((0..100_000).map(|n| format!("{n}")).map(of_site))),
-        ("random", records((0..100_000_u64).map(|n| format!("{:x}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15))).map(of_site))),
-        ("random dirs", records((0..100_000_u64).map(|n| { let h = n.wrapping_mul(0x9E37_79B9_7F4A_7C15); format!("{:x}/{:x}/{:x}", h >> 60, (h >> 50) & 1023, h & 0xffff) }).map(of_site))),
-        ("index", records((0..100_000).map(|n| format!("{n}/index.html")).map(of_site))),
-        ("same", records((0..100_000).map(|_| "a".to_owned()).map(of_site))),
-        ("buckets", records((0..100_000).map(|n| (format!("bucket-{n}"), n.to_string())))),
-        ("typed", {
-            let mut event = String::from("{\"paths\":[\"/\"");
-            (0..).map_while(|n| { (event.len() < MOST_BYTES - 20).then(|| write!(event, ",\"{n}\"").expect("text")) }).for_each(drop);
-            event + "]}"
-        }),
-        ("typed messages", {
-            let mut event = String::from("{\"Records\":[{\"eventSource\":\"aws:sqs\",\"messageId\":\"m\",\"body\":\"{\\\"paths\\\":[\\\"/\\\"]}\"}");
-            (0..).map_while(|n| { (event.len() < MOST_BYTES - 120).then(|| write!(event, ",{{\"eventSource\":\"aws:sqs\",\"messageId\":\"{n}\",\"body\":\"{{\\\"paths\\\":[\\\"{n}\\\"]}}\"}}").expect("text")) }).for_each(drop);
-            event + "]}"
-        }),
-        ("nonsense messages", {
-            let mut event = String::from("{\"Records\":[{\"eventSource\":\"aws:sqs\",\"messageId\":\"m\",\"body\":\"\"}");
-            (0..).map_while(|n| { (event.len() < MOST_BYTES - 120).then(|| write!(event, ",{{\"eventSource\":\"aws:sqs\",\"messageId\":\"{n}\",\"body\":\"\"}}").expect("text")) }).for_each(drop);
-            event + "]}"
-        }),
-        ("nested", {
-            let mut body = format!("{{\"Records\":[{{\"eventSource\":\"aws:s3\",\"x\":\"{}\"}}]}}", "x".repeat(5_900_000));
-            for _ in 0..8 {
-                body = sqs([("m", body)]).to_string();
-            }
-            body
-        }),
+        ("index documents", keys(many.clone().map(|n| format!("{n}/index.html")))),
+        ("the same", keys(many.clone().map(|_| "a".to_owned()))),
+        ("buckets", records(many.clone().map(|n| (format!("bucket-{n}"), n.to_string())))),
+        ("nobody's events", keys(many.map(|n| n.to_string())).replace("ObjectCreated", "ObjectTagging")),
+        ("typed", json!({"paths": (0..600_000).map(|n| n.to_string()).collect::<Vec<_>>()}).to_string()),
+        ("typed in messages", messages(|n| json!({"paths": vec![n.to_string(); 60]}).to_string())),
+        ("much typed in messages", messages(|n| json!({"paths": vec![n.to_string(); 1_000]}).to_string())),
+        ("nonsense", messages(|_| String::new())),
+        ("nested", nested),
     ]
 }
 
+/// The variables that make the most of a key.
+const FORMS: [(&str, &str); 2] =
+    [("INVALIDATOR_BARE_DIRECTORIES", "true"), ("INVALIDATOR_CLEAN_URLS", "true")];
+
 #[tokio::test]
-async fn explore() {
+async fn hostile_events_take_little_memory_and_time() {
+    let many = ("INVALIDATOR_MAX_PATHS", "3000");
+    let settings = [&[][..], &[FORMS[0], FORMS[1], many, ("INVALIDATOR_MAX_WILDCARDS", "100")]];
     for (name, event) in events() {
-        for variables in [&[][..], &[("INVALIDATOR_MAX_PATHS", "3000")][..]] {
-            let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+        for variables in settings {
+            let options = Options { wildcards_in_progress: 100, ..Options::default() };
+            let cloudfront = Local::start(options).await.expect("a CloudFront");
             let mut function = Function::start(&cloudfront.endpoint_url(), variables).await;
-            let len = event.len();
             let answer = function.invoke(event.clone()).await;
             let (memory, cpu) = (function.peak_memory(), function.cpu());
-            println!("{name:>18} {len:>8} B {:>7} kB {cpu:>7} ms {} {}", memory, memory > MOST_MEMORY, variables.len());
-            println!("   {}", format!("{answer:?}").chars().take(150).collect::<String>());
+            assert!(memory <= MOST_MEMORY, "{name} with {variables:?}: {memory} KiB");
+            // Another build than a release's is much slower.
+            let is_release = env::var_os("BOOTSTRAP").is_some();
+            assert!(!is_release || cpu <= MOST_CPU, "{name} with {variables:?}: {cpu} ms");
+            if name.starts_with("slashes") {
+                assert!(matches!(answer, Answer::Response(_)), "{name}: {answer:?}");
+                let sent = cloudfront.recorded();
+                for key in ordinary() {
+                    let item = Item::from_key(key.as_bytes());
+                    let covers = |path: &String| path.parse::<Item>().expect("an item").covers(&item);
+                    assert!(sent[0].paths.iter().any(covers), "{name}: {item}");
+                }
+            }
         }
     }
+}
+
+/// A distribution that serves the bucket `site`, whose behaviors send `patterns` elsewhere.
+fn distribution(number: usize, path: &str, patterns: &[&str]) -> Distribution {
+    let origin = |id: &str, domain: &str, path: &str| Origin {
+        id: id.to_owned(),
+        domain_name: domain.to_owned(),
+        path: path.to_owned(),
+    };
+    let behavior = |pattern: Option<&str>, target: &str| Behavior {
+        pattern: pattern.map(str::to_owned),
+        target: target.to_owned(),
+        query_strings: QueryStrings::Known(false),
+        edge_functions: Vec::new(),
+    };
+    let elsewhere = patterns.iter().map(|pattern| behavior(Some(pattern), "api"));
+    Distribution {
+        id: format!("E{number}").parse().expect("an id"),
+        domain_name: format!("d{number}.cloudfront.net"),
+        aliases: vec![format!("www{number}.example.com")],
+        status: "Deployed".to_owned(),
+        enabled: true,
+        staging: false,
+        multi_tenant: false,
+        origins: vec![origin("site", DOMAIN, path), origin("api", &format!("api{number}.example.com"), "")],
+        origin_groups: Vec::new(),
+        behaviors: elsewhere.chain([behavior(None, "site")]).collect(),
+        error_pages: Vec::new(),
+        default_root_object: "index.html".to_owned(),
+        etag: None,
+    }
+}
+
+fn config(variables: &[(&str, &str)]) -> Config {
+    let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::read(owned).expect("a configuration")
+}
+
+fn sites(distributions: &[Distribution]) -> Sites {
+    let site = |one: &Distribution| Arc::new(Site::of(one, &[], config(&[]).search.forms));
+    Sites { list: distributions.iter().map(site).collect(), ..Sites::default() }
+}
+
+/// The CPU time of this thread in nanoseconds.
+fn cpu() -> u64 {
+    let stat = fs::read_to_string("/proc/thread-self/schedstat").expect("its time");
+    stat.split(' ').next().and_then(|time| time.parse().ok()).expect("a number")
+}
+
+fn directories() -> String {
+    let names = (0..2_995_u64).map(|n| format!("a/b/c/{:x}/index.html", mixed(n) & 0xf_ffff));
+    keys(names)
+}
+
+#[test]
+fn planning_for_fifty_costs_about_as_much_as_for_one() {
+    let batch = event::read(directories().as_bytes(), "invocation");
+    let policy = config(&[]).policy;
+    let costs = |sites: &Sites| {
+        let begun = cpu();
+        let plan = plan(&batch, &policy, sites);
+        (cpu() - begun, plan)
+    };
+    let many: Vec<Distribution> = (0..50).map(|number| distribution(number, "", &["api/*"])).collect();
+    let (one, alone) = costs(&sites(&many[..1]));
+    let (fifty, plan) = costs(&sites(&many));
+    assert_eq!(plan.invalidations.len(), 50);
+    assert!(fifty < 2 * one, "{fifty} ns instead of {one}");
+    assert_eq!(plan.invalidations[0], alone.invalidations[0], "whoever else is there");
+    let references: std::collections::BTreeSet<_> =
+        plan.invalidations.iter().map(|one| &one.caller_reference).collect();
+    assert_eq!(references.len(), 50);
+}
+
+#[test]
+fn equal_paths_are_covered_once() {
+    let batch = event::read(directories().as_bytes(), "invocation");
+    let patterns: Vec<String> = (0..20).map(|number| format!("elsewhere-{number}/*")).collect();
+    let each = (0..20).map(|number| distribution(number, "", &[&patterns[number]]));
+    let plan = plan(&batch, &config(&[]).policy, &sites(&each.collect::<Vec<_>>()));
+    let first = &plan.invalidations[0].purge.items;
+    assert!(first.iter().any(|one| one.folded));
+    assert!(plan.invalidations.iter().all(|one| Arc::ptr_eq(&one.purge.items, first)));
+}
+
+#[tokio::test]
+async fn many_distributions_with_long_paths_fit() {
+    let long = "x".repeat(900);
+    let distributions: Vec<Value> = (0..200)
+        .map(|number| {
+            changed(&format!("E{number}"), DOMAIN, |config| {
+                config["Origins"]["Items"][0]["OriginPath"] =
+                    format!("/{}", number % 3).replace("/2", "").into();
+                config["DefaultRootObject"] = format!("root-{number}").into();
+            })
+        })
+        .collect();
+    let (cloudfront, mut function) = with(account(&distributions), &[]).await;
+    // Every site has about 150 paths of 2,700 characters: 80 MB in all.
+    let of = |directory: usize| (0..150).map(move |n| (directory, n));
+    let event = keys((0..2).flat_map(of).map(|(directory, n)| {
+        format!("{directory}/{n}{}", long.replace('x', "%c3%a4").chars().take(5_394).collect::<String>())
+    }));
+    let answer = function.invoke(event).await;
+    assert!(matches!(answer, Answer::Response(_)), "{answer:?}");
+    assert_eq!(cloudfront.created(), 200);
+    let memory = function.peak_memory();
+    assert!(memory <= MOST_MEMORY, "{memory} KiB");
+    // What is shown of them is cut, and counted.
+    let Answer::Response(answer) = answer else { return };
+    assert_eq!(
+        answer["billed_paths"],
+        json!(cloudfront.recorded().iter().map(|one| one.paths.len()).sum::<usize>())
+    );
+    assert!(answer.to_string().len() < 2 * 1024 * 1024);
+    assert!(function.log().iter().map(String::len).sum::<usize>() < 4 * 1024 * 1024);
+}
+
+#[tokio::test]
+async fn only_some_calls_are_under_way_at_a_time() {
+    let ids: Vec<String> = (0..20).map(|number| format!("E{number}")).collect();
+    let cloudfront = cloudfront(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let variables = [("INVALIDATOR_DISTRIBUTIONS", &*ids.join(","))];
+    let mut function = Function::start(&cloudfront.endpoint_url(), &variables).await;
+    (0..20).for_each(|_| cloudfront.inject(None, Fault::Hang));
+    let event = sqs([("m", s3("a", "1").to_string())]).to_string();
+    let answer = function.invoke_within(Duration::from_secs(2), event).await;
+    assert_eq!(answer.handed_back(), ["m"]);
+    assert_eq!(cloudfront.calls(), 8);
+}
+
+/// A second plan that takes long does not keep the first one from being sent.
+#[tokio::test(flavor = "current_thread")]
+async fn each_plan_is_sent_as_soon_as_it_is_made() {
+    let cloudfront = cloudfront(&["E1", "E2"]).await;
+    let client = cloudfront_invalidator::cloudfront::Client::new(
+        &cloudfront_invalidator::config::Aws::local(&cloudfront.endpoint_url()),
+    );
+    let config = config(&[("INVALIDATOR_DISTRIBUTIONS", "E1,E2")]);
+    let batch = event::read(s3("a", "1").to_string().as_bytes(), "invocation");
+    let given = config.search.given();
+    let mut planner = Planner::new(&batch, &config.policy, &given);
+    let mut sent_before = Vec::new();
+    let next = || {
+        sent_before.push(cloudfront.created());
+        // As long as a large one may take.
+        std::thread::sleep(Duration::from_millis(200));
+        planner.next(&|| Pace::Thorough)
+    };
+    submit(&client, next, Instant::now() + Duration::from_secs(5), |_, _| ()).await;
+    assert_eq!(sent_before, [0, 1, 2]);
+}
+
+#[test]
+fn less_time_makes_wider_plans_that_say_so() {
+    let names = (0..2_000_u64).map(|n| format!("{:x}/{:x}/{n}", mixed(n) & 15, mixed(n) >> 4 & 0xff));
+    let batch = event::read(keys(names).as_bytes(), "invocation");
+    let config = config(&[("INVALIDATOR_DISTRIBUTIONS", "E1,E2"), ("INVALIDATOR_MAX_WILDCARDS", "100")]);
+    let given = config.search.given();
+    let hastes = [Pace::Thorough, Pace::Hasty, Pace::Everything].map(|pace| {
+        let mut planner = Planner::new(&batch, &config.policy, &given);
+        let mut ended = Ended::new(true);
+        while let Some(invalidation) = planner.next(&|| pace) {
+            ended.planned(invalidation);
+        }
+        let (invalidations, results) = ended.in_order();
+        let plan = planner.finish(invalidations);
+        assert_eq!((plan.invalidations.len(), plan.ignored.len()), (2, 0));
+        let purge = &plan.invalidations[0].purge;
+        assert!(purge.items.len() <= 150 && purge.wildcard_count <= 100);
+        for change in &batch.changes {
+            let item = Item::from_key(change.key.as_bytes());
+            assert!(purge.items.iter().any(|one| one.item.covers(&item)), "{pace:?}: {item}");
+        }
+        let is_hasty = purge.is_hasty;
+        assert_eq!(pace == Pace::Everything, *purge.items[0].item.as_str() == *"/*");
+        let report =
+            Report::new(batch.clone(), Found { sites: given.clone(), ..Found::default() }, plan, results, 0);
+        let lines = Log::default().lines(&report, "request").concat();
+        assert_eq!(lines.contains("planning ran out of time"), is_hasty, "{pace:?}");
+        is_hasty
+    });
+    assert!(!hastes[0] && hastes[2]);
+}
+
+/// The plan of a batch does not depend on how much time there is, unless it is too little.
+#[tokio::test]
+async fn a_deadline_that_is_near_still_sends_something() {
+    let event = directories();
+    let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+    let client = cloudfront_invalidator::cloudfront::Client::new(
+        &cloudfront_invalidator::config::Aws::local(&cloudfront.endpoint_url()),
+    );
+    let invalidator = Invalidator::new(config(&[("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE")]), Some(client));
+    let mut sent = Vec::new();
+    for seconds in [30, 60] {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        let report = invalidator.run(&event, "invocation", deadline).await;
+        assert!(report.is_done());
+        sent.push(report.plan.invalidations[0].paths().map(str::to_owned).collect::<Vec<_>>());
+    }
+    assert_eq!(sent[0], sent[1]);
+    assert_eq!(cloudfront.created(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_path_among_thousands_takes_no_long_report() {
+    let options = Options { refuses: vec!["@".to_owned()], ..Options::default() };
+    let cloudfront = Local::start(options).await.expect("a CloudFront");
+    let mut function =
+        Function::start(&cloudfront.endpoint_url(), &[("INVALIDATOR_MAX_PATHS", "3000")]).await;
+    let names = (0..2_900).map(|n| format!("d{}/page-{n}.html", n % 50)).chain(["img/a@2x.png".to_owned()]);
+    let messages: Vec<(String, String)> = names
+        .enumerate()
+        .map(|(n, key)| {
+            (format!("m{n}"), json!({"Records": [s3_record(&key.replace('@', "%40"), "1")]}).to_string())
+        })
+        .collect();
+    let event = sqs(messages.iter().map(|(id, body)| (&**id, body.clone()))).to_string();
+    assert_eq!(function.invoke(event).await.handed_back(), [""; 0]);
+    let line = function.logged(|line| line["error_type"] == "PathRejected").await;
+    assert_eq!(line["path"], "/img/a@2x.png");
+    let (memory, cpu) = (function.peak_memory(), function.cpu());
+    assert!(memory <= MOST_MEMORY, "{memory} KiB");
+    assert!(env::var_os("BOOTSTRAP").is_none() || cpu <= MOST_CPU, "{cpu} ms");
+}
+
+/// A CloudFront whose answers begin like this and never end.
+fn endless(begin: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("its address"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            std::thread::spawn(move || {
+                let _ = stream.read(&mut vec![0; 65_536]);
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nConnection: close\r\n\r\n";
+                let _ = stream.write_all(format!("{head}{begin}").as_bytes());
+                let more = "<Comment>and so on</Comment>".repeat(10_000);
+                while stream.write_all(more.as_bytes()).is_ok() {}
+            });
+        }
+    });
+    endpoint
+}
+
+#[tokio::test]
+async fn an_answer_that_never_ends_is_read_up_to_a_bound() {
+    for (begin, distributions) in [
+        ("<Invalidation xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\">", "E1EXAMPLE"),
+        ("<ErrorResponse><Error><Message>", "E1EXAMPLE"),
+        ("<DistributionList xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\">", ""),
+    ] {
+        let mut function =
+            Function::start(&endless(begin), &[("INVALIDATOR_DISTRIBUTIONS", distributions)]).await;
+        let answer = function.invoke(puts("site", &["a"], "1")).await;
+        assert_eq!(answer.handed_back(), ["m0"], "{begin}");
+        let line = function.logged(|line| line["level"] == "ERROR").await;
+        assert_eq!(line["error_type"], "AnswerTooLong", "{begin}: {line}");
+        let memory = function.peak_memory();
+        assert!(memory <= MOST_MEMORY, "{begin}: {memory} KiB");
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_is_too_long_is_asked_for_in_smaller_pages() {
+    let large = |number: usize| {
+        changed(&format!("E{number}"), DOMAIN, |config| {
+            let behaviors: Vec<Value> = (0..75)
+                .map(|index| {
+                    json!({"PathPattern": format!("{index}{}", "p".repeat(250)), "TargetOriginId": "o",
+                    "CachePolicyId": "658327ea-f89d-4fab-a63d-7e88639e58f6", "Comment": "c".repeat(200)})
+                })
+                .collect();
+            config["CacheBehaviors"] = json!({"Quantity": 75, "Items": behaviors});
+        })
+    };
+    let distributions: Vec<Value> = (0..110).map(large).collect();
+    let mut account = Account::default();
+    account.add(json!(distributions).to_string().as_bytes(), None).expect("distributions");
+    let (cloudfront, mut function) = with(account, &[]).await;
+    assert_eq!(function.invoke(puts("site", &["a"], "1")).await.handed_back(), [""; 0]);
+    assert_eq!(cloudfront.created(), 110);
+    let lists = cloudfront.reads().into_iter().filter(|read| *read == "ListDistributions").count();
+    assert_eq!(lists, 6, "one that is too long, and five of 25");
+    let memory = function.peak_memory();
+    assert!(memory <= MOST_MEMORY, "{memory} KiB");
+    // It is remembered for ten seconds only, but how long a page may be is CloudFront's to say.
+    cloudfront.inject(None, refusal(404, "NoSuchDistribution", "gone"));
+    assert_eq!(function.invoke(puts("site", &["b"], "2")).await.handed_back(), ["m0"]);
 }

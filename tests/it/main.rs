@@ -7,6 +7,7 @@ mod cfadmin;
 mod chaos;
 mod config;
 mod cover;
+mod discover;
 mod event;
 mod failures;
 mod fixtures;

@@ -23,6 +23,9 @@ use crate::{
 
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// The services of AWS that ministack has to offer, so that the whole template can be deployed.
+pub(crate) const SERVICES: &str = "cloudformation,cloudfront,events,iam,lambda,logs,monitoring,s3,sqs,sts";
+
 /// A server from PyPI, stopped when dropped.
 pub(crate) struct Peer {
     child: Child,
@@ -88,6 +91,8 @@ impl Peer {
             ("GATEWAY_PORT", "PORT"),
             ("AWS_ENDPOINT_URL", "http://127.0.0.1:PORT"),
             ("SERVICES", services),
+            // Otherwise it listens on every address, whatever it is told to bind.
+            ("IOT_MTLS_ENABLED", "0"),
             ("TMPDIR", folder.to_str().expect("a path that is text")),
         ];
         Self::start("ministack", &[], &variables)
@@ -119,6 +124,72 @@ impl Peer {
         let id = answer.split_once("<Id>").and_then(|(_, rest)| rest.split_once("</Id>")).expect("an id").0;
         id.to_owned()
     }
+}
+
+/// The processes that this one started, and those that they did, and this one.
+fn family() -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").expect("processes");
+    let processes = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let parent = |process: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<u32>().ok()
+    };
+    let all: Vec<(u32, u32)> = processes.filter_map(|process| Some((process, parent(process)?))).collect();
+    let mut family = vec![std::process::id()];
+    let mut seen = 0;
+    while let Some(&member) = family.get(seen) {
+        family.extend(all.iter().filter(|(_, parent)| *parent == member).map(|(process, _)| *process));
+        seen += 1;
+    }
+    family
+}
+
+/// The addresses on which these processes listen, as the kernel writes them.
+fn listening(processes: &[u32]) -> Vec<String> {
+    let descriptors =
+        processes.iter().filter_map(|process| std::fs::read_dir(format!("/proc/{process}/fd")).ok());
+    let targets = descriptors.flatten().filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    let sockets: std::collections::BTreeSet<String> = targets
+        .filter_map(|target| Some(target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+        .collect();
+    let mut addresses = Vec::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let Ok(table) = std::fs::read_to_string(table) else { continue };
+        for line in table.lines().skip(1) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            // State 0A is listening.
+            if fields[3] == "0A" && sockets.contains(fields[9]) {
+                addresses.push(fields[1].to_owned());
+            }
+        }
+    }
+    addresses
+}
+
+/// Nothing that the tests start can be reached from another machine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs moto_server and ministack: make test"]
+async fn nothing_listens_beyond_loopback() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("loopback");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let peers = [Peer::moto(), Peer::ministack_with(SERVICES, &folder)];
+    let local = cloudfront(&["E1EXAMPLE"]).await;
+    let mut function = Function::start(&local.endpoint_url(), &[]).await;
+    assert!(matches!(function.invoke(s3("a", "1").to_string()).await, Answer::Response(_)));
+    // What a server opens later than its main port.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let addresses = listening(&family());
+    assert!(addresses.len() >= peers.len() + 2, "{addresses:?}");
+    let is_loopback = |address: &&String| {
+        let (host, _) = address.split_once(':').expect("a port");
+        // 127.0.0.0/8, ::1, and the first as IPv6, with the bytes of each word backwards.
+        let is_v4 = host.len() == 8 && host.ends_with("7F");
+        is_v4
+            || host == "00000000000000000000000001000000"
+            || (host.starts_with("0000000000000000FFFF0000") && host.ends_with("7F"))
+    };
+    let beyond: Vec<&String> = addresses.iter().filter(|address| !is_loopback(address)).collect();
+    assert!(beyond.is_empty(), "{beyond:?}");
 }
 
 /// One request by hand, as a client that is not ours would make it.
@@ -159,6 +230,7 @@ async fn create(client: &Client, distribution: &str, paths: &[&str], reference: 
         .create_invalidation(distribution, paths.iter().copied(), reference, LIMIT)
         .await
         .expect("an invalidation")
+        .invalidation
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -134,7 +134,7 @@ fn one_invalidation_for_each_distribution() {
     let shown: Vec<_> = plan
         .invalidations
         .iter()
-        .map(|one| (one.distribution.as_str(), one.paths().collect::<Vec<_>>(), &one.messages[..]))
+        .map(|one| (one.distribution.as_str(), one.paths().collect::<Vec<_>>(), &one.purge.messages[..]))
         .collect();
     assert_eq!(
         shown,
@@ -173,15 +173,15 @@ proptest! {
         let batch = event::read(batch_of(&puts).to_string().as_bytes(), "invocation");
         let plan = plan(&batch, &policy, &sites);
         let [invalidation] = &plan.invalidations[..] else { panic!("one distribution, one invalidation") };
-        prop_assert!(invalidation.items.len() <= most);
+        prop_assert!(invalidation.purge.items.len() <= most);
         for (message, (_, key, _)) in puts.iter().enumerate() {
             let item = Item::from_key(key);
-            prop_assert!(invalidation.items.iter().any(|one| one.item.covers(&item)), "{item}");
-            prop_assert!(invalidation.messages.contains(&message));
+            prop_assert!(invalidation.purge.items.iter().any(|one| one.item.covers(&item)), "{item}");
+            prop_assert!(invalidation.purge.messages.contains(&message));
         }
         // Each item is there for a reason, and each cause finds its item.
-        let reasons = reasons(&batch, &policy, &sites, &plan);
-        for index in 0..invalidation.items.len() {
+        let reasons = reasons(&batch, &policy, &sites, &plan.invalidations);
+        for index in 0..invalidation.purge.items.len() {
             prop_assert!(reasons.iter().any(|reason| reason.covering == index));
         }
         for message in 0..puts.len() {
@@ -199,7 +199,7 @@ proptest! {
         again.rotate_left(shift % puts.len());
         again.extend(puts.iter().map(|(id, key, sequencer)| (format!("again-{id}"), key.clone(), *sequencer)));
         let again = planned(&batch_of(&again), &policy);
-        prop_assert_eq!(&first.invalidations[0].items, &again.invalidations[0].items);
+        prop_assert_eq!(&first.invalidations[0].purge.items, &again.invalidations[0].purge.items);
         prop_assert_eq!(&first.invalidations[0].caller_reference, &again.invalidations[0].caller_reference);
     }
 

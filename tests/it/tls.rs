@@ -10,7 +10,7 @@ use crate::support::{Answer, Function, s3};
 #[tokio::test]
 async fn only_a_cloudfront_whose_authority_is_known_is_told_anything() {
     let authority = peers::Authority::new();
-    let cloudfront = peers::CloudFront::start(Some(&authority), 0);
+    let cloudfront = peers::CloudFront::start(Some(&authority), 0, 0);
     let one = [("AWS_MAX_ATTEMPTS", "1")];
 
     let known = [("SSL_CERT_FILE", authority.bundle())];

@@ -1,0 +1,355 @@
+//! How old the knowledge may be on which decisions rest, at times that the tests set.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant, SystemTime},
+};
+
+use cloudfront_invalidator::{
+    cloudfront::Client,
+    config::{Aws, Config},
+    discover::{BRIDGED, FRESH, Finder, Found},
+    event,
+    local::{Account, Fault, Local, Options},
+    plan::{Plan, plan},
+    site::Ignored,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    chaos::Dice,
+    function::refusal,
+    sites::{DOMAIN, account, changed, plain, puts, sent, with},
+    support::Answer,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// When a list is too old to be used again.
+const LATER: Duration = Duration::from_secs(11);
+
+/// A CloudFront, and who finds out what it has.
+struct Scene {
+    cloudfront: Local,
+    client: Client,
+    config: Config,
+    finder: Finder,
+    begun: SystemTime,
+}
+
+impl Scene {
+    async fn new(account: Account) -> Self {
+        let options = Options { distributions: Vec::new(), account, ..Options::default() };
+        let cloudfront = Local::start(options).await.expect("a CloudFront");
+        let client = Client::new(&Aws { max_attempts: Some(1), ..Aws::local(&cloudfront.endpoint_url()) });
+        let config = Config::read([]).expect("a configuration");
+        let finder = Finder::new(config.search.clone());
+        Self { cloudfront, client, config, finder, begun: SystemTime::now() }
+    }
+
+    /// What is found for a put in a bucket so long after the beginning, and what is planned.
+    async fn at(&self, after: Duration, bucket: &str, key: &str) -> (Found, Plan) {
+        let batch = event::read(puts(bucket, &[key], "1").as_bytes(), "invocation");
+        let deadline = Instant::now() + 5 * SECOND;
+        let (client, now) = (Some(&self.client), self.begun + after);
+        let found = self.finder.find(&batch, &self.config.policy.watch, client, deadline, now).await;
+        let plan = plan(&batch, &self.config.policy, &found.sites);
+        (found, plan)
+    }
+
+    /// The distributions and paths that a put leads to.
+    async fn paths(&self, after: Duration, key: &str) -> Vec<String> {
+        let (_, plan) = self.at(after, "site", key).await;
+        let paths = |one: &cloudfront_invalidator::plan::Invalidation| -> Vec<String> {
+            one.paths().map(|path| format!("{}{path}", one.distribution)).collect()
+        };
+        plan.invalidations.iter().flat_map(paths).collect()
+    }
+
+    fn reads(&self) -> usize {
+        self.cloudfront.reads().len()
+    }
+
+    fn fail(&self, operation: &'static str) {
+        self.cloudfront.inject_read(operation, 0, refusal(503, "ServiceUnavailable", "internal"));
+    }
+}
+
+fn with_path(id: &str, path: &str) -> Value {
+    changed(id, DOMAIN, |config| config["Origins"]["Items"][0]["OriginPath"] = path.into())
+}
+
+/// What there was, what there is, a key, and what it leads to before and afterwards.
+type Change<'a> = (&'a str, Vec<Value>, Vec<Value>, &'a str, &'a [&'a str], &'a [&'a str]);
+
+#[tokio::test]
+async fn whatever_changes_in_the_configuration_counts_within_ten_seconds() {
+    let disabled = || changed("E2", DOMAIN, |config| config["Enabled"] = false.into());
+    let media = || {
+        changed("E1", DOMAIN, |config| {
+            config["DefaultCacheBehavior"]["TargetOriginId"] = "elsewhere".into();
+            config["CacheBehaviors"] = json!({"Quantity": 1, "Items": [{
+                "PathPattern": "media/*", "TargetOriginId": "o",
+                "CachePolicyId": "658327ea-f89d-4fab-a63d-7e88639e58f6",
+            }]});
+        })
+    };
+    let changes: [Change; 5] = [
+        (
+            "created",
+            vec![plain("E1", DOMAIN)],
+            vec![plain("E1", DOMAIN), plain("E2", DOMAIN)],
+            "a",
+            &["E1/a"],
+            &["E1/a", "E2/a"],
+        ),
+        ("enabled", vec![disabled()], vec![plain("E2", DOMAIN)], "a", &[], &["E2/a"]),
+        ("switched", vec![with_path("E1", "/v1")], vec![with_path("E1", "/v2")], "v2/a", &[], &["E1/a"]),
+        (
+            "a behavior",
+            vec![plain("E1", "other.example.com")],
+            vec![media()],
+            "media/a",
+            &[],
+            &["E1/media/a"],
+        ),
+        (
+            "a root",
+            vec![plain("E1", DOMAIN)],
+            vec![changed("E1", DOMAIN, |config| config["DefaultRootObject"] = "a".into())],
+            "a",
+            &["E1/a"],
+            &["E1/", "E1/a"],
+        ),
+    ];
+    for (what, before, after, key, paths_before, paths_after) in changes {
+        let scene = Scene::new(account(&before)).await;
+        assert_eq!(scene.paths(Duration::ZERO, key).await, paths_before, "{what}");
+        scene.cloudfront.change(account(&after));
+        assert_eq!(scene.paths(LATER, key).await, paths_after, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_used_again_for_less_than_ten_seconds() {
+    let scene = Scene::new(account(&[plain("E1", DOMAIN)])).await;
+    scene.paths(Duration::ZERO, "a").await;
+    assert_eq!(scene.cloudfront.reads(), ["ListDistributions", "GetDistributionConfig"]);
+    scene.paths(9 * SECOND, "b").await;
+    assert_eq!(scene.reads(), 2);
+    // The configuration is the same by its ETag.
+    scene.paths(LATER, "c").await;
+    assert_eq!(scene.cloudfront.reads()[2..], ["ListDistributions"]);
+    // A clock that was set back says nothing about ages.
+    scene.paths(Duration::ZERO, "d").await;
+    assert_eq!(scene.cloudfront.reads()[3..], ["ListDistributions"]);
+    // Emulators have no ETags.
+    let mut without = account(&[plain("E1", DOMAIN)]);
+    without.without_etags = true;
+    scene.cloudfront.change(without);
+    for after in [22, 33] {
+        let before = scene.reads();
+        scene.paths(after * SECOND, "e").await;
+        assert_eq!(scene.cloudfront.reads()[before..], ["ListDistributions", "GetDistributionConfig"]);
+    }
+}
+
+#[tokio::test]
+async fn cache_policies_go_with_each_list_that_needs_them() {
+    let own = |id: &str| {
+        changed(id, DOMAIN, |config| config["DefaultCacheBehavior"]["CachePolicyId"] = "own".into())
+    };
+    let policy = |strings: &str| {
+        json!({"CachePolicyList": {"Items": [{"Type": "custom", "CachePolicy": {"Id": "own", "CachePolicyConfig": {
+        "Name": "own", "MinTTL": 0, "ParametersInCacheKeyAndForwardedToOrigin": {
+            "EnableAcceptEncodingGzip": false,
+            "HeadersConfig": {"HeaderBehavior": "none"},
+            "CookiesConfig": {"CookieBehavior": "none"},
+            "QueryStringsConfig": {"QueryStringBehavior": strings},
+        }}}}]}})
+    };
+    let with_policy = |strings: &str| account(&[own("E1"), own("E2"), policy(strings)]);
+    let scene = Scene::new(with_policy("none")).await;
+    assert_eq!(scene.paths(Duration::ZERO, "a").await, ["E1/a", "E2/a"]);
+    let listed = |reads: &[&str]| reads.iter().filter(|read| **read == "ListCachePolicies").count();
+    assert_eq!(listed(&scene.cloudfront.reads()), 1, "once for both");
+    // It is not part of the distribution's ETag.
+    scene.cloudfront.change(with_policy("all"));
+    assert_eq!(scene.paths(LATER, "a").await, ["E1/a*", "E2/a*"]);
+    assert_eq!(listed(&scene.cloudfront.reads()), 2);
+    // One that is not there may have query strings in the key.
+    scene.cloudfront.change(account(&[own("E1")]));
+    assert_eq!(scene.paths(2 * LATER, "a").await, ["E1/a*"]);
+    // Without them, that distribution's part waits, and the other's is done.
+    scene.cloudfront.change(account(&[own("E1"), plain("E2", DOMAIN)]));
+    scene.fail("ListCachePolicies");
+    let (found, plan) = scene.at(3 * LATER, "site", "a").await;
+    assert_eq!((plan.invalidations.len(), &plan.waiting[..]), (1, &[0][..]));
+    assert!(found.failure.is_some() && found.bridged.is_none());
+    // Nobody asks where the configuration of the function says it, or nobody needs it.
+    scene.cloudfront.change(account(&[plain("E2", DOMAIN)]));
+    let before = listed(&scene.cloudfront.reads());
+    scene.paths(4 * LATER, "a").await;
+    assert_eq!(listed(&scene.cloudfront.reads()), before);
+}
+
+#[tokio::test]
+async fn a_list_that_fails_is_bridged_for_a_quarter_of_an_hour() {
+    let scene = Scene::new(account(&[with_path("E1", "/live")])).await;
+    scene.paths(Duration::ZERO, "live/a").await;
+    scene.cloudfront.change(account(&[with_path("E1", "/live"), plain("E2", DOMAIN)]));
+
+    scene.fail("ListDistributions");
+    let (found, plan) = scene.at(LATER, "site", "live/b").await;
+    assert!(found.bridged.is_some_and(|age| (FRESH..LATER + SECOND).contains(&age)));
+    assert!(found.failure.is_some_and(|error| error.is_busy()));
+    assert_eq!((plan.invalidations.len(), &plan.waiting[..]), (1, &[][..]), "as it was before");
+    // Just after a failure, nobody is asked again.
+    let before = scene.reads();
+    let (found, plan) = scene.at(LATER + SECOND, "site", "b").await;
+    assert_eq!((scene.reads(), found.bridged.is_some()), (before, true));
+    // And no change is dropped for what the old list says.
+    assert_eq!((&plan.waiting[..], &plan.ignored[..]), (&[0][..], &[][..]));
+    let (_, plan) = scene.at(LATER + SECOND, "unknown", "b").await;
+    assert_eq!((&plan.waiting[..], &plan.ignored[..]), (&[0][..], &[][..]));
+
+    scene.fail("ListDistributions");
+    let (found, plan) = scene.at(Duration::from_secs(899), "site", "live/b").await;
+    assert_eq!((found.bridged.is_some(), plan.waiting.len()), (true, 0));
+    scene.fail("ListDistributions");
+    let (found, plan) = scene.at(BRIDGED + FRESH, "site", "live/b").await;
+    assert!(found.bridged.is_none() && found.failure.is_some());
+    assert_eq!((plan.invalidations.len(), &plan.waiting[..]), (0, &[0][..]));
+    // As soon as it can be listed again, everything is as it is now.
+    let (found, plan) = scene.at(BRIDGED + 2 * FRESH, "site", "b").await;
+    assert_eq!((found.failure, plan.invalidations.len()), (None, 1));
+    assert_eq!(plan.invalidations[0].distribution.as_str(), "E2");
+    let (_, plan) = scene.at(BRIDGED + 2 * FRESH, "unknown", "b").await;
+    assert_eq!(plan.ignored, [(0, Ignored::Unserved)]);
+}
+
+#[tokio::test]
+async fn what_hangs_takes_no_longer_than_knowledge_may_be_old() {
+    let scene = Scene::new(account(&[plain("E1", DOMAIN), plain("E2", DOMAIN)])).await;
+    scene.cloudfront.inject_read("GetDistributionConfig", 0, Fault::Hang);
+    let begun = Instant::now();
+    let (found, plan) = scene.at(Duration::ZERO, "site", "a").await;
+    assert!(begun.elapsed() < FRESH);
+    assert_eq!((plan.invalidations.len(), plan.waiting.len()), (1, 1));
+    assert!(found.failure.is_some_and(|error| error.is_unreachable()));
+}
+
+#[tokio::test]
+async fn a_distribution_that_is_gone_voids_the_list() {
+    let (cloudfront, mut function) = with(account(&[plain("E1", DOMAIN), plain("E2", DOMAIN)]), &[]).await;
+    assert_eq!(function.invoke(puts("site", &["a"], "1")).await.handed_back(), [""; 0]);
+    cloudfront.change(account(&[plain("E2", DOMAIN)]));
+    assert_eq!(function.invoke(puts("site", &["b"], "2")).await.handed_back(), ["m0"]);
+    let line = function.logged(|line| line["error_type"] == "NoSuchDistribution").await;
+    assert_eq!(line["distribution"], "E1");
+    assert_eq!(function.invoke(puts("site", &["b"], "2")).await.handed_back(), [""; 0]);
+    assert_eq!(cloudfront.created(), 3, "E2 has it once, by the same reference");
+    // And one that is deleted between the list and its configuration serves nobody.
+    let (cloudfront, mut function) = with(account(&[plain("E1", DOMAIN), plain("E2", DOMAIN)]), &[]).await;
+    cloudfront.inject_read("GetDistributionConfig", 0, refusal(404, "NoSuchDistribution", "gone"));
+    assert_eq!(function.invoke(puts("site", &["a"], "1")).await.handed_back(), [""; 0]);
+    assert_eq!(sent(&cloudfront).len(), 1);
+}
+
+#[tokio::test]
+async fn an_old_list_is_told_of() {
+    let (cloudfront, mut function) =
+        with(account(&[plain("E1", DOMAIN)]), &[("AWS_MAX_ATTEMPTS", "1")]).await;
+    assert_eq!(function.invoke(puts("site", &["a"], "1")).await.handed_back(), [""; 0]);
+    // Another bucket takes another list.
+    cloudfront.inject_read("ListDistributions", 0, refusal(403, "AccessDenied", "no"));
+    cloudfront.change(account(&[plain("E1", DOMAIN), plain("E2", "other.s3.amazonaws.com")]));
+    tokio::time::sleep(FRESH).await;
+    assert_eq!(function.invoke(puts("site", &["b"], "2")).await.handed_back(), [""; 0]);
+    let line = function.logged(|line| line["list_age_seconds"].is_number()).await;
+    assert_eq!((&line["level"], &line["waiting"]), (&json!("WARN"), &json!(0)));
+    let message = line["message"].as_str().expect("a message");
+    assert!(message.starts_with("distribution lookup failed; using the list from 1"), "{message}");
+    function.logged(|line| line["OldListings"] == 1).await;
+    let Answer::Response(_) = function.invoke(puts("site", &["c"], "3")).await else { panic!("failed") };
+}
+
+/// The distributions of an account: the path of each one's origin, and whether it is enabled.
+type Version = [(&'static str, bool); 3];
+
+fn any_version(dice: &mut Dice) -> Version {
+    let paths = ["", "/live", "/v2"];
+    [(); 3].map(|()| (paths[dice.of(3)], dice.happens(700)))
+}
+
+/// The paths of a put of a key, each with its distribution.
+fn served(version: &Version, key: &str) -> BTreeSet<String> {
+    let enabled = version.iter().enumerate().filter(|(_, (_, enabled))| *enabled);
+    let below = |(number, (path, _)): (usize, &(&str, bool))| {
+        let path = path.trim_start_matches('/');
+        let rest = if path.is_empty() { Some(key) } else { key.strip_prefix(path)?.strip_prefix('/') };
+        rest.map(|rest| format!("E{number}/{rest}"))
+    };
+    enabled.filter_map(below).collect()
+}
+
+/// Law 8: no change is dropped on knowledge that is more than ten seconds old, whatever is created,
+/// enabled, disabled and switched, and whatever cannot be read.
+#[tokio::test]
+async fn every_decision_rests_on_what_was_so_at_most_ten_seconds_before() {
+    let mut dice = Dice(11);
+    let (mut waited, mut bridged, mut dropped) = (0, 0, 0);
+    for _ in 0..20 {
+        let as_account = |version: &Version| {
+            let one = |(number, (path, enabled)): (usize, &(&str, bool))| {
+                changed(&format!("E{number}"), DOMAIN, |config| {
+                    config["Origins"]["Items"][0]["OriginPath"] = (*path).into();
+                    config["Enabled"] = (*enabled).into();
+                    config["DefaultRootObject"] = "".into();
+                })
+            };
+            account(&version.iter().enumerate().map(one).collect::<Vec<_>>())
+        };
+        let mut versions = vec![(Duration::ZERO, any_version(&mut dice))];
+        let scene = Scene::new(as_account(&versions[0].1)).await;
+        let mut now = Duration::ZERO;
+        for _ in 0..40 {
+            now += [100, 3_000, 9_000, 12_000, 300_000].map(Duration::from_millis)[dice.of(5)];
+            if dice.happens(300) {
+                let version = any_version(&mut dice);
+                scene.cloudfront.change(as_account(&version));
+                versions.push((now, version));
+            }
+            if dice.happens(400) {
+                scene.fail(["ListDistributions", "ListDistributions", "GetDistributionConfig"][dice.of(3)]);
+            }
+            let key = ["live/a", "v2/b", "c"][dice.of(3)];
+            let (found, plan) = scene.at(now, "site", key).await;
+            let purged: BTreeSet<String> = plan
+                .invalidations
+                .iter()
+                .flat_map(|one| one.paths().map(|path| format!("{}{path}", one.distribution)))
+                .collect();
+            let oldest = if found.bridged.is_some() { BRIDGED } else { FRESH };
+            let ended = |index: usize| versions.get(index + 1).map_or(Duration::MAX, |(next, _)| *next);
+            let current =
+                (0..versions.len()).filter(|index| ended(*index).saturating_add(oldest + SECOND) >= now);
+            let mut expected = current.map(|index| served(&versions[index].1, key));
+            let is_done = plan.waiting.is_empty();
+            assert!(
+                expected.any(|expected| if is_done {
+                    expected == purged
+                } else {
+                    purged.is_subset(&expected)
+                }),
+                "{key} at {now:?}: {purged:?}, done {is_done}, of {versions:?}"
+            );
+            assert!(found.bridged.is_none() || plan.ignored.is_empty(), "dropped on an old list");
+            assert!(found.bridged.is_none_or(|age| age < BRIDGED));
+            waited += usize::from(!is_done);
+            bridged += usize::from(found.bridged.is_some());
+            dropped += plan.ignored.len();
+        }
+    }
+    assert!(waited > 20 && bridged > 20 && dropped > 20, "{waited} {bridged} {dropped}");
+}
