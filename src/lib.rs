@@ -24,6 +24,7 @@
 //! - [`request`] is an invalidation that a person asks for
 //! - [`report`] makes the answer, the log, and what people read
 //! - [`config`] reads what the environment says
+//! - [`text`] is text for people
 //! - `local` is a CloudFront on loopback (cargo feature `local`)
 
 pub mod cloudfront;
@@ -39,6 +40,7 @@ pub mod report;
 pub mod request;
 pub mod site;
 pub mod submit;
+pub mod text;
 #[cfg(feature = "cli")]
 pub mod view;
 

@@ -21,16 +21,16 @@ pub use self::{
     log::{Invocation, Log},
     metrics::METRICS,
     price::{FREE_PATHS, dollars},
-    text::counted,
 };
 use crate::{
     cloudfront::Error,
     discover::Found,
-    event::{Batch, Key, Plain},
+    event::{Batch, Change, Effect, Key},
     path::Item,
     plan::{Invalidation, Plan, Purge},
     site::Ignored,
     submit::{Outcome, Part, Sent},
+    text::{Plain, joined},
 };
 
 /// The `errorType` of an event, or a part of one, that cannot be read or done.
@@ -183,6 +183,15 @@ impl Report {
         })
     }
 
+    /// Returns the changes that were purged although their event is unknown.
+    fn unknown_events(&self) -> impl Iterator<Item = &Change> {
+        let is_ignored =
+            |index: &usize| self.plan.ignored.binary_search_by_key(index, |(index, _)| *index).is_ok();
+        let changes = self.batch.changes.iter().enumerate();
+        let unknown = changes.filter(|(_, change)| change.effect == Effect::Unknown);
+        unknown.filter(move |(index, _)| !is_ignored(index)).map(|(_, change)| change)
+    }
+
     /// How long ago the oldest change was, in milliseconds, whose invalidation at `index`
     /// CloudFront took.
     fn age(&self, index: usize) -> Option<u64> {
@@ -209,18 +218,9 @@ impl Report {
         }));
         Failure {
             error_type: failures.first().map_or(EVENT_UNREADABLE, |(error_type, _)| error_type),
-            message: Plain(&told(failures.into_iter().map(|(_, why)| why))).to_string(),
+            message: Plain(&joined(failures.into_iter().map(|(_, why)| why), "; ")).to_string(),
         }
     }
-}
-
-/// The texts in one, as many as a message should hold.
-#[cfg(feature = "function")]
-fn told(texts: impl ExactSizeIterator<Item = String>) -> String {
-    const MOST: usize = 20;
-    let more = texts.len().saturating_sub(MOST);
-    let rest = (more > 0).then(|| format!("and {more} more"));
-    texts.take(MOST).chain(rest).collect::<Vec<_>>().join("; ")
 }
 
 /// The report as machines read it: one object with `invalidations`, `ignored`,

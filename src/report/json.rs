@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::{Serializer, ser::Formatter};
 
-use crate::event::is_unseen;
+use crate::text::is_unseen;
 
 /// Writes a value as JSON in one line, in which every character that is not seen is escaped. A
 /// parser reads the same strings as without.

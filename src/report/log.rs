@@ -12,8 +12,9 @@ use serde::Serialize;
 use super::{EVENT_UNREADABLE, Report, Sending, json::to_json};
 use crate::{
     config::Problems,
-    event::{Change, Key},
+    event::{Change, Effect, Key},
     path::Item,
+    plan::Invalidation,
     site::{DistributionId, Ignored},
     submit::Sent,
 };
@@ -50,6 +51,7 @@ pub struct Invocation<'a> {
 #[derive(Debug, Default)]
 pub struct Log {
     unknown: BTreeSet<String>,
+    nameless: BTreeSet<String>,
     unserved: BTreeSet<String>,
     sites: BTreeSet<(DistributionId, String)>,
 }
@@ -98,6 +100,7 @@ impl Log {
     pub fn lines(&mut self, report: &Report, request_id: &str) -> Vec<String> {
         let context = Context { request_id, at: report.ended };
         let mut lines = self.unknown_events(report, context);
+        self.nameless_deletions(report, context, &mut lines);
         self.unserved_buckets(report, context, &mut lines);
         self.doubtful_sites(report, context, &mut lines);
         lines.extend(look_up(report, context));
@@ -115,15 +118,29 @@ impl Log {
             event: &'a str,
         }
         let mut lines = Vec::new();
-        for &(index, why) in &report.plan.ignored {
-            let event = &report.batch.changes[index].event;
-            let event = event.split_at_checked(MOST_NAME).map_or(&**event, |(beginning, _)| beginning);
-            if why == Ignored::UnknownEvent && is_news(&mut self.unknown, event.to_owned()) {
-                let message = "unknown S3 event, ignored from now on without another word";
+        for change in report.unknown_events() {
+            let event = change.event.split_at_checked(MOST_NAME).map_or(&*change.event, |(begin, _)| begin);
+            if is_news(&mut self.unknown, event.to_owned()) {
+                let message = "unknown S3 event, purged as a change (logged once)";
                 lines.push(context.line("WARN", message, Fields { event }));
             }
         }
         lines
+    }
+
+    fn nameless_deletions(&mut self, report: &Report, context: Context<'_>, lines: &mut Vec<String>) {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            bucket: &'a str,
+        }
+        let whole = report.batch.changes.iter().filter(|change| change.effect == Effect::WholeBucket);
+        for bucket in whole.map(|change| &*change.bucket) {
+            if !self.nameless.contains(bucket) && is_news(&mut self.nameless, bucket.to_owned()) {
+                let message = "CloudTrail does not name the deleted objects, so everything that this bucket serves \
+                               was purged: use S3's own events (logged once)";
+                lines.push(context.line("WARN", message, Fields { bucket }));
+            }
+        }
     }
 
     fn unserved_buckets(&mut self, report: &Report, context: Context<'_>, lines: &mut Vec<String>) {
@@ -153,12 +170,24 @@ impl Log {
         for site in &report.found.sites.list {
             let distribution = &site.distribution;
             for (behavior, function) in &site.edge_functions {
-                if is_news(&mut self.sites, (distribution.clone(), behavior.clone())) {
+                if is_news(&mut self.sites, (distribution.clone(), format!("{behavior} {function}"))) {
                     let message = "a function at the edge may ask for other objects than the path says, \
                                so that paths may be missing";
                     let fields = Fields { distribution, behavior, function };
                     lines.push(context.line("WARN", message, fields));
                 }
+            }
+            let has_tags = |one: &&Invalidation| {
+                one.distribution == *distribution && one.paths().any(|path| path.starts_with('#'))
+            };
+            if site.has_cache_tags == Some(false)
+                && report.plan.invalidations.iter().any(|one| has_tags(&one))
+                && is_news(&mut self.sites, (distribution.clone(), "#".to_owned()))
+            {
+                let message =
+                    "cache tags purge nothing in this distribution: its configuration has no CacheTagConfig";
+                let fields = Fields { distribution, behavior: "", function: "" };
+                lines.push(context.line("WARN", message, fields));
             }
             if site.multi_tenant && is_news(&mut self.sites, (distribution.clone(), String::new())) {
                 let message = "viewers reach this distribution only through tenants, whose own origin paths \

@@ -15,7 +15,7 @@ const NAMESPACE: &str = "CloudFrontInvalidator";
 
 /// Every metric: its name and unit. Those of failures are only there where something
 /// failed, since CloudWatch bills a metric for the hours in which it is sent.
-pub const METRICS: [(&str, &str); 13] = [
+pub const METRICS: [(&str, &str); 14] = [
     ("Changes", "Count"),
     ("Ignored", "Count"),
     ("Invalidations", "Count"),
@@ -29,6 +29,7 @@ pub const METRICS: [(&str, &str); 13] = [
     ("RejectedPaths", "Count"),
     ("Unreadable", "Count"),
     ("OldListings", "Count"),
+    ("UnknownEvents", "Count"),
 ];
 
 /// What is sent of a metric.
@@ -147,6 +148,7 @@ impl Report {
             failed(rejected_paths),
             failed(self.unreadable().count()),
             failed(usize::from(self.found.bridged.is_some())),
+            failed(self.unknown_events().count()),
         ]
     }
 }

@@ -5,11 +5,12 @@ use std::fmt;
 use super::{Behind, Report, price::dollars};
 use crate::{
     cover::Covering,
-    event::{Change, Plain},
+    event::Change,
     path::{Item, Kind, why_widened},
     plan::{Cause, Invalidation, Policy, Reason, reasons},
     site::Form,
     submit::Sent,
+    text::{Plain, counted},
 };
 
 /// How many reasons are shown for one item, unless all are asked for.
@@ -240,7 +241,7 @@ impl Because<'_> {
             (Cause::Request(_), _, _) => "typed",
             (_, Form::AnyQuery, _) => "form",
             (_, Form::ErrorPage, _) => "error",
-            (_, _, Kind::Wildcard) => "widened",
+            (_, Form::EdgeFunction | Form::WholeBucket, _) | (_, _, Kind::Wildcard) => "widened",
             (_, Form::Object | Form::Typed, _) => "exact",
             (_, Form::Root | Form::Directory | Form::BareDirectory | Form::CleanUrl, _) => "form",
         }
@@ -278,11 +279,4 @@ impl fmt::Display for Subject<'_> {
         let change = self.0;
         write!(f, "s3://{}/{} {}", Plain(&change.bucket), change.key, Plain(&change.event))
     }
-}
-
-/// So many of them: "1 path", "2 paths".
-#[must_use]
-pub fn counted(number: usize, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
 }

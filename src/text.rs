@@ -1,0 +1,69 @@
+//! Text for people: what comes from outside, made safe to show, and numbers in words.
+
+use std::fmt::{self, Write};
+
+/// Text from outside as people may see it: what could forge a line, move a
+/// terminal's cursor or turn the direction of reading is escaped.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain<'a>(pub &'a str);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| {
+            if is_unseen(c) { write!(f, "{}", c.escape_default()) } else { f.write_char(c) }
+        })
+    }
+}
+
+/// Returns whether a character is not seen, but may change how what is around it is shown: a
+/// control (DEL and C1 included), a format character (zero-width and bidirectional ones), or a
+/// separator of lines or paragraphs.
+///
+/// <https://www.unicode.org/reports/tr44/#General_Category_Values>: Cc, Cf, Zl and Zp
+pub(crate) fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{600}'..='\u{605}'
+                | '\u{61c}'
+                | '\u{6dd}'
+                | '\u{70f}'
+                | '\u{890}'..='\u{891}'
+                | '\u{8e2}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{110bd}'
+                | '\u{110cd}'
+                | '\u{13430}'..='\u{1343f}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0001}'..='\u{e007f}'
+        )
+}
+
+/// Formats a count with its noun: "1 path", "2 paths".
+#[must_use]
+pub fn counted(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
+/// Maximum number of entries that [`joined`] shows.
+const MOST_JOINED: usize = 20;
+
+/// Joins texts by a separator: the first twenty, and how many more there are.
+#[must_use]
+pub fn joined(texts: impl IntoIterator<Item = String>, separator: &str) -> String {
+    let mut texts = texts.into_iter();
+    let mut shown: Vec<String> = texts.by_ref().take(MOST_JOINED).collect();
+    match texts.count() {
+        0 => {}
+        more => shown.push(format!("and {more} more")),
+    }
+    shown.join(separator)
+}
