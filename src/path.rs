@@ -2,9 +2,9 @@
 //! invalidation's items.
 //!
 //! The rules are CloudFront's, from [Specify the files to invalidate][spec] and
-//! [Specify cache tags][tags], with two things that the field taught: `+` must be
-//! sent as `%2B` for an S3 object, because S3 reads a plain `+` in a URL as a
-//! space and so nobody caches that form; and `~` and `'` cannot be relied on to
+//! [Specify cache tags][tags], with two things that the field taught: S3's REST endpoints
+//! read a plain `+` in a URL as a space, and website endpoints as itself, so that a key
+//! with either has several URLs ([`Spelling`]); and `~` and `'` cannot be relied on to
 //! match in any spelling.
 //!
 //! ```
@@ -24,10 +24,12 @@
 //! [spec]: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-objects.html
 //! [tags]: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-tags.html
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode, utf8_percent_encode};
 use thiserror::Error;
+
+use crate::text::is_unseen;
 
 /// CloudFront's limit on one path, in characters.
 ///
@@ -74,6 +76,44 @@ const KEY: &AsciiSet = &UNSAFE.add(b'%').add(b'?').add(b'+');
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Item(Box<str>);
 
+/// A way in which URLs spell the spaces and pluses of a key. Each is a cache entry of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Spelling {
+    /// `%20` and `%2B`: every endpoint of S3's reads them as what they are.
+    Escaped,
+    /// `+` for a space, and `%2B`: REST endpoints read a `+` as a space, and S3's console writes
+    /// URLs so.
+    PlusForSpace,
+    /// `%20`, and `+` for itself: website endpoints take a `+` as it is.
+    PlainPlus,
+}
+
+impl Spelling {
+    /// Every spelling.
+    pub const ALL: [Self; 3] = [Self::Escaped, Self::PlusForSpace, Self::PlainPlus];
+
+    /// Returns whether it spells a key differently from [`Spelling::Escaped`], or is that.
+    #[must_use]
+    pub fn concerns(self, key: &[u8]) -> bool {
+        match self {
+            Self::Escaped => true,
+            Self::PlusForSpace => key.contains(&b' '),
+            Self::PlainPlus => key.contains(&b'+'),
+        }
+    }
+
+    /// Spells bytes of a key, of which `escaped` has to be escaped: `%` and `+` among them.
+    pub(crate) fn spell<'b>(self, bytes: &'b [u8], escaped: &'static AsciiSet) -> Cow<'b, str> {
+        let spelled = Cow::from(percent_encode(bytes, escaped));
+        // What looks like such an escape in the key has its `%` escaped.
+        match self {
+            Self::PlusForSpace if spelled.contains("%20") => spelled.replace("%20", "+").into(),
+            Self::PlainPlus if spelled.contains("%2B") => spelled.replace("%2B", "+").into(),
+            _ => spelled,
+        }
+    }
+}
+
 /// What CloudFront makes of an [`Item`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -94,13 +134,31 @@ impl Item {
     /// be relied on to match them: with a `~` or a `'` (ends before the first of
     /// them), ending in `*` (always a wildcard to CloudFront), and those longer
     /// than a path may be.
+    ///
+    /// Spaces and pluses are escaped: see [`Item::spelled`] for the other ways.
     #[must_use]
     pub fn from_key(key: &[u8]) -> Self {
+        Self::spelled(key, Spelling::Escaped)
+    }
+
+    /// Returns the paths of an object whose origin may be any endpoint of S3's: in every spelling,
+    /// each once.
+    #[must_use]
+    pub fn of_any_endpoint(key: &[u8]) -> Vec<Self> {
+        let spellings = Spelling::ALL.into_iter().filter(|spelling| spelling.concerns(key));
+        let mut items: Vec<Self> = spellings.map(|spelling| Self::spelled(key, spelling)).collect();
+        items.dedup();
+        items
+    }
+
+    /// Returns the path of [`Item::from_key`] in a spelling.
+    #[must_use]
+    pub fn spelled(key: &[u8], spelling: Spelling) -> Self {
         let doubtful = key.iter().position(|byte| is_doubtful(*byte));
         let certain = &key[..doubtful.unwrap_or(key.len())];
         let mut path = String::with_capacity(key.len() + 8);
         path.push('/');
-        path.extend(percent_encode(certain, KEY));
+        path.push_str(&spelling.spell(certain, KEY));
         if doubtful.is_some() || path.len() > MAX_LENGTH {
             let end = if path.len() < MAX_LENGTH { path.len() } else { wildcard_end(&path, MAX_LENGTH - 1) };
             path.truncate(end);
@@ -119,6 +177,15 @@ impl Item {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Returns the wildcard for everything that begins with the literal beginning of a pattern, such
+    /// as `/media/` of `media/*`: as a configuration writes it, without the slash at its beginning.
+    #[must_use]
+    pub fn beginning_with(literal: &str) -> Self {
+        let path = encode_typed(&format!("/{literal}"));
+        let certain = first_doubtful(&path).unwrap_or(path.len());
+        Self(format!("{}*", &path[..wildcard_end(&path, certain.min(MAX_LENGTH - 1))]).into())
     }
 
     /// What CloudFront makes of it.
@@ -300,6 +367,35 @@ pub enum TypedError {
     /// Nothing was typed.
     #[error("\"\" is no path: write \"/\" for the root, or \"/*\" for everything")]
     Empty,
+    /// What Git Bash on Windows makes of a path.
+    #[error(
+        "{0:?} is a path of Windows, which Git Bash makes of one that begins with \"/\": set \
+         MSYS_NO_PATHCONV=1, or leave out the first \"/\""
+    )]
+    Windows(String),
+    /// The name of a file, or a backslash for a slash.
+    #[error("{0:?} is the path of a file: write the path of its URL, such as \"/docs/index.html\"")]
+    File(String),
+    /// An address of something else than a URL's path.
+    #[error(
+        "{0:?} is no path of a URL: write what follows the host, such as \"/docs/index.html\"; keys of objects \
+         are for cfadmin's --keys"
+    )]
+    Address(String),
+    /// Several paths in one.
+    #[error(
+        "{0:?} seems to be several paths: write each by itself; if it is one, write \"%20\" for the space, or end \
+         it after the comma with a \"*\""
+    )]
+    Several(String),
+    /// Quotation marks or brackets around a path.
+    #[error("{0:?} is in quotation marks or brackets: leave them out")]
+    Quoted(String),
+    /// Characters that are not seen, such as those that text pasted from a page brings.
+    #[error(
+        "{0:?} has characters that are not seen: type it anew, or escape them if they are part of the path"
+    )]
+    Unseen(String),
     /// A whole URL, which would be taken for a path and purge nothing.
     #[error("{0:?} is a URL: write only its path, from the first \"/\" after the host")]
     Url(String),
@@ -356,8 +452,8 @@ impl FromStr for Item {
         if typed.trim() != typed {
             return Err(TypedError::Space(beginning(typed)));
         }
-        if is_url(typed) {
-            return Err(TypedError::Url(beginning(typed)));
+        if let Some(error) = surely_no_path(typed) {
+            return Err(error(beginning(typed)));
         }
         if typed.len() >= 3 && typed.as_bytes()[typed.len() - 3..].eq_ignore_ascii_case(b"%2a") {
             return Err(TypedError::EscapedWildcard(beginning(typed)));
@@ -377,9 +473,57 @@ impl FromStr for Item {
     }
 }
 
+/// Returns what is wrong with text that is surely no path, although it could be sent as one, and
+/// would purge nothing.
+fn surely_no_path(typed: &str) -> Option<fn(String) -> TypedError> {
+    let bytes = typed.as_bytes();
+    let has_scheme = |scheme: &str| {
+        bytes.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme.as_bytes()))
+    };
+    // The query is data: "/go?to=C:/" is a path.
+    let path = typed.split('?').next().unwrap_or_default();
+    let is_drive = matches!(bytes, [letter, b':', b'/' | b'\\', ..] if letter.is_ascii_alphabetic());
+    let is_of_windows = path.starts_with('\\') || (path.contains('\\') && !path.contains('/'));
+    let is_file = is_of_windows || ["./", "../", "~/"].iter().any(|begin| path.starts_with(begin));
+    let mut later_words = path.split_whitespace().skip(1);
+    if is_drive {
+        Some(TypedError::Windows)
+    } else if is_url(typed) {
+        Some(TypedError::Url)
+    } else if ["s3://", "arn:", "file:"].into_iter().any(has_scheme) || is_distribution(typed) {
+        Some(TypedError::Address)
+    } else if typed.ends_with("\\*") {
+        Some(TypedError::EscapedWildcard)
+    } else if is_file {
+        Some(TypedError::File)
+    } else if is_quoted(typed) {
+        Some(TypedError::Quoted)
+    } else if path.contains(",/") || later_words.any(|word| word.starts_with(['/', '#'])) {
+        Some(TypedError::Several)
+    } else if typed.chars().any(|c| !c.is_ascii() && is_unseen(c)) {
+        Some(TypedError::Unseen)
+    } else {
+        None
+    }
+}
+
+/// Returns whether it looks like the id of a distribution, such as `E1A2B3C4D5E6F7`.
+fn is_distribution(typed: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+    let has_digit = typed.bytes().any(|byte| byte.is_ascii_digit());
+    (13..=14).contains(&typed.len()) && typed.starts_with('E') && typed.bytes().all(fits) && has_digit
+}
+
+/// Returns whether text begins with a quotation mark, or with a bracket and has a slash, as lists
+/// and placeholders do.
+fn is_quoted(typed: &str) -> bool {
+    const MARKS: [char; 8] = ['"', '\'', '`', '\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}'];
+    typed.starts_with(MARKS) || (typed.starts_with(['[', '{', '<']) && typed.contains('/'))
+}
+
 /// Whether someone typed a URL, or the host of one before the path.
 fn is_url(typed: &str) -> bool {
-    let host = typed.split('/').next().unwrap_or_default().to_ascii_lowercase();
+    let host = typed.trim_start_matches('/').split('/').next().unwrap_or_default().to_ascii_lowercase();
     matches!(&*host, "http:" | "https:") || host.ends_with(".cloudfront.net")
 }
 

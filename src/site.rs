@@ -10,7 +10,12 @@ mod origin;
 mod pattern;
 mod watch;
 
-use std::{borrow::Cow, collections::BTreeSet, fmt, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
@@ -24,7 +29,7 @@ pub use self::{
     origin::{Endpoint, NotAnOriginPath, OriginPath, bucket_of},
     watch::{Glob, Ignored, NotAGlob, Watch},
 };
-use crate::path::{Item, Kind};
+use crate::path::{Item, Kind, Spelling};
 use pattern::{PathPattern, readings};
 
 /// For how many seconds an error page may stay cached under the paths that failed before
@@ -45,6 +50,12 @@ pub struct Sites {
     /// The buckets, in lower case, that may be served by distributions besides these: by some
     /// that could not be read, or seen.
     pub unknown: BTreeSet<Box<str>>,
+    /// What requests name other than by id, as they write it: the distributions that are meant, or
+    /// why there are none. A name that is not in it could not be looked up.
+    pub called: BTreeMap<String, Result<Vec<DistributionId>, String>>,
+    /// The distributions that serve the buckets that are watched, or why there are none. `None` if
+    /// no request needs them, or they could not be looked up.
+    pub watched: Option<Result<Vec<DistributionId>, String>>,
     /// Whether they are as they were some time ago, since they could not be looked up now. Then
     /// no change may be ignored for what they say.
     pub is_old: bool,
@@ -70,6 +81,9 @@ pub struct Site {
     pub edge_functions: Vec<(String, String)>,
     /// Whether viewers reach it only through distribution tenants.
     pub multi_tenant: bool,
+    /// Whether it reads cache tags, so that they can be purged. `None` if its configuration is not
+    /// known.
+    pub has_cache_tags: Option<bool>,
     serving: Serving,
 }
 
@@ -93,11 +107,23 @@ struct Source {
     /// The bucket's names in lower case. `None` for any bucket.
     buckets: Option<Vec<String>>,
     path: OriginPath,
+    /// Whether it is a website endpoint, which takes a `+` as it is. `None` if nobody knows.
+    is_website: Option<bool>,
 }
 
 impl Source {
     fn is(&self, bucket: &str) -> bool {
         self.buckets.as_ref().is_none_or(|names| names.iter().any(|name| name.eq_ignore_ascii_case(bucket)))
+    }
+
+    /// Returns the spellings under which it serves a key.
+    fn spellings(&self, key: &[u8]) -> impl Iterator<Item = Spelling> {
+        let serves = |spelling: &Spelling| match spelling {
+            Spelling::Escaped => true,
+            Spelling::PlusForSpace => self.is_website != Some(true),
+            Spelling::PlainPlus => self.is_website != Some(false),
+        };
+        Spelling::ALL.into_iter().filter(serves).filter(|spelling| spelling.concerns(key))
     }
 }
 
@@ -109,6 +135,8 @@ struct Route {
     /// Indices of the sources.
     sources: Vec<usize>,
     query_strings: bool,
+    /// Whether a function at the edge may ask for another object than the path says.
+    rewrites: bool,
 }
 
 impl Site {
@@ -121,9 +149,15 @@ impl Site {
             name: None,
             edge_functions: Vec::new(),
             multi_tenant: false,
+            has_cache_tags: None,
             serving: Serving {
-                sources: vec![Source { buckets: None, path: origin_path }],
-                routes: vec![Route { pattern: None, sources: vec![0], query_strings: false }],
+                sources: vec![Source { buckets: None, path: origin_path, is_website: None }],
+                routes: vec![Route {
+                    pattern: None,
+                    sources: vec![0],
+                    query_strings: false,
+                    rewrites: false,
+                }],
                 default_root_object: Box::default(),
                 lasting_error_pages: Vec::new(),
                 forms,
@@ -146,7 +180,8 @@ impl Site {
             source_of.push((!buckets.is_empty()).then_some(sources.len()));
             if !buckets.is_empty() {
                 let path = OriginPath::of_configuration(&origin.path);
-                sources.push(Source { buckets: Some(buckets), path });
+                let is_website = Endpoint::of(&origin.domain_name).map(|endpoint| endpoint.is_website);
+                sources.push(Source { buckets: Some(buckets), path, is_website });
             }
         }
         let route = |behavior: &Behavior| Route {
@@ -160,11 +195,13 @@ impl Site {
                 QueryStrings::Known(known) => *known,
                 QueryStrings::OfPolicy(id) => managed_policy(id).unwrap_or(true),
             },
+            rewrites: !behavior.edge_functions.is_empty(),
         };
         let decoded = |path: &str| -> Box<[u8]> {
             percent_decode_str(path.strip_prefix('/').unwrap_or(path)).collect()
         };
         let lasting = distribution.error_pages.iter().filter(|page| page.min_ttl >= LASTING_ERROR);
+        let lasting = lasting.filter_map(|error| error.page.as_deref());
         let functions = |behavior: &Behavior| {
             let pattern = behavior.pattern.clone().unwrap_or_else(|| "*".to_owned());
             let named = behavior.edge_functions.clone().into_iter();
@@ -175,11 +212,12 @@ impl Site {
             name: distribution.names().next().map(str::to_owned),
             edge_functions: distribution.behaviors.iter().flat_map(functions).collect(),
             multi_tenant: distribution.multi_tenant,
+            has_cache_tags: distribution.has_cache_tags,
             serving: Serving {
                 routes: distribution.behaviors.iter().map(route).collect(),
                 sources,
                 default_root_object: decoded(&distribution.default_root_object),
-                lasting_error_pages: lasting.map(|page| decoded(&page.page)).collect(),
+                lasting_error_pages: lasting.map(decoded).collect(),
                 forms,
             },
         }
@@ -222,38 +260,62 @@ impl Serving {
     pub fn paths(&self, bucket: &str, key: &[u8]) -> Result<Vec<(Item, Form)>, Ignored> {
         let mut paths: Vec<(Item, Form)> = Vec::new();
         let mut why = Ignored::Unserved;
-        for (source, served) in self
-            .sources
-            .iter()
-            .enumerate()
-            .filter(|(_, source)| source.is(bucket))
-            .map(|(index, source)| (index, source.path.strip(key)))
-        {
-            let Some(served) = served else {
+        let mut reached = Vec::new();
+        for (index, source) in self.sources.iter().enumerate().filter(|(_, source)| source.is(bucket)) {
+            let Some(served) = source.path.strip(key) else {
                 why = why.max(Ignored::OriginPath);
                 continue;
             };
-            let own = self.route(served, source);
+            reached.push(index);
+            let own =
+                source.spellings(served).filter_map(|spelling| self.route(served, spelling, index)).max();
             if own.is_some() && self.lasting_error_pages.iter().any(|page| **page == *served) {
                 return Ok(vec![(Item::everything(), Form::ErrorPage)]);
             }
             for (viewed, form) in self.viewed(served) {
-                // Whether the behaviour of "/" or that of the object counts is not told.
-                let routed = self.route(&viewed, source).or(own.filter(|_| form == Form::Root));
-                let Some(query_strings) = routed else {
-                    why = why.max(Ignored::Behavior);
-                    continue;
-                };
-                let item = Item::from_key(&viewed);
-                let any_query =
-                    self.forms.query_strings.unwrap_or(query_strings) && item.kind() == Kind::Exact;
-                let path = if any_query { (item.with_any_query(), Form::AnyQuery) } else { (item, form) };
-                if !paths.iter().any(|(item, _)| *item == path.0) {
-                    paths.push(path);
+                for spelling in source.spellings(&viewed) {
+                    // Whether the behavior of "/" or that of the object counts is not documented.
+                    let routed = self.route(&viewed, spelling, index);
+                    let Some(query_strings) = routed.or(own.filter(|_| form == Form::Root)) else {
+                        why = why.max(Ignored::Behavior);
+                        continue;
+                    };
+                    let item = Item::spelled(&viewed, spelling);
+                    let any_query =
+                        self.forms.query_strings.unwrap_or(query_strings) && item.kind() == Kind::Exact;
+                    let path = if any_query { (item.with_any_query(), Form::AnyQuery) } else { (item, form) };
+                    if !paths.iter().any(|(item, _)| *item == path.0) {
+                        paths.push(path);
+                    }
                 }
             }
         }
+        if paths.is_empty() && why == Ignored::Behavior {
+            paths = self.rewritten(&reached);
+        }
         if paths.is_empty() { Err(why) } else { Ok(paths) }
+    }
+
+    /// Returns whether it serves any object of a bucket.
+    #[must_use]
+    pub fn serves(&self, bucket: &str) -> bool {
+        self.sources.iter().any(|source| source.is(bucket))
+    }
+
+    /// Returns what functions at the edge may serve objects of these sources as that no path
+    /// reaches: all that the patterns of their behaviors begin with.
+    fn rewritten(&self, sources: &[usize]) -> Vec<(Item, Form)> {
+        let reaches =
+            |route: &&Route| route.rewrites && route.sources.iter().any(|one| sources.contains(one));
+        let mut paths: Vec<(Item, Form)> = Vec::new();
+        for route in self.routes.iter().filter(reaches) {
+            let literal = route.pattern.as_ref().map_or(&b""[..], PathPattern::literal_beginning);
+            let item = Item::beginning_with(&String::from_utf8_lossy(literal));
+            if !paths.iter().any(|(other, _)| *other == item) {
+                paths.push((item, Form::EdgeFunction));
+            }
+        }
+        paths
     }
 
     /// What viewers may ask for to get the object with this path.
@@ -265,9 +327,9 @@ impl Serving {
 
     /// Whether some way to read a path finds a behaviour that asks this source; and
     /// whether query strings are in the cache key of one that does.
-    fn route(&self, path: &[u8], source: usize) -> Option<bool> {
+    fn route(&self, key: &[u8], spelling: Spelling, source: usize) -> Option<bool> {
         // With one behaviour for everything there is nothing to read.
-        if let [Route { pattern: None, sources, query_strings }] = &self.routes[..] {
+        if let [Route { pattern: None, sources, query_strings, .. }] = &self.routes[..] {
             return sources.contains(&source).then_some(*query_strings);
         }
         let found = |reading: Cow<'_, [u8]>| {
@@ -276,7 +338,7 @@ impl Serving {
             let route = self.routes.iter().find(matches)?;
             route.sources.contains(&source).then_some(route.query_strings)
         };
-        readings(path).into_iter().filter_map(found).max()
+        readings(key, spelling).into_iter().filter_map(found).max()
     }
 }
 
@@ -357,6 +419,11 @@ pub enum Form {
     AnyQuery,
     /// Everything, since it is what failed paths show, and nobody can list those.
     ErrorPage,
+    /// Everything that a behavior's pattern begins with, since only its function at the edge knows
+    /// which paths it serves the object as.
+    EdgeFunction,
+    /// Everything, since objects of the bucket were deleted that the event does not name.
+    WholeBucket,
     /// Not from a key: as a person typed it.
     Typed,
 }
@@ -371,6 +438,8 @@ impl fmt::Display for Form {
             Self::CleanUrl => "page without .html of",
             Self::AnyQuery => "with any query string, of",
             Self::ErrorPage => "cached wherever an error showed",
+            Self::EdgeFunction => "wherever a function at the edge serves",
+            Self::WholeBucket => "objects that the event does not name, of",
             Self::Typed => "typed",
         })
     }

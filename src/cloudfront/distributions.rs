@@ -60,7 +60,11 @@ impl Client {
         let input = GetDistributionConfigInput::builder().id(distribution.as_str()).build()?;
         self.read::<GetDistributionConfig, _>(input, limit, |answer| {
             let config = answer.distribution_config.ok_or_else(|| Error::no_answer("configuration"))?;
-            Ok(Details { default_root_object: config.default_root_object.unwrap_or_default() })
+            let tags = config.cache_tag_config;
+            Ok(Details {
+                default_root_object: config.default_root_object.unwrap_or_default(),
+                has_cache_tags: tags.is_some_and(|tags| !tags.header_name.is_empty()),
+            })
         })
         .await
     }
@@ -134,9 +138,9 @@ fn distribution(summary: DistributionSummary) -> Option<Distribution> {
     };
     let errors = summary.custom_error_responses.and_then(|errors| errors.items).unwrap_or_default();
     let error_page = |error: aws_sdk_cloudfront::types::CustomErrorResponse| {
-        let page = error.response_page_path.filter(|page| !page.is_empty())?;
+        let page = error.response_page_path.filter(|page| !page.is_empty());
         let min_ttl = error.error_caching_min_ttl.unwrap_or(DEFAULT_ERROR_TTL);
-        Some(ErrorPage { code: error.error_code, page, min_ttl })
+        ErrorPage { code: error.error_code, page, min_ttl }
     };
     let behaviors = summary.cache_behaviors.and_then(|behaviors| behaviors.items).unwrap_or_default();
     Some(Distribution {
@@ -161,8 +165,9 @@ fn distribution(summary: DistributionSummary) -> Option<Distribution> {
             .map(behavior)
             .chain(summary.default_cache_behavior.map(default_behavior))
             .collect(),
-        error_pages: errors.into_iter().filter_map(error_page).collect(),
+        error_pages: errors.into_iter().map(error_page).collect(),
         default_root_object: String::new(),
+        has_cache_tags: None,
         etag: summary.e_tag.filter(|tag| !tag.is_empty()),
     })
 }

@@ -100,11 +100,14 @@ fn origin(config: &Value, path: &str) -> Option<(String, String)> {
     let root = config["DefaultRootObject"].as_str().unwrap_or_default();
     let path = if path == "/" { root } else { path }.trim_start_matches('/');
     let directory = origin["OriginPath"].as_str().unwrap_or_default().trim_matches('/');
-    let mut key = percent_decode_str(path).decode_utf8_lossy().into_owned();
+    // S3 itself reads a plus as a space, its websites do not.
+    let is_website = rest.starts_with("-website");
+    let path = if is_website { path.to_owned() } else { path.replace('+', " ") };
+    let mut key = percent_decode_str(&path).decode_utf8_lossy().into_owned();
     if !directory.is_empty() {
         key = format!("{directory}/{key}");
     }
-    if rest.starts_with("-website") && (key.is_empty() || key.ends_with('/')) {
+    if is_website && (key.is_empty() || key.ends_with('/')) {
         key.push_str("index.html");
     }
     Some((bucket.to_owned(), key))

@@ -76,6 +76,10 @@ pub struct Distribution {
     /// What viewers get for `/`: a path without its first slash. Empty for nothing, and
     /// for what was not read yet: the list of distributions does not tell.
     pub default_root_object: String,
+    /// Whether it reads cache tags. `None` before that is read: the list of distributions does not
+    /// tell.
+    #[serde(skip)]
+    pub has_cache_tags: Option<bool>,
     /// The version of its configuration, as the list of distributions has it. `None` where the
     /// list has none.
     #[serde(skip)]
@@ -87,6 +91,8 @@ pub struct Distribution {
 pub struct Details {
     /// What viewers get for `/`: a path without its first slash. Empty for nothing.
     pub default_root_object: String,
+    /// Whether it reads cache tags from a header of the origin's answers.
+    pub has_cache_tags: bool,
 }
 
 /// One origin of a distribution.
@@ -133,14 +139,15 @@ pub enum QueryStrings {
     OfPolicy(String),
 }
 
-/// The page that viewers get instead of an error.
+/// How an error of the origin is kept, and what viewers get instead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ErrorPage {
     /// The HTTP status that the origin answered.
     pub code: i32,
-    /// The page's path.
-    pub page: String,
-    /// For how many seconds at least it stays cached under the path that failed.
+    /// The path of the page that viewers get. `None` for the error itself.
+    pub page: Option<String>,
+    /// For how many seconds at least it stays cached under the path that failed: longer if the
+    /// origin's answer has a larger `max-age`.
     pub min_ttl: i64,
 }
 
@@ -167,6 +174,7 @@ impl Distribution {
     /// not there is taken to have them.
     pub fn complete(&mut self, details: Details, policies: &BTreeMap<String, bool>) {
         self.default_root_object = details.default_root_object;
+        self.has_cache_tags = Some(details.has_cache_tags);
         for behavior in &mut self.behaviors {
             if let QueryStrings::OfPolicy(id) = &behavior.query_strings {
                 behavior.query_strings = QueryStrings::Known(policies.get(id).copied().unwrap_or(true));

@@ -49,8 +49,11 @@ impl Distribution {
         let path = if path.is_empty() { &*self.default_root_object } else { path };
         let object = |origin: &Origin| {
             let endpoint = Endpoint::of(&origin.domain_name)?;
-            let mut key = OriginPath::of_configuration(&origin.path)
-                .join(&percent_decode_str(path.strip_prefix('/').unwrap_or(path)).collect::<Vec<_>>());
+            let path = path.strip_prefix('/').unwrap_or(path);
+            // REST endpoints read a plus as a space.
+            let path = if endpoint.is_website { path.to_owned() } else { path.replace('+', " ") };
+            let key: Vec<u8> = percent_decode_str(&path).collect();
+            let mut key = OriginPath::of_configuration(&origin.path).join(&key);
             if endpoint.is_website && (key.is_empty() || key.ends_with(b"/")) {
                 key.extend_from_slice(index_document.as_bytes());
             }
@@ -110,6 +113,7 @@ mod tests {
             ],
             error_pages: Vec::new(),
             default_root_object: "index.html".to_owned(),
+            has_cache_tags: None,
             etag: None,
         }
     }
@@ -124,7 +128,8 @@ mod tests {
             shown.collect::<Vec<_>>()
         };
         assert_eq!(objects("/"), ["site/live one/index.html"]);
-        assert_eq!(objects("/a%20b+c.html"), ["site/live one/a b+c.html"]);
+        assert_eq!(objects("/a%20b+c%2Bd.html"), ["site/live one/a b c+d.html"]);
+        assert_eq!(objects("/docs/a+b%2Bc"), ["docs/docs/a+b+c"], "website endpoints take a plus as it is");
         assert_eq!(objects("/docs/"), ["docs/docs/home.html"]);
         assert_eq!(objects("/docs/a"), ["docs/docs/a"]);
         assert_eq!(objects("/blog/"), ["site/live one/blog/"], "S3 itself has no index documents");

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::{AsciiSet, percent_encode};
+use percent_encoding::{AsciiSet, percent_decode};
 
-use crate::path::UNSAFE;
+use crate::path::{Spelling, UNSAFE};
 
 /// The path pattern of a behaviour, such as `images/*.jpg`: `*` is any number of
 /// characters, slashes too, `?` is one; the rest is itself, case and all.
@@ -18,6 +18,12 @@ impl PathPattern {
     /// nothing.
     pub(super) fn new(pattern: &str) -> Self {
         Self(pattern.strip_prefix('/').unwrap_or(pattern).as_bytes().into())
+    }
+
+    /// Returns what stands before the first `*` or `?`.
+    pub(super) fn literal_beginning(&self) -> &[u8] {
+        let end = self.0.iter().position(|byte| matches!(byte, b'*' | b'?'));
+        &self.0[..end.unwrap_or(self.0.len())]
     }
 
     /// Whether it matches a path, which is given without the slash at its beginning.
@@ -61,18 +67,22 @@ fn character(text: &[u8]) -> usize {
     1 + text.iter().skip(1).take_while(|byte| text[0] >= 0xC0 && **byte & 0xC0 == 0x80).count()
 }
 
-/// Every way in which CloudFront may read the path of an object when it looks for the
-/// behaviour: as the key is written or escaped as viewers send it, which is not
+/// Returns every way in which CloudFront may read the path of an object when it looks for the
+/// behavior: as viewers send it in a spelling, or without the escapes, which is not
 /// documented; and each also without empty and dot segments, which is.
 ///
 /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistValuesCacheBehavior.html>
-pub(super) fn readings(path: &[u8]) -> Vec<Cow<'_, [u8]>> {
+pub(super) fn readings(key: &[u8], spelling: Spelling) -> Vec<Cow<'_, [u8]>> {
     // A "~" viewers send as it is, and a "?" would begin a query.
-    const ESCAPED: &AsciiSet = &UNSAFE.add(b'%').add(b'?').remove(b'~');
-    let mut readings = vec![Cow::Borrowed(path)];
-    let escaped: Cow<'_, str> = percent_encode(path, ESCAPED).into();
-    if escaped.as_bytes() != path {
-        readings.push(Cow::Owned(escaped.into_owned().into_bytes()));
+    const ESCAPED: &AsciiSet = &UNSAFE.add(b'%').add(b'?').add(b'+').remove(b'~');
+    let sent = match spelling.spell(key, ESCAPED) {
+        Cow::Borrowed(sent) => Cow::Borrowed(sent.as_bytes()),
+        Cow::Owned(sent) => Cow::Owned(sent.into_bytes()),
+    };
+    let unescaped: Vec<u8> = percent_decode(&sent).collect();
+    let mut readings = vec![sent];
+    if *readings[0] != *unescaped {
+        readings.push(Cow::Owned(unescaped));
     }
     for index in 0..readings.len() {
         let normal = normalized(&readings[index]);
@@ -147,15 +157,19 @@ mod tests {
 
     #[test]
     fn ways_to_read_a_path() {
-        let read = |path: &str| -> Vec<String> {
+        let read = |key: &str, spelling: Spelling| -> Vec<String> {
             let text = |reading: &Cow<'_, [u8]>| String::from_utf8_lossy(reading).into_owned();
-            readings(path.as_bytes()).iter().map(text).collect()
+            readings(key.as_bytes(), spelling).iter().map(text).collect()
         };
-        assert_eq!(read("a/b.jpg"), ["a/b.jpg"]);
-        assert_eq!(read("a b"), ["a b", "a%20b"]);
-        assert_eq!(read("a//b"), ["a//b", "a/b"]);
-        assert_eq!(read("a/./b/../c"), ["a/./b/../c", "a/c"]);
-        assert_eq!(read("a/.."), ["a/..", ""]);
-        assert_eq!(read("é/"), ["é/", "%C3%A9/"]);
+        let escaped = |key: &str| read(key, Spelling::Escaped);
+        assert_eq!(escaped("a/b.jpg"), ["a/b.jpg"]);
+        assert_eq!(escaped("a b"), ["a%20b", "a b"]);
+        assert_eq!(escaped("a//b"), ["a//b", "a/b"]);
+        assert_eq!(escaped("a/./b/../c"), ["a/./b/../c", "a/c"]);
+        assert_eq!(escaped("a/.."), ["a/..", ""]);
+        assert_eq!(escaped("é/"), ["%C3%A9/", "é/"]);
+        assert_eq!(escaped("a+ b"), ["a%2B%20b", "a+ b"]);
+        assert_eq!(read("a+ b", Spelling::PlusForSpace), ["a%2B+b", "a++b"]);
+        assert_eq!(read("a+ b", Spelling::PlainPlus), ["a+%20b", "a+ b"]);
     }
 }

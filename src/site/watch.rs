@@ -105,8 +105,6 @@ fn why_not(glob: &str) -> Option<&'static str> {
 pub enum Ignored {
     /// The event changes no content.
     Event,
-    /// The event is unknown to this version.
-    UnknownEvent,
     /// The bucket is not one of those configured.
     Bucket,
     /// The key is not among those included, or is excluded.
@@ -131,7 +129,6 @@ impl fmt::Display for Ignored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Event => "changes no content",
-            Self::UnknownEvent => "unknown event",
             Self::Bucket => "bucket not in INVALIDATOR_BUCKETS",
             Self::Key => "left out by INVALIDATOR_INCLUDE or INVALIDATOR_EXCLUDE",
             Self::Unserved => "no distribution has this bucket as an origin",
@@ -145,15 +142,14 @@ impl Watch {
     /// Why this change is not looked at, if it is not.
     #[must_use]
     pub fn ignores(&self, change: &Change) -> Option<Ignored> {
-        match change.effect {
-            Effect::None => return Some(Ignored::Event),
-            Effect::Unknown => return Some(Ignored::UnknownEvent),
-            Effect::Content => {}
+        if change.effect == Effect::None {
+            return Some(Ignored::Event);
         }
         if !self.buckets.is_empty() && !self.buckets.iter().any(|bucket| **bucket == *change.bucket) {
             return Some(Ignored::Bucket);
         }
-        if self.include.is_none() && self.exclude.is_empty() {
+        let looks_at_keys = self.include.is_some() || !self.exclude.is_empty();
+        if !looks_at_keys || change.effect == Effect::WholeBucket {
             return None;
         }
         let fits = |globs: &Vec<Glob>| globs.iter().any(|glob| glob.is_match(change.key.as_bytes()));

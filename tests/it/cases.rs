@@ -6,13 +6,25 @@ use cloudfront_invalidator::path::Item;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::support::{Function, cloudfront, eventbridge, form_encoded, s3_record, sqs};
+use crate::{
+    sites::{account, paths, plain},
+    support::{Function, cloudfront, eventbridge, form_encoded, s3_record, sqs},
+};
 
 #[derive(Deserialize)]
 struct Cases {
     keys: Vec<KeyCase>,
     configured: Vec<ConfiguredCase>,
     typed: Vec<TypedCase>,
+    endpoints: Vec<EndpointCase>,
+}
+
+#[derive(Deserialize)]
+struct EndpointCase {
+    endpoint: String,
+    key: String,
+    paths: Vec<String>,
+    why: String,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +98,19 @@ fn raw(case: &KeyCase) -> String {
 
 fn percent_decoded(form: &str) -> Vec<u8> {
     percent_encoding::percent_decode_str(&form.replace('+', " ")).collect()
+}
+
+#[tokio::test]
+async fn endpoints() {
+    for (number, case) in cases().endpoints.iter().enumerate() {
+        let domain = match &*case.endpoint {
+            "REST" => "site.s3.eu-central-1.amazonaws.com",
+            "website" => "site.s3-website.eu-central-1.amazonaws.com",
+            other => panic!("{other}"),
+        };
+        let found = paths(&account(&[plain("E1", domain)]), &[], &case.key).await;
+        assert_eq!(found, case.paths, "{number}: {}", case.why);
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Keys and typed text to items.
 
-use cloudfront_invalidator::path::{Item, Kind, MAX_LENGTH, why_widened};
+use cloudfront_invalidator::path::{Item, Kind, MAX_LENGTH, Spelling, why_widened};
 use percent_encoding::percent_decode_str;
 use proptest::{collection::vec, prelude::*, sample::select};
 
@@ -108,6 +108,82 @@ fn what_was_mistyped_is_quoted_with_advice() {
     tag("tags have no wildcards", "#a*");
     assert!(refused(&format!("#{}", "a".repeat(257))).contains("a tag has at most 256 characters"));
     assert_eq!(typed(&format!("#{}", "a".repeat(256))).len(), 257);
+}
+
+#[test]
+fn every_spelling_of_spaces_and_pluses() {
+    let spelled = |key: &[u8], spelling| Item::spelled(key, spelling).to_string();
+    for (key, escaped, plus_for_space, plain_plus) in [
+        ("a b+c", "/a%20b%2Bc", "/a+b%2Bc", "/a%20b+c"),
+        ("a%20b%2Bc", "/a%2520b%252Bc", "/a%2520b%252Bc", "/a%2520b%252Bc"),
+        (" + ", "/%20%2B%20", "/+%2B+", "/%20+%20"),
+        ("a~ +", "/a*", "/a*", "/a*"),
+        ("é +*", "/%C3%A9%20%2B*", "/%C3%A9+%2B*", "/%C3%A9%20+*"),
+    ] {
+        assert_eq!(spelled(key.as_bytes(), Spelling::Escaped), escaped);
+        assert_eq!(spelled(key.as_bytes(), Spelling::PlusForSpace), plus_for_space);
+        assert_eq!(spelled(key.as_bytes(), Spelling::PlainPlus), plain_plus);
+    }
+    let any = |key: &str| {
+        let items = Item::of_any_endpoint(key.as_bytes());
+        items.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(any("ab"), ["/ab"]);
+    assert_eq!(any("a b"), ["/a%20b", "/a+b"]);
+    assert_eq!(any("a b+c"), ["/a%20b%2Bc", "/a+b%2Bc", "/a%20b+c"]);
+    assert_eq!(any("a~b c"), ["/a*"]);
+}
+
+#[test]
+fn text_that_is_surely_no_path_is_refused() {
+    let why = |text: &str| {
+        let why = refused(text);
+        assert!(why.starts_with(&format!("{text:?} ")), "{why}");
+        why
+    };
+    for text in ["C:/Program Files/Git/*", "C:/Program Files/Git/docs/index.html", "d:\\site\\index.html"] {
+        assert!(why(text).contains("MSYS_NO_PATHCONV=1"), "{text}");
+    }
+    for text in
+        ["/a /b", "/a.html /b.html /c*", "/docs/* #tag", "/a\n/b", "/a,/b", "/a\t/b", "a.html /b.html"]
+    {
+        assert!(why(text).contains("seems to be several paths"), "{text}");
+    }
+    for text in ["s3://my-bucket/a.html", "arn:aws:s3:::my-bucket/a", "file:///a", "E1A2B3C4D5E6F7"] {
+        assert!(why(text).contains("no path of a URL"), "{text}");
+    }
+    for text in ["./dist/a.html", "../a", "~/site/a", "\\docs\\a.html", "docs\\a.html"] {
+        assert!(why(text).contains("path of a file"), "{text}");
+    }
+    for text in
+        ["\"/a\"", "'/a'", "`/a`", "\u{201c}/a\u{201d}", "[\"/a\"]", "{\"paths\": [\"/a\"]}", "<path>/a"]
+    {
+        assert!(why(text).contains("quotation marks or brackets"), "{text}");
+    }
+    for text in ["/a\u{200b}", "\u{feff}/a", "/a\u{202e}b", "/soft\u{ad}hyphen"] {
+        assert!(why(text).contains("not seen"), "{text}");
+    }
+    for text in ["/https://www.example.com/a", "//d111111abcdef8.cloudfront.net/a", "https:/a", "/http:/a"] {
+        assert!(why(text).contains("is a URL"), "{text}");
+    }
+    assert!(why("/docs/\\*").contains("escaped \"*\""));
+    // What a URL may well have.
+    for (text, item) in [
+        ("my photo (1).jpg", "/my%20photo%20(1).jpg"),
+        ("/a b/c d", "/a%20b/c%20d"),
+        ("/go?to=C:/x&then=/a /b", "/go?to=C:/x&then=/a%20/b"),
+        ("/a,b,c", "/a,b,c"),
+        ("/~user", "/*"),
+        ("/a\\b", "/a%5Cb"),
+        ("E1/a", "/E1/a"),
+        ("/[id].html", "/%5Bid%5D.html"),
+        ("/\"a\"", "/%22a%22"),
+        (".well-known/a", "/.well-known/a"),
+        ("c:d", "/c:d"),
+        ("/a\u{301}", "/a%CC%81"),
+    ] {
+        assert_eq!(typed(text), item);
+    }
 }
 
 #[test]

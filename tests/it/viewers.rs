@@ -68,14 +68,15 @@ async fn view(cloudfront: &Local, path: &str) -> Option<String> {
 }
 
 /// Objects, and every path under which viewers get them.
-const OBJECTS: [(&str, &[&str]); 8] = [
+const OBJECTS: [(&str, &[&str]); 9] = [
     ("index.html", &["/", "/index.html"]),
     ("docs/index.html", &["/docs/", "/docs/index.html"]),
-    ("a b+c & (d).html", &["/a%20b%2Bc%20&%20(d).html"]),
+    ("a b+c & (d).html", &["/a%20b%2Bc%20&%20(d).html", "/a%20b+c%20&%20(d).html"]),
     ("ümläut/ä.css", &["/%C3%BCml%C3%A4ut/%C3%A4.css"]),
     ("runtime~main.js", &["/runtime~main.js", "/runtime%7Emain.js"]),
     ("it's.txt", &["/it's.txt", "/it%27s.txt"]),
     ("files/get/tool-1.2+x.tgz", &["/get/tool-1.2%2Bx.tgz"]),
+    ("files/get/my tool+x.tgz", &["/get/my%20tool%2Bx.tgz", "/get/my+tool%2Bx.tgz"]),
     ("100%.txt", &["/100%25.txt"]),
 ];
 
@@ -192,7 +193,10 @@ async fn verify_tells_what_is_stale_and_what_an_invalidation_mended() {
     cloudfront.put("site", key, None);
     assert_eq!(verdicts(&verify(&[path], &[]).1), ["stale"], "it is gone, and viewers have it");
     assert!(tokio::task::block_in_place(|| cfadmin_at(&cloudfront.endpoint_url(), &purge)).status.success());
-    assert_eq!(verify(&[path], &[]).0, 0, "it is gone, and so it is for viewers");
+    let (code, fourth) = verify(&[path], &[]);
+    assert_eq!((code, verdicts(&fourth)), (3, vec!["absent".to_owned()]), "deleted, or mistyped");
+    assert_eq!(verify(&[path], &["--deleted"]).0, 0, "it is gone, and so it is for viewers");
+    assert_eq!(verify(&["/docs/", path], &[]).0, 3, "one of them is");
 
     let object = format!("s3://site/{key}");
     assert_eq!(verdicts(&verify(&["/docs/"], &["--object", &object]).1), ["stale"], "not that object");
