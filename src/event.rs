@@ -11,13 +11,15 @@
 //! | envelope | told by | read in |
 //! |---|---|---|
 //! | S3 notification | `Records[].eventSource` is `aws:s3` | `s3` |
-//! | SQS batch | `Records[].eventSource` is `aws:sqs` | `sqs` |
+//! | SQS batch | `Records[].eventSource` is `aws:sqs`; the same as a list, from a pipe | `sqs` |
+//! | received SQS messages | `Messages` | `sqs` |
 //! | SNS notification | `Records[].EventSource` is `aws:sns`, or `Type` | `sns` |
 //! | EventBridge event | `source` is `aws.s3` | `eventbridge` |
 //! | failed invocation, redriven | `requestPayload` | `destination` |
 //! | S3 test event | `Event` is `s3:TestEvent` | here |
 //! | manual event | `paths` | `manual` |
 
+mod cloudtrail;
 mod destination;
 mod eventbridge;
 mod manual;
@@ -26,15 +28,13 @@ mod sns;
 mod sqs;
 mod time;
 
-use std::{
-    borrow::Cow,
-    fmt::{self, Write},
-    sync::Arc,
-};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use thiserror::Error;
+
+use crate::text::Plain;
 
 /// Maximum depth of nested envelopes. AWS makes four: a message from SQS with a failed invocation
 /// by SNS, which had an event of S3's. More than this is an attack or a loop.
@@ -115,10 +115,19 @@ pub struct Change {
 pub enum Effect {
     /// Content was created, replaced or removed.
     Content,
+    /// The same of objects of the bucket that the event does not name. The key is empty.
+    WholeBucket,
     /// A known event that leaves the content as it was, such as a tag.
     None,
-    /// An event that this version does not know.
+    /// An event that this version does not know, about an object. It may have changed.
     Unknown,
+}
+
+impl Effect {
+    /// Returns whether an event with this effect has to name an object.
+    const fn needs_object(self) -> bool {
+        matches!(self, Self::Content | Self::Unknown)
+    }
 }
 
 /// An invalidation that a person asked for.
@@ -166,50 +175,6 @@ impl fmt::Display for Key {
         }
         Ok(())
     }
-}
-
-/// Text from outside as people may see it: what could forge a line, move a
-/// terminal's cursor or turn the direction of reading is escaped.
-#[derive(Clone, Copy, Debug)]
-pub struct Plain<'a>(pub &'a str);
-
-impl fmt::Display for Plain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| {
-            if is_unseen(c) { write!(f, "{}", c.escape_default()) } else { f.write_char(c) }
-        })
-    }
-}
-
-/// Returns whether a character is not seen, but may change how what is around it is shown: a
-/// control (DEL and C1 included), a format character (zero-width and bidirectional ones), or a
-/// separator of lines or paragraphs.
-///
-/// <https://www.unicode.org/reports/tr44/#General_Category_Values>: Cc, Cf, Zl and Zp
-pub(crate) fn is_unseen(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}'
-                | '\u{600}'..='\u{605}'
-                | '\u{61c}'
-                | '\u{6dd}'
-                | '\u{70f}'
-                | '\u{890}'..='\u{891}'
-                | '\u{8e2}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{110bd}'
-                | '\u{110cd}'
-                | '\u{13430}'..='\u{1343f}'
-                | '\u{1bca0}'..='\u{1bca3}'
-                | '\u{1d173}'..='\u{1d17a}'
-                | '\u{e0001}'..='\u{e007f}'
-        )
 }
 
 impl Serialize for Key {
@@ -295,7 +260,7 @@ fn beginning(bytes: &[u8]) -> String {
 #[must_use]
 pub fn read(event: &[u8], invocation: &str) -> Batch {
     let mut batch = Batch::default();
-    if let Err(unreadable) = whole(&mut batch, event, invocation) {
+    if let Err(unreadable) = whole(&mut batch, without_mark(event), invocation) {
         batch.messages.push(Message { id: None, unreadable: Some(unreadable.into()) });
     }
     batch
@@ -304,7 +269,7 @@ pub fn read(event: &[u8], invocation: &str) -> Batch {
 /// Reads the outermost envelope, whose SQS records are messages of their own.
 fn whole(batch: &mut Batch, event: &[u8], invocation: &str) -> Result<(), Unreadable> {
     let envelope = Envelope::read(event)?;
-    let records = envelope.records.as_deref().unwrap_or_default();
+    let records = envelope.records.as_deref().or(envelope.list.as_deref()).unwrap_or_default();
     if records.iter().any(|record| source(record).as_deref() == Ok("aws:sqs")) {
         // S3 sends an event a message.
         batch.messages.reserve(records.len());
@@ -344,6 +309,7 @@ struct Origin<'a> {
 impl Origin<'_> {
     /// Reads one envelope into `batch`.
     fn read(self, batch: &mut Batch, json: &[u8]) -> Result<(), Unreadable> {
+        let json = without_mark(json);
         self.envelope(batch, json, &Envelope::read(json)?)
     }
 
@@ -366,13 +332,20 @@ impl Origin<'_> {
             return Err(Unreadable::Shape { found: beginning(json) });
         }
         if let Some(records) = &envelope.records {
-            // One bad record does not keep the others from being read.
-            let mut first_bad = None;
-            for record in records {
-                let read = self.record(batch, record);
-                first_bad = first_bad.or(read.err());
-            }
-            return first_bad.map_or(Ok(()), Err);
+            return each(records, |record| self.record(batch, record));
+        }
+        if let Some(list) = &envelope.list {
+            return each(list, |entry| match source(entry) {
+                Ok(_) => self.record(batch, entry),
+                // No record, but an event of its own.
+                Err(_) => self.inside(batch, entry.get(), None),
+            });
+        }
+        if let Some(messages) = &envelope.messages {
+            return each(messages, |message| {
+                let (body, id) = sqs::received(message)?;
+                self.inside(batch, &body, id.as_deref())
+            });
         }
         if envelope.event.as_ref().is_some_and(|event| event.0 == "s3:TestEvent") {
             return Ok(());
@@ -423,10 +396,34 @@ impl Origin<'_> {
     }
 }
 
+/// Reads each of some records. One that is bad does not keep the others from being read.
+fn each<'a>(
+    records: &[&'a RawValue],
+    mut read: impl FnMut(&'a RawValue) -> Result<(), Unreadable>,
+) -> Result<(), Unreadable> {
+    let mut first_bad = None;
+    for record in records {
+        let read = read(record);
+        first_bad = first_bad.or(read.err());
+    }
+    first_bad.map_or(Ok(()), Err)
+}
+
+/// Returns JSON without the byte order mark that some editors and shells put before it.
+fn without_mark(json: &[u8]) -> &[u8] {
+    json.strip_prefix("\u{feff}".as_bytes()).unwrap_or(json)
+}
+
 /// What an envelope says it is. Fields that only one kind has are not read here,
 /// only looked for.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Envelope<'a> {
+    /// The entries, if it is a list: as EventBridge's pipes deliver them.
+    #[serde(skip)]
+    list: Option<Vec<&'a RawValue>>,
+    /// What `aws sqs receive-message` prints.
+    #[serde(borrow, rename = "Messages")]
+    messages: Option<Vec<&'a RawValue>>,
     #[serde(borrow, rename = "Records")]
     records: Option<Vec<&'a RawValue>>,
     #[serde(borrow)]
@@ -447,15 +444,21 @@ impl<'a> Envelope<'a> {
     /// Whether a service of AWS wrapped something in it.
     const fn is_of_aws(&self) -> bool {
         let says_what = self.source.is_some() || self.event.is_some() || self.kind.is_some();
-        says_what || self.records.is_some() || self.payload.is_some()
+        let has_several = self.records.is_some() || self.messages.is_some();
+        says_what || has_several || self.payload.is_some()
     }
 
     fn read(json: &'a [u8]) -> Result<Self, Unreadable> {
+        let unreadable = |error| Unreadable::json("the event", &error, json);
         // Serde would take an array for a structure, field by field.
         if json.trim_ascii_start().first() == Some(&b'[') {
-            return Err(Unreadable::Shape { found: beginning(json) });
+            let list: Vec<&RawValue> = serde_json::from_slice(json).map_err(unreadable)?;
+            if list.is_empty() {
+                return Err(Unreadable::Shape { found: beginning(json) });
+            }
+            return Ok(Self { list: Some(list), ..Self::default() });
         }
-        serde_json::from_slice(json).map_err(|error| Unreadable::json("the event", &error, json))
+        serde_json::from_slice(json).map_err(unreadable)
     }
 }
 
@@ -466,7 +469,7 @@ fn source(record: &RawValue) -> Result<Cow<'_, str>, Unreadable> {
         #[serde(borrow, rename = "eventSource", alias = "EventSource")]
         source: Option<Text<'a>>,
     }
-    let said: Said<'_> = view("a record", record)?;
+    let said: Said<'_> = parse("a record", record)?;
     said.source.map(|text| text.0).ok_or(Unreadable::Missing { what: "a record", field: "eventSource" })
 }
 
@@ -490,7 +493,7 @@ fn full(text: Option<Text<'_>>) -> Option<Text<'_>> {
 }
 
 /// Reads a view of a record.
-fn view<'a, T: Deserialize<'a>>(what: &'static str, record: &'a RawValue) -> Result<T, Unreadable> {
+fn parse<'a, T: Deserialize<'a>>(what: &'static str, record: &'a RawValue) -> Result<T, Unreadable> {
     let json = record.get();
     if json.starts_with('[') {
         return Err(Unreadable::Shape { found: beginning(json.as_bytes()) });

@@ -5,7 +5,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Change, Effect, Key, Origin, Text, Unreadable, full, s3::Entity, time::milliseconds};
+use super::{
+    Change, Effect, Key, Origin, Text, Unreadable, cloudtrail, full, parse, s3::Entity, time::milliseconds,
+};
 
 const WHAT: &str = "an EventBridge event";
 
@@ -27,13 +29,35 @@ pub(super) fn read(json: &[u8], origin: Origin<'_>) -> Result<Change, Unreadable
     let event: Event<'_> =
         serde_json::from_slice(json).map_err(|error| Unreadable::json(WHAT, &error, json))?;
     let kind = full(event.kind).ok_or(Unreadable::Missing { what: WHAT, field: "detail-type" })?;
-    let effect = effect(&kind.0);
     let id = full(event.id);
     let origin = Origin { id: id.as_ref().map_or(origin.id, |id| &id.0), ..origin };
     let time = event.time.and_then(|time| milliseconds(&time.0));
-    let object = Entity::read(WHAT, event.detail, effect)?;
-    let change = object.change(WHAT, kind, effect, origin, |key| Key::from(key.as_bytes()))?;
+    let change = if kind.0 == "AWS API Call via CloudTrail" {
+        cloudtrail::change(event.detail, origin)?
+    } else {
+        let effect = effect(&kind.0);
+        let entity = Entity::read(WHAT, event.detail, effect)?;
+        let is_expired = kind.0 == "Object Deleted" && entity.is_version() && is_expired(event.detail);
+        let effect = if is_expired { Effect::None } else { effect };
+        entity.change(WHAT, kind, effect, origin, |key| Key::from(key.as_bytes()))?
+    };
     Ok(Change { time, ..change })
+}
+
+/// Returns whether a lifecycle rule removed a version for good.
+fn is_expired(detail: Option<&RawValue>) -> bool {
+    #[derive(Deserialize)]
+    struct Deletion<'a> {
+        #[serde(borrow)]
+        reason: Option<Text<'a>>,
+        #[serde(borrow, rename = "deletion-type")]
+        kind: Option<Text<'a>>,
+    }
+    let deletion = detail.and_then(|detail| parse::<Deletion<'_>>(WHAT, detail).ok());
+    let says = |text: Option<Text<'_>>, said: &str| text.is_some_and(|text| text.0 == said);
+    deletion.is_some_and(|deletion| {
+        says(deletion.reason, "Lifecycle Expiration") && says(deletion.kind, "Permanently Deleted")
+    })
 }
 
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventBridge.html>

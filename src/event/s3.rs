@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Change, Effect, Key, Origin, Text, Unreadable, beginning, full, time::milliseconds, view};
+use super::{Change, Effect, Key, Origin, Text, Unreadable, beginning, full, parse, time::milliseconds};
 
 const WHAT: &str = "an S3 record";
 
@@ -46,18 +46,23 @@ struct Object<'a> {
     key: Option<Text<'a>>,
     #[serde(borrow)]
     sequencer: Option<Text<'a>>,
+    #[serde(borrow, rename = "versionId", alias = "version-id")]
+    version: Option<Text<'a>>,
 }
 
 /// Reads one record. Only fields that are used must be there.
 pub(super) fn read(record: &RawValue, origin: Origin<'_>) -> Result<Change, Unreadable> {
-    let record: Record<'_> = view(WHAT, record)?;
+    let record: Record<'_> = parse(WHAT, record)?;
     if let Some(version) = record.version.filter(|version| major(&version.0) != "2") {
         return Err(Unreadable::Version(beginning(version.0.as_bytes())));
     }
     let event = full(record.name).ok_or(Unreadable::Missing { what: WHAT, field: "eventName" })?;
     let effect = effect(&event.0);
     let time = record.time.and_then(|time| milliseconds(&time.0));
-    let change = Entity::read(WHAT, record.s3, effect)?.change(WHAT, event, effect, origin, decode)?;
+    let entity = Entity::read(WHAT, record.s3, effect)?;
+    let is_expiration = event.0.trim_start_matches("s3:") == "LifecycleExpiration:Delete";
+    let effect = if is_expiration && entity.is_version() { Effect::None } else { effect };
+    let change = entity.change(WHAT, event, effect, origin, decode)?;
     Ok(Change { time, ..change })
 }
 
@@ -69,11 +74,20 @@ impl<'a> Entity<'a> {
         json: Option<&'a RawValue>,
         effect: Effect,
     ) -> Result<Self, Unreadable> {
-        match json.map(|json| view(what, json)) {
-            Some(Err(unreadable)) if effect == Effect::Content => Err(unreadable),
+        match json.map(|json| parse(what, json)) {
+            Some(Err(unreadable)) if effect.needs_object() => Err(unreadable),
             Some(Ok(entity)) => Ok(entity),
             Some(Err(_)) | None => Ok(Self::default()),
         }
+    }
+
+    /// Returns whether it is one of several versions: a lifecycle rule that removes such a one leaves
+    /// the current one as it is, which expires with a delete marker.
+    ///
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-configure-notification.html>
+    pub(super) fn is_version(&self) -> bool {
+        let version = self.object.as_ref().and_then(|object| object.version.as_ref());
+        version.is_some_and(|version| !matches!(&*version.0, "" | "null"))
     }
 
     /// The change of this object, whose key is spelled as `decode` reads it, at a time that
@@ -89,11 +103,11 @@ impl<'a> Entity<'a> {
         let known = |text: Option<Text<'a>>, field| match full(text) {
             Some(text) => Ok(text),
             // Only what changes an object has to name it.
-            None if effect != Effect::Content => Ok(Text(Cow::Borrowed(""))),
+            None if !effect.needs_object() => Ok(Text(Cow::Borrowed(""))),
             None => Err(Unreadable::Missing { what, field }),
         };
         let bucket = known(self.bucket.and_then(|bucket| bucket.name), "bucket name")?;
-        let Object { key, sequencer } = self.object.unwrap_or_default();
+        let Object { key, sequencer, version: _ } = self.object.unwrap_or_default();
         let key = known(key, "object key")?;
         Ok(Change {
             message: origin.message,

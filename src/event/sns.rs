@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Text, Unreadable, view};
+use super::{Text, Unreadable, parse};
 
 const WHAT: &str = "an SNS notification";
 
@@ -31,7 +31,7 @@ pub(super) fn record(record: &RawValue) -> Result<Notification<'_>, Unreadable> 
         #[serde(borrow, rename = "Sns")]
         sns: Option<Notification<'a>>,
     }
-    let record: Record<'_> = view(WHAT, record)?;
+    let record: Record<'_> = parse(WHAT, record)?;
     record.sns.ok_or(Unreadable::Missing { what: WHAT, field: "Sns" })
 }
 

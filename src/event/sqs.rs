@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Text, Unreadable, view};
+use super::{Text, Unreadable, full, parse};
 
 const WHAT: &str = "an SQS message";
 
@@ -21,7 +21,23 @@ pub(super) struct Record<'a> {
 }
 
 pub(super) fn read(record: &RawValue) -> Result<Record<'_>, Unreadable> {
-    view(WHAT, record)
+    parse(WHAT, record)
+}
+
+/// Reads a message as `aws sqs receive-message` prints it: its body and its id.
+///
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Message.html>
+pub(super) fn received(message: &RawValue) -> Result<(Cow<'_, str>, Option<Cow<'_, str>>), Unreadable> {
+    #[derive(Deserialize)]
+    struct Received<'a> {
+        #[serde(borrow, rename = "MessageId")]
+        id: Option<Text<'a>>,
+        #[serde(borrow, rename = "Body")]
+        body: Option<Text<'a>>,
+    }
+    let received: Received<'_> = parse(WHAT, message)?;
+    let body = received.body.ok_or(Unreadable::Missing { what: WHAT, field: "Body" })?;
+    Ok((body.0, full(received.id).map(|id| id.0)))
 }
 
 /// The id of a record that cannot be read otherwise, so that it can still be
@@ -32,7 +48,7 @@ pub(super) fn id(record: &RawValue) -> Option<Box<str>> {
         #[serde(borrow, rename = "messageId")]
         id: Option<Text<'a>>,
     }
-    let named: Named<'_> = view(WHAT, record).ok()?;
+    let named: Named<'_> = parse(WHAT, record).ok()?;
     named.id.filter(|id| !id.0.is_empty()).map(Text::into_boxed)
 }
 

@@ -65,7 +65,8 @@ fn other_shapes_are_unreadable() {
     for (event, why) in [
         (json!({}), "no event that is known here"),
         (json!(null), "cannot be read"),
-        (json!([{"Records": []}]), "no event that is known here"),
+        (json!([]), "no event that is known here"),
+        (json!([1]), "cannot be read"),
         (json!("Records"), "cannot be read"),
         (json!({"Records": null}), "no event that is known here"),
         (json!({"Records": {}}), "cannot be read"),
@@ -186,11 +187,138 @@ fn effects() {
     assert_eq!(bridged("Object Deleted", detail.clone()), Effect::Content);
     assert_eq!(bridged("Object Restore Completed", detail.clone()), Effect::None);
     assert_eq!(bridged("Object Tags Added", detail), Effect::None);
-    assert_eq!(bridged("AWS API Call via CloudTrail", json!({"eventName": "PutObject"})), Effect::Unknown);
-    assert_eq!(bridged("Something New", json!({"bucket": "b"})), Effect::Unknown);
+    assert_eq!(
+        bridged("Object Teleported", json!({"bucket": {"name": "b"}, "object": {"key": "a"}})),
+        Effect::Unknown
+    );
     assert_eq!(bridged("Object Tags Added", json!("x")), Effect::None);
+    // What is not known and names no object returns.
+    check(
+        &json!({"source": "aws.s3", "detail-type": "Something New", "detail": {"bucket": {"name": "b"}}}),
+        &[],
+        &[Some("an EventBridge event has no object key")],
+    );
     let odd = json!({"Records": [{"eventSource": "aws:s3", "eventName": "BucketThing:Put", "s3": {"bucket": "b"}}]});
-    assert_eq!(effect(odd), Effect::Unknown);
+    check(&odd, &[], &[Some("an S3 record cannot be read")]);
+}
+
+#[test]
+fn an_expired_old_version_is_no_change() {
+    let effect = |event: Value| read(event.to_string().as_bytes(), "i").changes[0].effect;
+    let notified = |name: &str, version: Value| {
+        let mut record = s3_record("a", "1");
+        record["eventName"] = name.into();
+        record["s3"]["object"]["versionId"] = version;
+        effect(json!({"Records": [record]}))
+    };
+    let bridged = |reason: &str, kind: &str, version: Value| {
+        let object = json!({"key": "a", "version-id": version});
+        effect(json!({"source": "aws.s3", "id": "x", "detail-type": "Object Deleted", "detail": {
+            "bucket": {"name": "site"}, "object": object, "reason": reason, "deletion-type": kind,
+        }}))
+    };
+    let (old, expiration, for_good) =
+        (json!("3HL4kqtJ"), "LifecycleExpiration:Delete", "Permanently Deleted");
+    assert_eq!(notified(expiration, old.clone()), Effect::None);
+    assert_eq!(notified("s3:LifecycleExpiration:Delete", old.clone()), Effect::None);
+    assert_eq!(bridged("Lifecycle Expiration", for_good, old.clone()), Effect::None);
+    // Without versions it is the object itself.
+    for none in [json!("null"), json!(""), json!(null)] {
+        assert_eq!(notified(expiration, none.clone()), Effect::Content);
+        assert_eq!(bridged("Lifecycle Expiration", for_good, none), Effect::Content);
+    }
+    // The current version expires with a delete marker, and people may delete any.
+    assert_eq!(notified("LifecycleExpiration:DeleteMarkerCreated", old.clone()), Effect::Content);
+    assert_eq!(notified("ObjectRemoved:Delete", old.clone()), Effect::Content);
+    assert_eq!(notified("ObjectRemoved:DeleteMarkerCreated", old.clone()), Effect::Content);
+    assert_eq!(bridged("Lifecycle Expiration", "Delete Marker Created", old.clone()), Effect::Content);
+    assert_eq!(bridged("DeleteObject", for_good, old), Effect::Content);
+}
+
+#[test]
+fn calls_that_cloudtrail_reports_are_read() {
+    let call = |name: &str, parameters: Value, error: Value| {
+        json!({
+            "version": "0", "id": "c1", "detail-type": "AWS API Call via CloudTrail", "source": "aws.s3",
+            "time": "2026-11-22T14:00:00Z",
+            "detail": {
+                "eventSource": "s3.amazonaws.com", "eventName": name, "errorCode": error,
+                "requestParameters": parameters,
+            },
+        })
+    };
+    let object = json!({"bucketName": "site", "key": "a b+c%20"});
+    let changed = |name: &str| {
+        let batch = read(call(name, object.clone(), json!(null)).to_string().as_bytes(), "i");
+        let change = &batch.changes[0];
+        assert_eq!((&*change.bucket, &*change.identity), ("site", "c1"));
+        assert_eq!(change.time, Some(1_795_356_000_000));
+        (change.effect, change.key.to_string())
+    };
+    for name in ["PutObject", "CopyObject", "CompleteMultipartUpload", "PostObject", "DeleteObject"] {
+        assert_eq!(changed(name), (Effect::Content, "a b+c%20".to_owned()), "{name}");
+        let failed = read(call(name, object.clone(), json!("AccessDenied")).to_string().as_bytes(), "i");
+        assert_eq!(failed.changes[0].effect, Effect::None, "{name}");
+    }
+    for name in
+        ["GetObject", "HeadObject", "ListObjects", "PutObjectAcl", "DeleteObjectTagging", "UploadPart"]
+    {
+        assert_eq!(changed(name).0, Effect::None, "{name}");
+    }
+    assert_eq!(changed("TeleportObject").0, Effect::Unknown);
+    let effect = |name: &str, parameters: Value| {
+        read(call(name, parameters, json!(null)).to_string().as_bytes(), "i").changes[0].effect
+    };
+    let bucket = json!({"bucketName": "site"});
+    assert_eq!(effect("DeleteObjects", bucket.clone()), Effect::WholeBucket);
+    assert_eq!(effect("PostObject", bucket.clone()), Effect::WholeBucket, "the key may be in the form alone");
+    assert_eq!(effect("PutBucketPolicy", bucket.clone()), Effect::None);
+    assert_eq!(effect("ListBuckets", json!(null)), Effect::None);
+    for (name, parameters, why) in [
+        ("TeleportObject", bucket, "a CloudTrail event has no key"),
+        ("DeleteObjects", json!(null), "a CloudTrail event has no bucketName"),
+        ("PutObject", json!("x"), "a CloudTrail event cannot be read"),
+        ("", json!({}), "a CloudTrail event has no eventName"),
+    ] {
+        check(&call(name, parameters, json!(null)), &[], &[Some(why)]);
+    }
+}
+
+#[test]
+fn lists_and_received_messages_are_read() {
+    // EventBridge's pipes hand over the records alone.
+    let batch =
+        sqs([("m1", s3("a", "1").to_string()), ("m2", "x".to_owned()), ("m3", s3("b", "1").to_string())]);
+    check(&batch["Records"], &["site/a", "site/b"], &[None, Some("the event cannot be read"), None]);
+    let ids: Vec<_> = read(batch["Records"].to_string().as_bytes(), "i").messages;
+    assert_eq!(
+        ids.iter().filter_map(|message| message.id.as_deref()).collect::<Vec<_>>(),
+        ["m1", "m2", "m3"]
+    );
+    check(&json!([eventbridge("a", "1"), eventbridge("b", "2")]), &["site/a", "site/b"], &[None]);
+    check(&json!([s3("a", "1"), {"paths": []}]), &["site/a"], &[Some("manual event: no paths")]);
+    check(&s3("a", "1")["Records"], &["site/a"], &[None]);
+    // What `aws sqs receive-message` prints.
+    let received = json!({"Messages": [
+        {"MessageId": "m1", "ReceiptHandle": "AQEB", "MD5OfBody": "x", "Body": s3("a", "1").to_string()},
+        {"MessageId": "m2", "Body": eventbridge("b", "1").to_string()},
+        {"MessageId": "m3"},
+    ]});
+    check(&received, &["site/a", "site/b"], &[Some("an SQS message has no Body")]);
+    let mut nameless = s3_record("a", "1");
+    nameless["s3"]["object"].as_object_mut().expect("an object").remove("sequencer");
+    let received =
+        json!({"Messages": [{"MessageId": "m1", "Body": json!({"Records": [nameless]}).to_string()}]});
+    assert_eq!(&*read(received.to_string().as_bytes(), "i").changes[0].identity, "m1");
+}
+
+#[test]
+fn a_byte_order_mark_is_skipped() {
+    let marked = |event: &Value| format!("\u{feff}{event}");
+    let batch = read(marked(&s3("a", "1")).as_bytes(), "i");
+    assert_eq!((batch.changes.len(), &batch.messages[0].unreadable), (1, &None));
+    let batch = read(marked(&sqs([("m", marked(&s3("a", "1")))])).as_bytes(), "i");
+    assert_eq!((batch.changes.len(), &batch.messages[0].unreadable), (1, &None));
 }
 
 #[test]
