@@ -8,6 +8,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     str::FromStr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -20,6 +21,7 @@ use crate::{
     cloudfront::{Client, Error},
     event::Batch,
     site::{Details, Distribution, DistributionId, Forms, OriginPath, QueryStrings, Site, Sites, Watch},
+    text::joined,
 };
 
 /// How old the knowledge of the distributions may be on which a decision rests.
@@ -68,11 +70,46 @@ impl FromStr for Target {
     }
 }
 
+/// What a person calls distributions other than by their ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Name {
+    /// By a domain of theirs, or of one of their origins.
+    Domain(String),
+    /// By a bucket that is their origin, in lower case.
+    Bucket(String),
+}
+
+impl FromStr for Name {
+    type Err = NotATarget;
+
+    fn from_str(text: &str) -> Result<Self, NotATarget> {
+        match text.strip_prefix("s3://").map(|bucket| bucket.trim_end_matches('/')) {
+            Some(bucket) if !bucket.is_empty() && !bucket.contains('/') => {
+                Ok(Self::Bucket(bucket.to_ascii_lowercase()))
+            }
+            Some(_) => Err(NotATarget(text.chars().take(80).collect())),
+            None => text.parse().map(|target| match target {
+                Target::Id(id) => Self::Domain(id.to_string()),
+                Target::Name(domain) => Self::Domain(domain),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Domain(domain) => f.write_str(domain),
+            Self::Bucket(bucket) => write!(f, "s3://{bucket}"),
+        }
+    }
+}
+
 /// What was given as a distribution's id or name cannot be one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no distribution: give its id, such as E1A2B3C4D5E6F7, or a domain of it or of an origin, such as \
-     www.example.com"
+    "{0:?} is no distribution: give its id, such as E1A2B3C4D5E6F7, a domain of it or of an origin, such as \
+     www.example.com, or, in a manual event, its bucket, such as s3://my-bucket"
 )]
 pub struct NotATarget(String);
 
@@ -161,6 +198,26 @@ impl Listing {
         Self { begun, distributions, by_bucket, policies: None, sites: BTreeMap::new() }
     }
 
+    /// Returns the distributions that are called so.
+    fn called(&self, name: &Name) -> Vec<DistributionId> {
+        let ids = |index: &usize| self.distributions[*index].id.clone();
+        match name {
+            Name::Domain(domain) => {
+                let called = self.distributions.iter().filter(|one| one.is_called(domain));
+                called.map(|one| one.id.clone()).collect()
+            }
+            Name::Bucket(bucket) => self.by_bucket.get(bucket).into_iter().flatten().map(ids).collect(),
+        }
+    }
+
+    /// Says that no distribution is called so, and what there is.
+    fn no_such(&self, name: &str) -> String {
+        let known = self.distributions.iter().filter_map(|one| one.names().next()).map(str::to_owned);
+        let known = joined(known, ", ");
+        let known = if known.is_empty() { "none" } else { &known };
+        format!("no distribution is called {name}, and none has an origin there; there are {known}")
+    }
+
     /// Returns the indices of the distributions that serve one of these buckets.
     fn concerned(&self, buckets: &BTreeSet<String>) -> BTreeSet<usize> {
         buckets.iter().filter_map(|bucket| self.by_bucket.get(bucket)).flatten().copied().collect()
@@ -225,9 +282,6 @@ impl Finder {
     ) -> Found {
         let asking = Asking { client, deadline, begun: (now, Instant::now()) };
         let names_all = !self.search.distributions.is_empty();
-        if names_all && !self.search.asks() {
-            return Found { sites: self.search.given(), ..Found::default() };
-        }
         let mut buckets = BTreeSet::new();
         let mut last = None;
         for change in batch.changes.iter().filter(|change| watch.ignores(change).is_none()) {
@@ -236,15 +290,19 @@ impl Finder {
                 last = Some(&change.bucket);
             }
         }
+        let requests = Asked::of(batch, watch, names_all);
+        let is_concerned = !buckets.is_empty() || !batch.requests.is_empty();
         let mut memory = self.memory.lock().await;
-        match (names_all, buckets.is_empty()) {
-            (true, true) if batch.requests.is_empty() => {
-                Found { sites: self.search.given(), ..Found::default() }
-            }
-            (true, _) => memory.with_names(&self.search, asking).await,
-            (false, true) => Found::default(),
-            (false, false) => memory.with_buckets(&buckets, &self.search, asking).await,
+        let mut found = match names_all {
+            true if self.search.asks() && is_concerned => memory.with_names(&self.search, asking).await,
+            true => Found { sites: self.search.given(), ..Found::default() },
+            false if buckets.is_empty() => Found::default(),
+            false => memory.with_buckets(&buckets, &self.search, asking).await,
+        };
+        if !requests.is_empty() {
+            memory.answer(&requests, &self.search, asking, &mut found).await;
         }
+        found
     }
 
     /// Forgets the list of distributions, which has one that is not there.
@@ -253,7 +311,70 @@ impl Finder {
     }
 }
 
+/// The distributions that requests ask for other than by id.
+struct Asked<'a> {
+    /// As they write it, each once.
+    names: BTreeSet<&'a str>,
+    /// The buckets that are watched, if some request names no distribution, and none is given.
+    watched: Option<&'a [String]>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(batch: &'a Batch, watch: &'a Watch, names_all: bool) -> Self {
+        let named = batch.requests.iter().filter_map(|request| request.distribution.as_deref());
+        let by_id = |name: &&str| name.parse::<DistributionId>().is_ok();
+        let names_none = batch.requests.iter().any(|request| request.distribution.is_none());
+        let watched = (names_none && !names_all).then_some(&*watch.buckets);
+        Self { names: named.filter(|name| !by_id(name)).collect(), watched }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.watched.is_none()
+    }
+}
+
 impl Memory {
+    /// Finds the distributions that requests ask for.
+    async fn answer(&mut self, asked: &Asked<'_>, search: &Search, asking: Asking<'_>, found: &mut Found) {
+        let mut names = Vec::new();
+        for name in &asked.names {
+            match name.parse::<Name>() {
+                Ok(parsed) => names.push((*name, parsed)),
+                Err(why) => _ = found.sites.called.insert((*name).to_owned(), Err(why.to_string())),
+            }
+        }
+        if asked.watched.is_some_and(<[String]>::is_empty) {
+            let why = "it names no distribution, and neither does INVALIDATOR_DISTRIBUTIONS; with \
+                       INVALIDATOR_BUCKETS, it would be for all that serve those";
+            found.sites.watched = Some(Err(why.to_owned()));
+        }
+        let watched = asked.watched.filter(|buckets| !buckets.is_empty());
+        if names.is_empty() && watched.is_none() {
+            return;
+        }
+        // What was just found, or could not be, is not asked for again.
+        if found.failure.is_none() {
+            let is_usable = |listing: &Listing| asking.since(listing.begun) < FRESH;
+            let (failure, bridged) = self.list(search, asking.fresh(), is_usable).await;
+            (found.failure, found.bridged) = (failure, found.bridged.or(bridged));
+        }
+        let Some(listing) = &self.listing else { return };
+        for (text, name) in names {
+            let ids = listing.called(&name);
+            let answer = if ids.is_empty() { Err(listing.no_such(&name.to_string())) } else { Ok(ids) };
+            found.sites.called.insert(text.to_owned(), answer);
+        }
+        if let Some(buckets) = watched {
+            let buckets: BTreeSet<String> =
+                buckets.iter().map(|bucket| bucket.to_ascii_lowercase()).collect();
+            let concerned = listing.concerned(&buckets);
+            let ids: Vec<_> =
+                concerned.iter().map(|index| listing.distributions[*index].id.clone()).collect();
+            let none = || "no distribution serves the buckets of INVALIDATOR_BUCKETS".to_owned();
+            found.sites.watched = Some(if ids.is_empty() { Err(none()) } else { Ok(ids) });
+        }
+    }
+
     async fn with_names(&mut self, search: &Search, asking: Asking<'_>) -> Found {
         let is_usable = |listing: &Listing| asking.since(listing.begun) < FRESH;
         let (failure, bridged) = self.list(search, asking.fresh(), is_usable).await;
@@ -273,14 +394,8 @@ impl Memory {
             }
         }
         sites.unresolved = !missing.is_empty();
-        let missing = sites.unresolved.then(|| {
-            let known: Vec<&str> = listed.iter().filter_map(|one| one.names().next()).take(20).collect();
-            Error::no_such_distribution(format!(
-                "no distribution is called {}, and none has an origin there; there are {}",
-                missing.join(" or "),
-                if known.is_empty() { "none".to_owned() } else { known.join(", ") },
-            ))
-        });
+        let missing =
+            sites.unresolved.then(|| Error::no_such_distribution(listing.no_such(&missing.join(" or "))));
         Found { sites, failure: failure.or(missing), bridged }
     }
 

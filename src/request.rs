@@ -69,7 +69,7 @@ impl InvalidationRequest {
     /// With the paths besides under which CloudFront serves objects with these keys.
     #[must_use]
     pub fn keys<K: AsRef<[u8]>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
-        self.items.extend(keys.into_iter().map(|key| Item::from_key(key.as_ref())));
+        self.items.extend(keys.into_iter().flat_map(|key| Item::of_any_endpoint(key.as_ref())));
         self
     }
 

@@ -1,12 +1,16 @@
 //! What the changes and requests of a batch ask of each distribution.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use crate::{
-    event::{Batch, Change, Request},
+    event::{Batch, Change, Effect, Request},
     path::{Item, TypedError},
     plan::Policy,
-    site::{DistributionId, Form, Ignored, NotADistribution, Serving, Sites},
+    site::{DistributionId, Form, Ignored, Serving, Site, Sites},
+    text::joined,
 };
 
 /// What asks for an invalidation.
@@ -86,23 +90,24 @@ impl<'a> Demand<'a> {
             waiting: Vec::new(),
         };
         demand.watch(policy, sites);
-        let mut asked: BTreeMap<&DistributionId, (Option<&Serving>, Vec<usize>)> =
-            sites.list.iter().map(|site| (&site.distribution, (Some(site.serving()), Vec::new()))).collect();
-        let orders: Vec<Order> = batch.requests.iter().map(|request| demand.order(request, policy)).collect();
-        for (index, (request, order)) in batch.requests.iter().zip(&orders).enumerate() {
-            match &order.distribution {
-                _ if order.items.is_empty() => {}
-                Some(distribution) => asked.entry(distribution).or_default().1.push(index),
-                None if sites.unresolved => demand.waiting.push(request.message),
-                None if sites.named => {
-                    for site in &sites.list {
-                        asked.entry(&site.distribution).or_default().1.push(index);
-                    }
+        let served = |site: &'a Arc<Site>| (site.distribution.clone(), (Some(site.serving()), Vec::new()));
+        let mut asked: BTreeMap<DistributionId, (Option<&Serving>, Vec<usize>)> =
+            sites.list.iter().map(served).collect();
+        for (index, request) in batch.requests.iter().enumerate() {
+            let (items, distributions) = match ordered(request, policy, sites) {
+                Ok((items, Some(distributions))) => (items, distributions),
+                Ok((items, None)) => {
+                    demand.waiting.push(request.message);
+                    (items, Vec::new())
                 }
-                None => {
-                    let why = "it names no distribution, and neither does INVALIDATOR_DISTRIBUTIONS";
-                    demand.rejected.push((request.message, why.to_owned()));
+                Err(why) => {
+                    demand.rejected.push((request.message, why));
+                    (Vec::new(), Vec::new())
                 }
+            };
+            demand.typed.push(items);
+            for distribution in distributions {
+                asked.entry(distribution).or_default().1.push(index);
             }
         }
         let mut known: HashMap<(Option<&Serving>, Vec<usize>), usize> = HashMap::new();
@@ -112,9 +117,8 @@ impl<'a> Demand<'a> {
             if index == next {
                 demand.groups.push(Group { distributions: Vec::new(), serving, requests });
             }
-            demand.groups[index].distributions.push(distribution.clone());
+            demand.groups[index].distributions.push(distribution);
         }
-        demand.typed = orders.into_iter().map(|order| order.items).collect();
         demand
     }
 
@@ -140,18 +144,6 @@ impl<'a> Demand<'a> {
                 self.ignored.push(ignored);
             }
         }
-    }
-
-    fn order(&mut self, request: &Request, policy: &Policy) -> Order {
-        let read = if policy.manual {
-            Order::read(request)
-        } else {
-            Err("manual events are turned off (INVALIDATOR_MANUAL=false)".to_owned())
-        };
-        read.unwrap_or_else(|why| {
-            self.rejected.push((request.message, why));
-            Order { distribution: None, items: Vec::new() }
-        })
     }
 
     /// Returns the indices of the changes in the buckets that a group serves, in order.
@@ -181,6 +173,13 @@ impl<'a> Demand<'a> {
     ) -> Result<(Cause<'a>, Vec<(Item, Form)>), Ignored> {
         let change = &self.batch.changes[change];
         let serving = group.serving.ok_or(Ignored::Unserved)?;
+        if change.effect == Effect::WholeBucket {
+            let all = vec![(Item::everything(), Form::WholeBucket)];
+            return serving
+                .serves(&change.bucket)
+                .then_some((Cause::Change(change), all))
+                .ok_or(Ignored::Unserved);
+        }
         Ok((Cause::Change(change), serving.paths(&change.bucket, change.key.as_bytes())?))
     }
 
@@ -190,42 +189,49 @@ impl<'a> Demand<'a> {
     }
 }
 
-/// How many mistakes of a request are told.
-const MOST_PROBLEMS: usize = 20;
-
-/// A request whose items and distribution are in order.
-struct Order {
-    distribution: Option<DistributionId>,
-    items: Vec<Item>,
+/// Reads the items of a request, and the distributions that it is for: `None` if they could not be
+/// looked up.
+///
+/// # Errors
+///
+/// Everything that is wrong with it. A person who mistyped one path of several has to know, rather
+/// than think that it was purged.
+fn ordered(
+    request: &Request,
+    policy: &Policy,
+    sites: &Sites,
+) -> Result<(Vec<Item>, Option<Vec<DistributionId>>), String> {
+    if !policy.manual {
+        return Err("manual events are turned off (INVALIDATOR_MANUAL=false)".to_owned());
+    }
+    let mut problems = Vec::new();
+    let distributions = distributions(request, sites).unwrap_or_else(|why| {
+        problems.push(why);
+        None
+    });
+    let mut items = Vec::with_capacity(request.paths.len());
+    for typed in &request.paths {
+        match typed.parse() {
+            Ok(item) => items.push(item),
+            Err(why) => problems.push(TypedError::to_string(&why)),
+        }
+    }
+    if problems.is_empty() { Ok((items, distributions)) } else { Err(joined(problems, "; ")) }
 }
 
-impl Order {
-    /// All or nothing: a person who mistyped one path is told, rather than left to
-    /// think that it was purged.
-    fn read(request: &Request) -> Result<Self, String> {
-        let mut problems: Vec<String> = Vec::new();
-        let mut distribution = None;
-        if let Some(id) = &request.distribution {
-            match id.parse() {
-                Ok(id) => distribution = Some(id),
-                Err(why) => problems.push(NotADistribution::to_string(&why)),
-            }
+/// Finds the distributions that a request is for.
+fn distributions(request: &Request, sites: &Sites) -> Result<Option<Vec<DistributionId>>, String> {
+    let Some(name) = &request.distribution else {
+        if sites.unresolved {
+            return Ok(None);
         }
-        let mut items = Vec::with_capacity(request.paths.len());
-        let mut more = 0;
-        for typed in &request.paths {
-            match typed.parse() {
-                Ok(item) => items.push(item),
-                Err(why) if problems.len() < MOST_PROBLEMS => problems.push(TypedError::to_string(&why)),
-                Err(_) => more += 1,
-            }
+        if sites.named {
+            return Ok(Some(sites.list.iter().map(|site| site.distribution.clone()).collect()));
         }
-        if problems.is_empty() {
-            return Ok(Self { distribution, items });
-        }
-        if more > 0 {
-            problems.push(format!("and {more} more"));
-        }
-        Err(problems.join("; "))
+        return sites.watched.clone().transpose();
+    };
+    match name.parse() {
+        Ok(id) => Ok(Some(vec![id])),
+        Err(_) => sites.called.get(name).cloned().transpose(),
     }
 }

@@ -47,12 +47,16 @@ async fn every_envelope_becomes_one_call() {
         if answer.get("batchItemFailures").is_some() {
             assert_eq!(answer, json!({"batchItemFailures": []}));
         } else {
-            assert_eq!(answer["invalidations"][0]["paths"], json!(["/a%20b"]));
+            let paths = answer["invalidations"][0]["paths"].clone();
+            // A person types one of the two.
+            assert!([json!(["/a%20b", "/a+b"]), json!(["/a%20b"])].contains(&paths), "{paths}");
             assert_eq!(answer["invalidations"][0]["status"], "InProgress");
-            assert_eq!(answer["billed_paths"], 1);
+            assert_eq!(answer["billed_paths"].as_u64(), paths.as_array().map(|paths| paths.len() as u64));
         }
     }
-    assert_eq!(sent(&cloudfront), vec![vec!["/a%20b"]; envelopes.len()]);
+    let typed = sent(&cloudfront).split_off(envelopes.len() - 1);
+    assert_eq!(typed, [["/a%20b"]]);
+    assert_eq!(sent(&cloudfront)[..envelopes.len() - 1], vec![vec!["/a%20b", "/a+b"]; envelopes.len() - 1]);
 }
 
 #[tokio::test]
@@ -112,7 +116,8 @@ async fn a_manual_event_says_what_is_wrong_with_each_path() {
     assert_eq!(answer.error_type(), "EventUnreadable");
     assert_eq!(
         answer.message(),
-        "manual event: \"e1\" is no distribution id: one looks like E1A2B3C4D5E6F7, upper-case letters and digits; \
+        "manual event: \"e1\" is no distribution: give its id, such as E1A2B3C4D5E6F7, a domain of it or of an \
+         origin, such as www.example.com, or, in a manual event, its bucket, such as s3://my-bucket; \
          \"\" is no path: write \"/\" for the root, or \"/*\" for everything; \
          \"/a*b\" has a \"*\" before its end, where CloudFront takes it literally and purges nothing: \
          end the path at the first \"*\""
@@ -326,28 +331,56 @@ async fn an_event_that_failed_for_good_comes_back_with_what_lambda_wrapped_aroun
 }
 
 #[tokio::test]
-async fn an_unknown_event_is_ignored_counted_and_logged_once() {
+async fn an_unknown_event_is_purged_counted_and_logged_once() {
     let (cloudfront, mut function) = one().await;
     let mut record = s3_record("a", "1");
     record["eventName"] = "ObjectTeleported:Put".into();
-    let event = json!({"Records": [record.clone(), record]}).to_string();
+    let event = json!({"Records": [record.clone(), record.clone()]}).to_string();
     for _ in 0..2 {
         let Answer::Response(answer) = function.invoke(event.clone()).await else { panic!("failed") };
-        let ignored =
-            json!({"bucket": "site", "key": "a", "event": "ObjectTeleported:Put", "reason": "unknown_event"});
-        assert_eq!(answer["ignored"], json!([ignored, ignored]));
+        assert_eq!(answer["invalidations"][0]["paths"], json!(["/a"]));
     }
-    function.invoke(s3("b", "1").to_string()).await;
-    function.logged(|line| line["message"] == "invalidated").await;
+    let teleported = json!({
+        "source": "aws.s3", "detail-type": "Object Teleported", "id": "1",
+        "detail": {"bucket": {"name": "site"}, "object": {"key": "b"}},
+    });
+    assert!(matches!(function.invoke(teleported.to_string()).await, Answer::Response(_)));
+    assert_eq!(sent(&cloudfront), [["/a"], ["/b"]]);
+    function.logged(|line| line["UnknownEvents"] == 2).await;
     let warnings: Vec<Value> = function
         .log()
         .iter()
         .map(|line| serde_json::from_str(line).expect("JSON"))
         .filter(|line: &Value| line["level"] == "WARN")
         .collect();
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert_eq!(warnings[0]["event"], "ObjectTeleported:Put");
-    assert_eq!(cloudfront.calls(), 1);
+    // What names no object returns.
+    record["s3"]["object"] = json!({});
+    let nameless = sqs([("m", json!({"Records": [record]}).to_string())]).to_string();
+    assert_eq!(function.invoke(nameless).await.handed_back(), ["m"]);
+}
+
+#[tokio::test]
+async fn what_cloudtrail_deleted_without_a_name_purges_everything() {
+    let (cloudfront, mut function) = one().await;
+    let call = |name: &str, parameters: Value| {
+        json!({
+            "version": "0", "id": "c1", "detail-type": "AWS API Call via CloudTrail", "source": "aws.s3",
+            "time": "2026-11-22T14:00:00Z",
+            "detail": {"eventSource": "s3.amazonaws.com", "eventName": name, "requestParameters": parameters},
+        })
+    };
+    let deleted = call("DeleteObjects", json!({"bucketName": "site", "delete": ""}));
+    for _ in 0..2 {
+        assert!(matches!(function.invoke(deleted.to_string()).await, Answer::Response(_)));
+    }
+    assert_eq!(sent(&cloudfront), [["/*"]]);
+    let line = function.logged(|line| line["level"] == "WARN").await;
+    assert_eq!(line["bucket"], "site");
+    assert!(line["message"].as_str().expect("a message").contains("use S3's own events"));
+    let warned = function.log().iter().filter(|line| line.contains("\"WARN\"")).count();
+    assert_eq!(warned, 1);
 }
 
 #[tokio::test]

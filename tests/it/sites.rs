@@ -69,7 +69,7 @@ pub(crate) fn sent(cloudfront: &Local) -> Vec<(String, Vec<String>)> {
 }
 
 /// What one put of a key in the bucket `site` leads to.
-async fn paths(account: &Account, variables: &[(&str, &str)], key: &str) -> Vec<String> {
+pub(crate) async fn paths(account: &Account, variables: &[(&str, &str)], key: &str) -> Vec<String> {
     let (cloudfront, mut function) = with(account.clone(), variables).await;
     assert_eq!(function.invoke(puts("site", &[key], "1")).await.handed_back(), [""; 0]);
     sent(&cloudfront).into_iter().flat_map(|(_, paths)| paths).collect()
@@ -87,10 +87,10 @@ async fn keys_become_what_the_configuration_makes_of_them() {
     let cases: &[(&str, &[&str])] = &[
         ("live/index.html", &["/", "/index.html"]),
         ("live/docs/index.html", &["/docs/", "/docs/index.html"]),
-        ("live/a b.html", &["/a%20b.html"]),
+        ("live/a b.html", &["/a%20b.html", "/a+b.html"]),
         ("live//double", &["//double"]),
-        // The directory is only the images' one, and the images are only in theirs.
-        ("live/images/a.jpg", &[]),
+        // The images are only in their directory. But the function of the pages might ask for it.
+        ("live/images/a.jpg", &["/*"]),
         ("media/images/a.jpg", &["/images/a.jpg*"]),
         ("media/a.jpg", &[]),
         // An empty segment does not count where behaviours are concerned.
@@ -100,7 +100,7 @@ async fn keys_become_what_the_configuration_makes_of_them() {
         // In the group, and after its pattern query strings are cached.
         ("live/search.html", &["/search.html*"]),
         ("live/search/index.html", &["/search/*"]),
-        ("live/api/index.html", &[]),
+        ("live/api/index.html", &["/*"]),
         ("live/Api/a", &["/Api/a"]),
         ("live/errors/gone.html", &["/*"]),
         ("live/errors/sorry.html", &["/errors/sorry.html"]),
@@ -283,6 +283,151 @@ async fn what_concerns_nobody_needs_no_look_up() {
 }
 
 #[tokio::test]
+async fn a_manual_event_is_for_all_that_serve_the_watched_buckets_or_for_what_it_names() {
+    let four = account(&[
+        plain("E1", DOMAIN),
+        plain("E2", "site.s3-website-us-east-1.amazonaws.com"),
+        plain("E3", "other.s3.eu-central-1.amazonaws.com"),
+        changed("E4", DOMAIN, |config| config["Enabled"] = false.into()),
+    ]);
+    let (cloudfront, mut function) = with(four, &[("INVALIDATOR_BUCKETS", "site,media")]).await;
+    for (distribution, expected) in [
+        (None, &["E1", "E2"][..]),
+        (Some("E3"), &["E3"]),
+        (Some("e3.example.com"), &["E3"]),
+        (Some("E1.cloudfront.net"), &["E1"]),
+        (Some(DOMAIN), &["E1", "E4"]),
+        (Some("s3://other"), &["E3"]),
+        (Some("s3://site/"), &["E1", "E2"]),
+    ] {
+        let before = cloudfront.created();
+        let mut event = json!({"paths": ["/a", "/b*"]});
+        if let Some(distribution) = distribution {
+            event["distribution"] = distribution.into();
+        }
+        let answer = function.invoke(event.to_string()).await;
+        assert!(matches!(answer, Answer::Response(_)), "{distribution:?}: {answer:?}");
+        let mut purged: Vec<String> =
+            sent(&cloudfront).split_off(before).into_iter().map(|(distribution, _)| distribution).collect();
+        purged.sort();
+        assert_eq!(purged, expected, "{distribution:?}");
+    }
+    assert_eq!(cloudfront.reads(), ["ListDistributions"], "once in ten seconds");
+    for (wrong, why) in [
+        (
+            "www.example.com",
+            "no distribution is called www.example.com, and none has an origin there; there are e1",
+        ),
+        ("s3://nobody", "no distribution is called s3://nobody, and none has an origin there; there are e1"),
+        ("s3://site/a", "\"s3://site/a\" is no distribution: give its id"),
+        ("site", "\"site\" is no distribution: give its id"),
+    ] {
+        let answer = function.invoke(json!({"paths": ["/a"], "distribution": wrong}).to_string()).await;
+        assert_eq!(answer.error_type(), "EventUnreadable", "{wrong}");
+        assert!(answer.message().contains(why), "{wrong}: {}", answer.message());
+    }
+}
+
+#[tokio::test]
+async fn what_a_manual_event_names_is_looked_up_even_where_ids_are_given() {
+    let two = account(&[plain("E1", DOMAIN), plain("E2", "other.s3.amazonaws.com")]);
+    let (cloudfront, mut function) =
+        with(two, &[("INVALIDATOR_DISTRIBUTIONS", "E1"), ("AWS_MAX_ATTEMPTS", "1")]).await;
+    let named = json!({"paths": ["/a"], "distribution": "e2.example.com"}).to_string();
+    assert!(matches!(function.invoke(named.clone()).await, Answer::Response(_)));
+    assert_eq!(sent(&cloudfront)[0].0, "E2");
+    // Without the permission, only that message waits.
+    let (cloudfront, mut function) = with(
+        account(&[plain("E1", DOMAIN)]),
+        &[("INVALIDATOR_DISTRIBUTIONS", "E1"), ("AWS_MAX_ATTEMPTS", "1")],
+    )
+    .await;
+    cloudfront.inject_read("ListDistributions", 0, refusal(403, "AccessDenied"));
+    let batch = sqs([("m0", named), ("m1", s3("a", "1").to_string())]).to_string();
+    assert_eq!(function.invoke(batch).await.handed_back(), ["m0"]);
+    assert_eq!(cloudfront.created(), 1);
+    let line = function.logged(|line| line["waiting"] == 1).await;
+    assert_eq!(line["error_type"], "CloudFrontDenied");
+}
+
+#[tokio::test]
+async fn behaviors_are_matched_by_the_spelling_that_viewers_use() {
+    let plus_elsewhere = |domain: &str| {
+        account(&[changed("E1", domain, |config| {
+            config["CacheBehaviors"] = json!({"Quantity": 1, "Items": [{
+                "PathPattern": "*+*", "TargetOriginId": "elsewhere",
+                "CachePolicyId": "658327ea-f89d-4fab-a63d-7e88639e58f6",
+            }]});
+        })])
+    };
+    // Viewers ask for it as %2B, which the pattern does not match.
+    assert_eq!(paths(&plus_elsewhere(DOMAIN), &[], "c++/a.html").await, ["/c%2B%2B/a.html"]);
+    // A plus for a space goes elsewhere.
+    assert_eq!(paths(&plus_elsewhere(DOMAIN), &[], "a b").await, ["/a%20b"]);
+    let website = "site.s3-website-us-east-1.amazonaws.com";
+    assert_eq!(paths(&plus_elsewhere(website), &[], "a+b c").await, ["/a%2Bb%20c"]);
+}
+
+#[tokio::test]
+async fn every_form_of_a_key_has_every_spelling() {
+    let rooted = |domain: &str| {
+        account(&[changed("E1", domain, |config| config["DefaultRootObject"] = "a b/index.html".into())])
+    };
+    let key = "a b/index.html";
+    let expected = ["/", "/a%20b/", "/a%20b/index.html", "/a+b/", "/a+b/index.html"];
+    assert_eq!(paths(&rooted(DOMAIN), &[], key).await, expected);
+    let queries = [("INVALIDATOR_QUERY_STRINGS", "true"), ("INVALIDATOR_INDEX_DOCUMENT", "")];
+    let plain = account(&[plain("E1", DOMAIN)]);
+    assert_eq!(paths(&plain, &queries, "a b.jpg").await, ["/a%20b.jpg*", "/a+b.jpg*"]);
+    // What is widened is so in each spelling, up to the same place.
+    assert_eq!(paths(&plain, &[], "a b~c d").await, ["/a%20b*", "/a+b*"]);
+    assert_eq!(paths(&plain, &[], "a~b c").await, ["/a*"]);
+    let hidden = account(&[self::plain("E1", "cdn.example.com")]);
+    let aliases = [("INVALIDATOR_BUCKET_ALIASES", "cdn.example.com=site")];
+    let any = ["/a%20b%2Bc", "/a%20b+c", "/a+b%2Bc"];
+    assert_eq!(paths(&hidden, &aliases, "a b+c").await, any, "behind a proxy, nobody knows");
+}
+
+#[tokio::test]
+async fn what_a_function_at_the_edge_serves_is_widened_where_no_path_reaches_it() {
+    let function = |name: &str| {
+        json!({"Quantity": 1, "Items": [{
+            "FunctionARN": format!("arn:aws:cloudfront::1:function/{name}"), "EventType": "viewer-request",
+        }]})
+    };
+    let site = |patterns: &[(&str, bool)], default: &str| {
+        account(&[changed("E1", DOMAIN, |config| {
+            let behavior = |(pattern, has_function): &(&str, bool)| {
+                let mut behavior = json!({
+                    "PathPattern": pattern, "TargetOriginId": "o",
+                    "CachePolicyId": "658327ea-f89d-4fab-a63d-7e88639e58f6",
+                });
+                if *has_function {
+                    behavior["FunctionAssociations"] = function(pattern);
+                }
+                behavior
+            };
+            let items: Vec<Value> = patterns.iter().map(behavior).collect();
+            config["CacheBehaviors"] = json!({"Quantity": items.len(), "Items": items});
+            config["DefaultCacheBehavior"]["TargetOriginId"] = default.into();
+        })])
+    };
+    let strips = site(&[("media/*", true)], "elsewhere");
+    assert_eq!(paths(&strips, &[], "a.jpg").await, ["/media/*"]);
+    assert_eq!(paths(&strips, &[], "media/a.jpg").await, ["/media/a.jpg"], "this one has a path");
+    let several = site(&[("/img/*", true), ("*.jpg", false), ("v?/it's/*", true)], "elsewhere");
+    assert_eq!(paths(&several, &[], "a.png").await, ["/img/*", "/v*"]);
+    assert_eq!(paths(&site(&[("*.jpg", true)], "elsewhere"), &[], "a.png").await, ["/*"]);
+    assert_eq!(paths(&site(&[("it's/*", true)], "elsewhere"), &[], "a").await, ["/it*"]);
+    assert_eq!(paths(&site(&[("feed.xml", true)], "elsewhere"), &[], "rss/a.xml").await, ["/feed.xml*"]);
+    assert_eq!(
+        paths(&site(&[("media/*", false)], "elsewhere"), &[], "a.png").await,
+        [""; 0],
+        "nobody rewrites"
+    );
+}
+
+#[tokio::test]
 async fn distributions_can_be_named_by_their_domains() {
     let three = account(&[
         plain("E1", "other.s3.eu-central-1.amazonaws.com"),
@@ -331,16 +476,36 @@ async fn given_ids_need_no_look_up_at_all() {
 async fn functions_at_the_edge_are_warned_of_once() {
     let lambda = |event: &str| json!({"LambdaFunctionARN": format!("arn:aws:lambda:us-east-1:1:function:{event}:1"), "EventType": event});
     let site = changed("E1", DOMAIN, |config| {
-        config["DefaultCacheBehavior"]["LambdaFunctionAssociations"] =
-            json!({"Quantity": 2, "Items": [lambda("viewer-response"), lambda("origin-request")]});
+        config["DefaultCacheBehavior"]["LambdaFunctionAssociations"] = json!({"Quantity": 3, "Items": [
+            lambda("viewer-response"), lambda("origin-request"), lambda("viewer-request"),
+        ]});
     });
     let (_cloudfront, mut function) = with(account(&[site, plain("E2", DOMAIN)]), &[]).await;
     for sequencer in ["1", "2"] {
         assert_eq!(function.invoke(puts("site", &["a"], sequencer)).await.handed_back(), [""; 0]);
     }
-    let line = function.logged(|line| line["level"] == "WARN").await;
-    assert_eq!((&line["distribution"], &line["behavior"]), (&json!("E1"), &json!("*")));
-    assert_eq!(line["function"], "origin-request arn:aws:lambda:us-east-1:1:function:origin-request:1");
+    for event in ["origin-request", "viewer-request"] {
+        let name = format!("{event} arn:aws:lambda:us-east-1:1:function:{event}:1");
+        let line = function.logged(|line| line["function"] == name).await;
+        assert_eq!((&line["level"], &line["distribution"]), (&json!("WARN"), &json!("E1")));
+        assert_eq!(line["behavior"], "*");
+    }
     let warned = function.log().iter().filter(|line| line.contains("\"level\":\"WARN\"")).count();
-    assert_eq!(warned, 1);
+    assert_eq!(warned, 2);
+}
+
+#[tokio::test]
+async fn cache_tags_for_a_distribution_that_reads_none_are_told_of() {
+    let reads = changed("E2", DOMAIN, |config| {
+        config["CacheTagConfig"] = json!({"HeaderName": "x-amz-meta-cache-tag"});
+    });
+    let (_cloudfront, mut function) =
+        with(account(&[plain("E1", DOMAIN), reads]), &[("INVALIDATOR_BUCKETS", "site")]).await;
+    let tag = json!({"paths": ["#release:1"]}).to_string();
+    let batch = sqs([("m0", s3("a", "1").to_string()), ("m1", tag)]).to_string();
+    assert_eq!(function.invoke(batch).await.handed_back(), [""; 0]);
+    let line = function.logged(|line| line["level"] == "WARN").await;
+    assert_eq!(line["distribution"], "E1");
+    assert!(line["message"].as_str().expect("a message").contains("CacheTagConfig"));
+    assert_eq!(function.log().iter().filter(|line| line.contains("CacheTagConfig")).count(), 1);
 }
