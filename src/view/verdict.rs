@@ -10,6 +10,8 @@ use super::{Answer, Expected};
 pub enum Verdict {
     /// They do.
     Current,
+    /// There is no object, and they get that: it was deleted, or the URL is mistyped.
+    Absent,
     /// They get what CloudFront has kept, which is not what the bucket holds.
     Stale,
     /// CloudFront has just asked, and was answered something that is not the object.
@@ -21,7 +23,7 @@ pub enum Verdict {
 /// What the answer tells, and why.
 #[must_use]
 pub fn judge(answer: &Answer, expected: &Expected) -> (Verdict, String) {
-    use Verdict::{Current, Different, Stale, Unknown};
+    use Verdict::{Absent, Current, Different, Stale, Unknown};
     let Answer { status, .. } = *answer;
     let Some(x_cache) =
         answer.x_cache.as_deref().filter(|told| told.to_ascii_lowercase().contains("cloudfront"))
@@ -54,7 +56,9 @@ pub fn judge(answer: &Answer, expected: &Expected) -> (Verdict, String) {
                 "the object is there, but viewers get {status}: an error that was kept, or no permission"
             ),
         ),
-        Expected::Absent if is_gone => (Current, "the object is gone, and viewers get that".to_owned()),
+        Expected::Absent if is_gone => {
+            (Absent, format!("there is no such object, and viewers get {status}: was it deleted, or is the URL mistyped?"))
+        }
         Expected::Absent if is_there => (kept, "the object is gone, but viewers get an answer".to_owned()),
         Expected::Unknown(_) if is_there && has_just_asked => {
             (Current, "CloudFront has just asked the origin".to_owned())
@@ -87,7 +91,7 @@ mod tests {
 
     #[test]
     fn verdicts() {
-        use Verdict::{Current, Different, Stale, Unknown};
+        use Verdict::{Absent, Current, Different, Stale, Unknown};
         let there = Expected::Present("\"new\"".to_owned());
         let unknown = Expected::Unknown("no permission".to_owned());
         let (hit, miss, error) = ("Hit from cloudfront", "Miss from cloudfront", "Error from cloudfront");
@@ -103,8 +107,8 @@ mod tests {
             (answer(404, "", error, Some(3)), &there, Stale),
             (answer(403, "", error, None), &there, Different),
             (answer(503, "", error, None), &there, Unknown),
-            (answer(404, "", error, None), &Expected::Absent, Current),
-            (answer(403, "", error, Some(1)), &Expected::Absent, Current),
+            (answer(404, "", error, None), &Expected::Absent, Absent),
+            (answer(403, "", error, Some(1)), &Expected::Absent, Absent),
             (answer(200, "\"old\"", hit, Some(9)), &Expected::Absent, Stale),
             (answer(200, "\"page\"", miss, None), &Expected::Absent, Different),
             (answer(200, "\"x\"", miss, None), &unknown, Current),

@@ -7,9 +7,14 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use cloudfront_invalidator::local::{Local, Options};
 use serde_json::{Value, json};
 
-use crate::support::{cloudfront, s3, s3_record, sqs};
+use crate::{
+    function::refusal,
+    sites::{self, plain},
+    support::{cloudfront, s3, s3_record, sqs},
+};
 
 /// Runs `cfadmin` in the project's folder with nothing in the environment but
 /// these variables.
@@ -130,12 +135,12 @@ fn a_plan_contacts_nothing_and_has_the_documented_shape() {
     let fields: Vec<&String> = document.as_object().expect("an object").keys().collect();
     assert_eq!(fields, ["billed_paths", "ignored", "invalidations", "unreadable"]);
     assert_eq!(document["invalidations"][0]["distribution"], "E1EXAMPLE");
-    assert_eq!(document["invalidations"][0]["paths"], json!(["/", "/a.css", "/index.html"]));
+    assert_eq!(document["invalidations"][0]["paths"], json!(["/", "/a.css", "/b.css", "/index.html"]));
     assert_eq!(document["invalidations"][0]["caller_reference"].as_str().map(str::len), Some(64));
     assert_eq!(document["invalidations"][0].as_object().map(serde_json::Map::len), Some(3));
-    assert_eq!(document["ignored"][0]["reason"], "unknown_event");
+    assert_eq!(document["ignored"], json!([]));
     assert_eq!(document["unreadable"].as_array().map(Vec::len), Some(2));
-    assert_eq!(document["billed_paths"], 3);
+    assert_eq!(document["billed_paths"], 4);
 }
 
 #[test]
@@ -147,7 +152,11 @@ fn one_document_for_each_event() {
         lines(&output).iter().map(|line| line["invalidations"][0]["paths"].clone()).collect();
     assert_eq!(
         paths,
-        [json!(["/images/logo.svg"]), json!(["/from%20stdin"]), json!(["/docs/a%2Bb%20c.html"])]
+        [
+            json!(["/images/logo.svg"]),
+            json!(["/from%20stdin", "/from+stdin"]),
+            json!(["/docs/a%2Bb%20c.html", "/docs/a%2Bb+c.html", "/docs/a+b%20c.html"]),
+        ]
     );
     let first = &lines(&output)[0]["invalidations"][0];
     assert_eq!((&first["id"], &first["status"]), (&json!("I0000000000001"), &json!("InProgress")));
@@ -282,8 +291,9 @@ E1EXAMPLE  www.example.com, example.com, de1example.cloudfront.net  Deployed
   behavior  * (default)  from pages
             viewer-request arn:aws:cloudfront::123456789012:function/append-index: paths may be missing
   root      index.html
-  error     403 shows /errors/gone.html for 300 s: a change of it purges everything
-  error     500 shows /errors/sorry.html for 10 s
+  error     403 shows /errors/gone.html, kept for 300 s, or longer if the origin says so
+            a change of /errors/gone.html purges everything: set the error's minimum TTL (ErrorCachingMinTTL) below 60 s to avoid that
+  error     500 shows /errors/sorry.html, kept for 10 s, or longer if the origin says so
 ";
     assert_eq!(text(&output.stdout), expected);
     let output = cfadmin(&[&["sites", "--json"][..], &EXAMPLE].concat(), &[], "");
@@ -535,4 +545,38 @@ fn costs_and_manuals() {
         assert!(text(&output.stdout).contains("listinvalidations"), "{shell}");
     }
     assert!(text(&cfadmin(&["help", "invalidate"], &[], "").stdout).contains("--caller-reference"));
+}
+
+#[test]
+fn a_month_that_does_not_exist_is_refused() {
+    for month in ["2026-13", "2026-00", "2026-1", "26-01", "2026-0a"] {
+        let output = cfadmin(&["cost", "--local", "--month", month], &[], "");
+        assert_eq!(output.status.code(), Some(2), "{month}");
+        assert!(text(&output.stderr).contains("a month looks like 2026-11"), "{month}");
+    }
+    let output = cfadmin(&["cost", "--local", "--month", "2026-12"], &[], "");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tag_for_a_distribution_that_reads_none_is_refused() {
+    let account = sites::account(&[plain("E1", "site.s3.eu-central-1.amazonaws.com")]);
+    let options = Options { distributions: vec!["E2".to_owned()], account, ..Options::default() };
+    let cloudfront = Local::start(options).await.expect("a CloudFront");
+    let run = |arguments: &[&str]| {
+        let output = tokio::task::block_in_place(|| cfadmin_at(&cloudfront.endpoint_url(), arguments));
+        (output.status.code(), text(&output.stderr).to_owned())
+    };
+    let (code, said) = run(&["invalidate", "E1", "/a", "#release:1"]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("E1 reads no cache tags") && said.contains("CacheTagConfig"), "{said}");
+    assert_eq!(cloudfront.calls(), 0);
+    // Paths alone need no look at the configuration.
+    assert_eq!(run(&["invalidate", "E1", "/a"]).0, Some(0));
+    assert_eq!(cloudfront.reads(), ["GetDistributionConfig"]);
+    // Where the configuration may not be read, it is sent, with a warning.
+    cloudfront.inject_read("GetDistributionConfig", 0, refusal(403, "AccessDenied", "no"));
+    let (code, said) = run(&["invalidate", "E1", "#release:1"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("E1 may read no cache tags, which cannot be checked"), "{said}");
 }

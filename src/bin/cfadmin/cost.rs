@@ -3,7 +3,10 @@
 use std::time::SystemTime;
 
 use clap::Args;
-use cloudfront_invalidator::report::{FREE_PATHS, counted, dollars};
+use cloudfront_invalidator::{
+    report::{FREE_PATHS, dollars},
+    text::counted,
+};
 
 use crate::{Exit, LIMIT, Stop, account::Connection, out::Output};
 
@@ -22,11 +25,13 @@ pub(crate) struct Arguments {
 }
 
 fn month(text: &str) -> Result<String, String> {
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    match text.split_once('-') {
-        Some((year, month)) if year.len() == 4 && month.len() == 2 && digits(year) && digits(month) => {
-            Ok(text.to_owned())
-        }
+    let number = |text: &str, digits: usize| {
+        let is_one = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u16>().ok().filter(|_| is_one)
+    };
+    let (year, month) = text.split_once('-').unwrap_or((text, ""));
+    match (number(year, 4), number(month, 2)) {
+        (Some(_), Some(1..=12)) => Ok(text.to_owned()),
         _ => Err("a month looks like 2026-11".to_owned()),
     }
 }

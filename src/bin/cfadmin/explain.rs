@@ -17,6 +17,10 @@ use serde::Serialize;
 
 use crate::{Exit, LIMIT, Stop, account::Connection, input, input::variables, out::Output};
 
+/// What makes a changed error page cheaper.
+pub(crate) const LOWER_TTL: &str =
+    "set the error's minimum TTL (ErrorCachingMinTTL) below 60 s to avoid that";
+
 /// Show which paths of which distributions an object is served as, and why, or why not
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -132,6 +136,9 @@ impl<'a> Served<'a> {
         let longest = self.paths.iter().map(|one| one.path.len()).max().unwrap_or_default();
         for ServedAs { path, form } in &self.paths {
             writeln!(out, "  {path:<longest$}  {form} {object}")?;
+        }
+        if self.paths.iter().any(|one| one.form == Form::ErrorPage) {
+            writeln!(out, "  CloudFront has kept this page under every path that failed: {LOWER_TTL}")?;
         }
         if let Some(why) = &self.ignored {
             writeln!(out, "  nothing: {why}")?;

@@ -9,16 +9,17 @@ use std::{
 
 use clap::Args;
 use cloudfront_invalidator::{
+    cloudfront::Client,
     config::DEFAULT_MAX_WILDCARDS,
     cover::{Budget, cover},
-    path::Item,
-    report::counted,
+    path::{Item, Kind},
     request::{InvalidationRequest, unique},
     site::DistributionId,
+    text::counted,
 };
 
 use crate::{
-    Exit, Stop,
+    Exit, LIMIT, Stop,
     account::Connection,
     out::Output,
     status::{MOST_SECONDS, follow, show},
@@ -96,6 +97,11 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let account = arguments.connection.open().await?;
     let distributions = arguments.target.find(&account, arguments.all).await?;
     let reference = arguments.caller_reference.clone().unwrap_or_else(unique);
+    if items.iter().any(|item| item.kind() == Kind::Tag) {
+        for distribution in &distributions {
+            reads_tags(&account.client, distribution).await?;
+        }
+    }
     let parts = arguments.parts(items)?;
     if parts.concat().contains(&Item::everything()) && !arguments.may_purge_everything()? {
         return Err(Stop::Usage("nothing was purged".to_owned()));
@@ -150,6 +156,22 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     failure.map_or(Ok(exit), Err)
 }
 
+/// Refuses cache tags for a distribution that reads none, which would purge nothing.
+async fn reads_tags(client: &Client, distribution: &DistributionId) -> Result<(), Stop> {
+    match client.details(distribution, LIMIT).await {
+        Ok(details) if details.has_cache_tags => Ok(()),
+        Ok(_) => Err(Stop::Usage(format!(
+            "{distribution} reads no cache tags, so that purging one does nothing: set CacheTagConfig in its \
+             configuration, or purge paths"
+        ))),
+        Err(error) if error.is_not_found() => Err(Stop::of("GetDistributionConfig")(error)),
+        Err(error) => {
+            eprintln!("cfadmin: {distribution} may read no cache tags, which cannot be checked: {error}");
+            Ok(())
+        }
+    }
+}
+
 impl Arguments {
     /// What is to be purged, each once, in order.
     fn items(&self) -> Result<Vec<Item>, Stop> {
@@ -163,6 +185,8 @@ impl Arguments {
             };
             let mut bytes = Vec::new();
             input.read_to_end(&mut bytes).map_err(Stop::io(name))?;
+            // Some editors and shells put a mark of the byte order before everything.
+            let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
             let end = if self.null { 0 } else { b'\n' };
             let lines = bytes.split(|byte| *byte == end);
             let lines =
@@ -172,20 +196,20 @@ impl Arguments {
         if typed.is_empty() {
             return Err(Stop::Usage("there are no paths: give some, or \"/*\" for everything".to_owned()));
         }
-        let item = |text: &Vec<u8>| {
+        let read = |text: &Vec<u8>| {
             if self.keys {
-                return Ok(Item::from_key(text));
+                return Ok(Item::of_any_endpoint(text));
             }
             let text = std::str::from_utf8(text)
                 .map_err(|_| format!("{:?} is not UTF-8", String::from_utf8_lossy(text)))?;
-            text.parse::<Item>().map_err(|why| why.to_string())
+            text.parse::<Item>().map(|item| vec![item]).map_err(|why| why.to_string())
         };
-        let (items, wrong): (Vec<_>, Vec<_>) = typed.iter().map(item).partition(Result::is_ok);
+        let (items, wrong): (Vec<_>, Vec<_>) = typed.iter().map(read).partition(Result::is_ok);
         let wrong: Vec<String> = wrong.into_iter().filter_map(Result::err).collect();
         if !wrong.is_empty() {
             return Err(Stop::Usage(wrong.join("\n")));
         }
-        let mut items: Vec<Item> = items.into_iter().filter_map(Result::ok).collect();
+        let mut items: Vec<Item> = items.into_iter().filter_map(Result::ok).flatten().collect();
         items.sort_unstable();
         items.dedup();
         Ok(items)

@@ -18,7 +18,7 @@ mod verify;
 use std::{io, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
-use cloudfront_invalidator::{cloudfront::Error, event::Plain};
+use cloudfront_invalidator::{cloudfront::Error, text::Plain};
 
 /// S3 changes become CloudFront invalidations.
 ///
@@ -59,6 +59,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 enum Exit {
     Done,
     Failed,
+    NotFound,
     TimedOut,
     /// By the person, with Ctrl-C.
     Interrupted,
@@ -124,6 +125,7 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Failed) => ExitCode::from(1),
+        Ok(Exit::NotFound) => ExitCode::from(3),
         Ok(Exit::TimedOut) => ExitCode::from(124),
         Ok(Exit::Interrupted) => ExitCode::from(130),
         // Whoever reads the output has seen enough.

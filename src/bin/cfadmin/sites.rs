@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use clap::Args;
 use cloudfront_invalidator::site::{Behavior, Distribution, LASTING_ERROR, QueryStrings, bucket_of};
 
-use crate::{Exit, LIMIT, Stop, account::Connection, out::Output};
+use crate::{Exit, LIMIT, Stop, account::Connection, explain::LOWER_TTL, out::Output};
 
 /// Show the distributions that have a bucket as an origin, and how they serve it
 #[derive(Debug, Args)]
@@ -83,9 +83,16 @@ fn show(
     if !distribution.default_root_object.is_empty() {
         writeln!(out, "  root      {}", distribution.default_root_object)?;
     }
-    for page in &distribution.error_pages {
-        let lasting = if page.min_ttl >= LASTING_ERROR { ": a change of it purges everything" } else { "" };
-        writeln!(out, "  error     {} shows {} for {} s{lasting}", page.code, page.page, page.min_ttl)?;
+    for error in &distribution.error_pages {
+        let (code, ttl) = (error.code, error.min_ttl);
+        let Some(page) = &error.page else {
+            writeln!(out, "  error     {code} is kept for {ttl} s, or longer if the origin says so")?;
+            continue;
+        };
+        writeln!(out, "  error     {code} shows {page}, kept for {ttl} s, or longer if the origin says so")?;
+        if ttl >= LASTING_ERROR {
+            writeln!(out, "            a change of {page} purges everything: {LOWER_TTL}")?;
+        }
     }
     Ok(())
 }

@@ -9,8 +9,8 @@ use std::{
 use clap::Args;
 use cloudfront_invalidator::{
     cloudfront::{Client, Invalidation, Summary},
-    report::counted,
     site::DistributionId,
+    text::counted,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;

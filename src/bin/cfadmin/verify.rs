@@ -30,6 +30,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "s3://BUCKET/KEY", value_parser = object)]
     object: Option<Object>,
 
+    /// Expect that there is no object, since it was deleted
+    #[arg(long, conflicts_with = "etag")]
+    deleted: bool,
+
     /// A header to ask with, such as "Accept-Language: de"; browsers' Accept-Encoding
     /// without
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
@@ -105,9 +109,12 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
             Ok(answer) => (Some(answer.clone()), judge(&answer, &expected)),
             Err(why) => (None, (Verdict::Unknown, why.to_string())),
         };
-        if verdict != Verdict::Current {
-            exit = Exit::Failed;
-        }
+        exit = match verdict {
+            Verdict::Current => exit,
+            Verdict::Absent if arguments.deleted => exit,
+            Verdict::Absent if exit == Exit::Done => Exit::NotFound,
+            _ => Exit::Failed,
+        };
         let object_etag = match expected {
             Expected::Present(etag) => Some(etag),
             Expected::Absent | Expected::Unknown(_) => None,
@@ -117,6 +124,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         arguments.output.print(&document, |out| {
             let (style, word) = match verdict {
                 Verdict::Current => (GOOD, "current"),
+                Verdict::Absent if arguments.deleted => (GOOD, "absent"),
+                Verdict::Absent => (BAD, "absent"),
                 Verdict::Stale => (BAD, "stale"),
                 Verdict::Different => (BAD, "different"),
                 Verdict::Unknown => (BAD, "unknown"),
