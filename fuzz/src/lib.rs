@@ -115,8 +115,13 @@ pub fn site(data: &[u8]) {
         ],
         origin_groups: vec![OriginGroup { id: "2".to_owned(), members: vec!["1".to_owned(), next()] }],
         behaviors: Vec::new(),
-        error_pages: vec![ErrorPage { code: 404, page: next(), min_ttl: if flag(3) { 300 } else { 10 } }],
+        error_pages: vec![ErrorPage {
+            code: 404,
+            page: Some(next()),
+            min_ttl: if flag(3) { 300 } else { 10 },
+        }],
         default_root_object: next(),
+        has_cache_tags: None,
         etag: None,
     };
     for pattern in lines {

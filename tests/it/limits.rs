@@ -189,6 +189,7 @@ fn distribution(number: usize, path: &str, patterns: &[&str]) -> Distribution {
         behaviors: elsewhere.chain([behavior(None, "site")]).collect(),
         error_pages: Vec::new(),
         default_root_object: "index.html".to_owned(),
+        has_cache_tags: None,
         etag: None,
     }
 }
