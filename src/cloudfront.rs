@@ -11,14 +11,12 @@ mod http;
 #[cfg(feature = "cli")]
 mod profile;
 mod secrets;
+mod settings;
 
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_sdk_cloudfront::{
-    config::{
-        Credentials, Region, SharedCredentialsProvider,
-        endpoint::{Params, ResolveEndpoint},
-    },
+    config::endpoint::{Params, ResolveEndpoint},
     error::BuildError,
     primitives::DateTimeFormat,
     types::{InvalidationBatch, InvalidationSummary, Paths},
@@ -27,7 +25,6 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use serde::Serialize;
 
-pub use self::error::Error;
 pub(crate) use self::http::Http;
 #[cfg(feature = "cli")]
 pub(crate) use self::http::MOST_ELSEWHERE;
@@ -35,14 +32,13 @@ pub(crate) use self::http::MOST_ELSEWHERE;
 pub use self::profile::Profile;
 use self::{
     api::{
-        ATTEMPTS, Access, Answer, Api, CreateInvalidation, CreateInvalidationInput, CreateInvalidationOutput,
+        ATTEMPTS, Answer, Api, CreateInvalidation, CreateInvalidationInput, CreateInvalidationOutput,
         GetInvalidation, GetInvalidationInput, LONGEST_WAIT, ListInvalidations, ListInvalidationsInput,
         Operation, Tries,
     },
     endpoint::Resolver,
-    secrets::Secrets,
 };
-use crate::config::Aws;
+pub use self::{error::Error, settings::Settings};
 
 /// How long to wait before the second attempt to create an invalidation.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -59,9 +55,7 @@ const FIRST_LOOK: Duration = Duration::from_secs(1);
 pub struct Client {
     api: Api,
     http: Http,
-    /// How often to try. None: to create an invalidation as long as there is time, and three
-    /// times to read.
-    max_attempts: Option<u32>,
+    settings: Settings,
 }
 
 /// An invalidation as CloudFront shows it.
@@ -136,64 +130,45 @@ pub struct Summary {
 const COMPLETED: &str = "Completed";
 
 impl Client {
-    /// A client for these settings.
+    /// Creates a client that reads answers of up to 2 MiB, and more after a large request: those
+    /// that fit into the function's memory.
     #[must_use]
-    pub fn new(settings: &Aws) -> Self {
-        let credentials = Credentials::new(
-            &settings.access_key_id,
-            &settings.secret_access_key,
-            settings.session_token.clone(),
-            None,
-            "environment",
-        );
+    pub fn new(settings: Settings) -> Self {
         let http = Http::of(settings.endpoint_url.as_deref(), http::MOST_IN_FUNCTION);
-        let access = Access {
-            region: Region::new(settings.region.clone()),
-            credentials: Some(SharedCredentialsProvider::new(credentials)),
-            endpoint_url: settings.endpoint_url.clone(),
-            use_fips: settings.use_fips,
-            use_dual_stack: settings.use_dual_stack,
-            app_name: None,
-            own_clock: false,
-            secrets: Secrets::default(),
-        };
-        let token = settings.session_token.as_deref();
-        access.secrets.add([&*settings.secret_access_key, &*settings.access_key_id].into_iter().chain(token));
-        Self::of(access, http, settings.max_attempts)
+        Self::with_http(settings, http)
     }
 
-    fn of(access: Access, http: Http, max_attempts: Option<u32>) -> Self {
-        Self { api: Api::new(access, &http), http, max_attempts }
+    /// Creates a client with the settings and the connections of `profile`.
+    #[cfg(feature = "cli")]
+    #[must_use]
+    pub fn of_profile(profile: &Profile) -> Self {
+        Self::with_http(profile.settings(), profile.http.clone())
     }
 
-    /// Opens a connection for the first call to use, to where these settings say that
-    /// CloudFront is. Where it cannot be opened, that call will find out and tell.
-    ///
-    /// It takes a request, and this one asks for nothing, unsigned. Without TLS there is nothing
-    /// to be won.
-    pub async fn connect(&self, settings: &Aws) {
+    fn with_http(settings: Settings, http: Http) -> Self {
+        Self { api: Api::new(&settings, &http), http, settings }
+    }
+
+    /// Opens a connection that the first call then uses. Does nothing for an endpoint without TLS,
+    /// where there is no handshake to save. If CloudFront cannot be reached, the first call reports
+    /// it.
+    pub async fn connect(&self) {
+        let Settings { region, endpoint_url, use_fips, use_dual_stack, .. } = &self.settings;
         let parameters = Params::builder()
-            .region(settings.region.clone())
-            .set_endpoint(settings.endpoint_url.clone())
-            .use_fips(settings.use_fips)
-            .use_dual_stack(settings.use_dual_stack);
+            .region(region)
+            .set_endpoint(endpoint_url.clone())
+            .use_fips(*use_fips)
+            .use_dual_stack(*use_dual_stack);
         let Ok(parameters) = parameters.build() else { return };
         let Ok(endpoint) = Resolver::new().resolve_endpoint(&parameters).await else { return };
         if !endpoint.url().starts_with("https://") {
             return;
         }
+        // hyper connects only to send a request, so this sends an unsigned HEAD.
         let request = ::http::Request::head(endpoint.url()).body(SdkBody::empty());
         if let Some(request) = request.ok().and_then(|request| HttpRequest::try_from(request).ok()) {
-            // Whatever is answered.
             let _ = self.http.call(request).await;
         }
-    }
-
-    /// A client for whatever the AWS command line would use here.
-    #[cfg(feature = "cli")]
-    #[must_use]
-    pub fn of_profile(profile: &Profile) -> Self {
-        Self::of(profile.access(), profile.http.clone(), profile.max_attempts)
     }
 
     /// Creates an invalidation, or finds the one that was created with the same
@@ -233,7 +208,7 @@ impl Client {
                 other => Err(Error::other_invalidation(caller_reference, &other.caller_reference)),
             }
         };
-        let tries = Tries { most: self.max_attempts, first_wait: FIRST_WAIT, while_full };
+        let tries = Tries { most: self.settings.max_attempts, first_wait: FIRST_WAIT, while_full };
         let Answer { value: invalidation, begun } =
             self.api.call::<CreateInvalidation, _>(input, limit, tries, created).await?;
         let is_new = match (invalidation.created, begun) {
@@ -251,7 +226,7 @@ impl Client {
         take: impl Fn(O::Output) -> Result<T, Error>,
     ) -> Result<T, Error> {
         // There are only few, so they come later.
-        let most = Some(self.max_attempts.unwrap_or(ATTEMPTS));
+        let most = Some(self.settings.max_attempts.unwrap_or(ATTEMPTS));
         let tries = Tries { most, first_wait: FIRST_LOOK, while_full: limit };
         Ok(self.api.call::<O, T>(input, limit, tries, take).await?.value)
     }

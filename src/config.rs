@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use http::Uri;
 
 use crate::{
+    cloudfront::Settings,
     cover::Budget,
     discover::{Search, Target},
     plan::Policy,
@@ -88,46 +89,6 @@ pub struct Config {
     pub retired: Vec<&'static str>,
 }
 
-/// What the `AWS_*` variables say, as Lambda sets them and the AWS SDKs read them.
-#[derive(Clone)]
-pub struct Aws {
-    /// `AWS_REGION` or `AWS_DEFAULT_REGION`; us-east-1 without either, since
-    /// CloudFront has one endpoint for each partition.
-    pub region: String,
-    /// `AWS_ACCESS_KEY_ID`.
-    pub access_key_id: String,
-    /// `AWS_SECRET_ACCESS_KEY`.
-    pub secret_access_key: String,
-    /// `AWS_SESSION_TOKEN`.
-    pub session_token: Option<String>,
-    /// `AWS_ENDPOINT_URL_CLOUDFRONT` or `AWS_ENDPOINT_URL`, unless
-    /// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS`.
-    pub endpoint_url: Option<String>,
-    /// `AWS_USE_FIPS_ENDPOINT`.
-    pub use_fips: bool,
-    /// `AWS_USE_DUALSTACK_ENDPOINT`.
-    pub use_dual_stack: bool,
-    /// `AWS_MAX_ATTEMPTS`.
-    pub max_attempts: Option<u32>,
-}
-
-impl Aws {
-    /// What a CloudFront on this machine needs, which looks at no credentials.
-    #[must_use]
-    pub fn local(endpoint_url: &str) -> Self {
-        Self {
-            region: "us-east-1".to_owned(),
-            access_key_id: "local".to_owned(),
-            secret_access_key: "local".to_owned(),
-            session_token: None,
-            endpoint_url: Some(endpoint_url.to_owned()),
-            use_fips: false,
-            use_dual_stack: false,
-            max_attempts: None,
-        }
-    }
-}
-
 /// Everything that is wrong with a configuration, a sentence each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(pub Vec<String>);
@@ -179,11 +140,11 @@ impl Config {
     /// As [`Config::read`], and what is missing or wrong of the others.
     pub fn of_function<V: IntoIterator<Item = (String, String)>>(
         variables: V,
-    ) -> Result<(Self, Option<Aws>), Problems> {
+    ) -> Result<(Self, Option<Settings>), Problems> {
         let mut reader = Reader::new(variables);
         let config = reader.config();
-        let aws = (!config.dry_run || config.search.asks()).then(|| reader.aws());
-        reader.finish((config, aws))
+        let settings = (!config.dry_run || config.search.asks()).then(|| reader.settings());
+        reader.finish((config, settings))
     }
 }
 
@@ -261,7 +222,7 @@ impl Reader {
         }
     }
 
-    fn aws(&mut self) -> Aws {
+    fn settings(&mut self) -> Settings {
         let ignore_endpoints = self.flag("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
         let endpoint = ["AWS_ENDPOINT_URL_CLOUDFRONT", "AWS_ENDPOINT_URL"]
             .into_iter()
@@ -273,17 +234,16 @@ impl Reader {
             let example = "one looks like https://cloudfront.amazonaws.com";
             self.problems.push(format!("{name}={url:?} is no URL: {example}"));
         }
-        let region = self.get("AWS_REGION").or_else(|| self.get("AWS_DEFAULT_REGION"));
-        Aws {
-            region: region.unwrap_or("us-east-1").to_owned(),
-            access_key_id: self.required("AWS_ACCESS_KEY_ID"),
-            secret_access_key: self.required("AWS_SECRET_ACCESS_KEY"),
-            session_token: self.get("AWS_SESSION_TOKEN").map(str::to_owned),
-            endpoint_url: endpoint.map(|(_, url)| url),
-            use_fips: self.flag("AWS_USE_FIPS_ENDPOINT"),
-            use_dual_stack: self.flag("AWS_USE_DUALSTACK_ENDPOINT"),
-            max_attempts: self.max_attempts(),
+        let [key_id, secret] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| self.required(name));
+        let mut settings = Settings::new(&key_id, &secret, self.get("AWS_SESSION_TOKEN"));
+        if let Some(region) = self.get("AWS_REGION").or_else(|| self.get("AWS_DEFAULT_REGION")) {
+            region.clone_into(&mut settings.region);
         }
+        settings.endpoint_url = endpoint.map(|(_, url)| url);
+        settings.use_fips = self.flag("AWS_USE_FIPS_ENDPOINT");
+        settings.use_dual_stack = self.flag("AWS_USE_DUALSTACK_ENDPOINT");
+        settings.max_attempts = self.max_attempts();
+        settings
     }
 
     fn max_attempts(&mut self) -> Option<u32> {

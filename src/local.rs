@@ -243,7 +243,7 @@ async fn answer(
             lock(&store).list(distribution, query).map(|body| (200, None, body))
         }
         (&Method::GET, ["2020-05-31", "distribution", distribution, "invalidation", id]) => {
-            lock(&store).get(distribution, id).map(|found| (200, None, wire::invalidation(&found)))
+            lock(&store).get(distribution, id).map(|found| (200, None, found.answer()))
         }
         (&Method::GET, ["2020-05-31", "distribution"]) => {
             read(&store, "ListDistributions", |store| Ok(store.distributions(query))).await?
@@ -345,7 +345,7 @@ async fn create(
     }
     Ok(created.map(|created| {
         let location = format!("/2020-05-31/distribution/{distribution}/invalidation/{}", created.id);
-        (201, Some(location), wire::invalidation(&created))
+        (201, Some(location), created.answer())
     }))
 }
 

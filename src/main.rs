@@ -35,8 +35,8 @@ async fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     let text = |(name, value): (OsString, OsString)| {
         (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
     };
-    let (config, aws) = match Config::of_function(env::vars_os().map(text)) {
-        Ok(settings) => settings,
+    let (config, settings) = match Config::of_function(env::vars_os().map(text)) {
+        Ok(read) => read,
         Err(problems) => {
             println!("{}", Log::misconfigured(&problems, now()));
             return Ok(ExitCode::FAILURE);
@@ -46,10 +46,10 @@ async fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
         println!("{}", Log::retired(variable, now()));
     }
     let metrics = config.metrics;
-    let client = aws.as_ref().map(Client::new);
-    if let (Some(client), Some(aws)) = (client.clone(), aws) {
-        // Where Lambda does not throttle the CPU yet.
-        let _ = timeout(CONNECT, client.connect(&aws)).await;
+    let client = settings.map(Client::new);
+    if let Some(client) = &client {
+        // Lambda does not throttle the CPU yet.
+        let _ = timeout(CONNECT, client.connect()).await;
     }
     let invalidator = Invalidator::new(config, client);
     let function = Arc::new(Function { invalidator, metrics, log: Mutex::default() });

@@ -2,14 +2,14 @@
 //! paths in, the invalidation that CloudFront made of them out.
 //!
 //! ```
-//! use cloudfront_invalidator::{cloudfront::Client, config::Aws, local::{Local, Options}, request::InvalidationRequest};
+//! use cloudfront_invalidator::{cloudfront::{Client, Settings}, local::{Local, Options}, request::InvalidationRequest};
 //! use std::time::Duration;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // A CloudFront on this machine, with the distribution E1EXAMPLE.
 //! let local = Local::start(Options::default()).await?;
-//! let client = Client::new(&Aws::local(&local.endpoint_url()));
+//! let client = Client::new(Settings::local(&local.endpoint_url()));
 //!
 //! let request = InvalidationRequest::new("E1EXAMPLE".parse()?).paths(["/path1", "path 2", "/img/*"])?;
 //! let created = request.send(&client).await?;

@@ -18,8 +18,7 @@ use aws_runtime::{
 };
 use aws_sdk_cloudfront::{
     config::{
-        AppName, IdentityCache, Layer, Region, RuntimeComponentsBuilder, RuntimePlugin,
-        SharedCredentialsProvider,
+        IdentityCache, Layer, Region, RuntimeComponentsBuilder, RuntimePlugin,
         auth::{DefaultAuthSchemeResolver, ResolveAuthScheme},
         endpoint::ResolveEndpoint,
     },
@@ -51,7 +50,7 @@ use aws_types::{
 };
 use tokio::time::timeout;
 
-use super::{Error, Http, endpoint::Resolver, secrets::Secrets};
+use super::{Error, Http, Settings, endpoint::Resolver, secrets::Secrets};
 
 /// The service's name in signatures, and in what the SDK says of itself.
 const SERVICE: &str = "cloudfront";
@@ -89,22 +88,6 @@ pub(super) struct Answer<T> {
     pub(super) begun: Option<SystemTime>,
 }
 
-/// Who asks, and where.
-#[derive(Debug)]
-pub(super) struct Access {
-    pub(super) region: Region,
-    pub(super) credentials: Option<SharedCredentialsProvider>,
-    pub(super) endpoint_url: Option<String>,
-    pub(super) use_fips: bool,
-    pub(super) use_dual_stack: bool,
-    /// What to call the caller besides, in the user agent.
-    pub(super) app_name: Option<AppName>,
-    /// Whether to sign with the own clock's time, even where CloudFront's is another.
-    pub(super) own_clock: bool,
-    /// What no error may show.
-    pub(super) secrets: Secrets,
-}
-
 /// CloudFront's operations.
 #[derive(Clone, Debug)]
 pub(super) struct Api {
@@ -113,19 +96,20 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// Them, for those who have this access.
-    pub(super) fn new(access: Access, http: &Http) -> Self {
+    /// Builds the operations for a caller with these settings.
+    pub(super) fn new(settings: &Settings, http: &Http) -> Self {
+        let region = Region::new(settings.region.clone());
         let mut layer = Layer::new(SERVICE);
         layer.store_put(ApiMetadata::new(SERVICE, PKG_VERSION));
         layer.store_put(AuthSchemeAndEndpointOrchestrationV2);
         layer.store_put(SigningName::from_static(SERVICE));
-        layer.store_put(SigningRegion::from(access.region.clone()));
-        layer.store_put(access.region);
-        layer.store_put(UseFips(access.use_fips));
-        layer.store_put(UseDualStack(access.use_dual_stack));
-        layer.store_or_unset(access.endpoint_url.map(EndpointUrl));
-        layer.store_or_unset(access.app_name);
-        layer.store_put(DisableClockSkewCorrection::from(access.own_clock));
+        layer.store_put(SigningRegion::from(region.clone()));
+        layer.store_put(region);
+        layer.store_put(UseFips(settings.use_fips));
+        layer.store_put(UseDualStack(settings.use_dual_stack));
+        layer.store_or_unset(settings.endpoint_url.clone().map(EndpointUrl));
+        layer.store_or_unset(settings.app_name.clone());
+        layer.store_put(DisableClockSkewCorrection::from(settings.ignores_clock_skew));
 
         let signing = DefaultAuthSchemeResolver::default().into_shared_resolver();
         let mut components = RuntimeComponentsBuilder::new(SERVICE)
@@ -140,13 +124,12 @@ impl Api {
             .with_time_source(Some(SystemTimeSource::new()))
             .with_interceptor(ServiceClockSkewInterceptor::new())
             .with_interceptor(UserAgentInterceptor::new());
-        if let Some(credentials) = access.credentials {
-            components.set_identity_resolver(SCHEME_ID, credentials);
+        if let Some(credentials) = &settings.credentials {
+            components.set_identity_resolver(SCHEME_ID, credentials.clone());
         }
-        let secrets = access.secrets;
-        let access =
+        let plugin =
             StaticRuntimePlugin::new().with_config(layer.freeze()).with_runtime_components(components);
-        Self { plugins: RuntimePlugins::new().with_client_plugin(access), secrets }
+        Self { plugins: RuntimePlugins::new().with_client_plugin(plugin), secrets: settings.secrets.clone() }
     }
 
     /// What `take` finds in the operation's answer, within `limit`.

@@ -5,18 +5,14 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use aws_sdk_cloudfront::config::{BehaviorVersion, Region, retry::RetryConfig};
 use aws_types::service_config::ServiceConfigKey;
 
-use super::{
-    Http, MOST_ELSEWHERE,
-    api::{ATTEMPTS, Access},
-    secrets::Secrets,
-};
+use super::{Http, MOST_ELSEWHERE, Settings, api::ATTEMPTS, secrets::Secrets};
 
 /// Whatever the AWS command line would use here: environment, profiles, single sign-on.
 #[derive(Clone, Debug)]
 pub struct Profile {
     pub(crate) config: SdkConfig,
     pub(crate) http: Http,
-    pub(super) max_attempts: Option<u32>,
+    max_attempts: Option<u32>,
 }
 
 impl Profile {
@@ -53,28 +49,29 @@ impl Profile {
         key.build().ok().and_then(|key| self.config.service_config()?.load_config(key)).or_else(all)
     }
 
-    /// The same for CloudFront's operations.
-    pub(super) fn access(&self) -> Access {
+    /// Returns the settings for CloudFront.
+    pub(super) fn settings(&self) -> Settings {
         let config = &self.config;
         let secrets = Secrets::default();
-        Access {
-            // One endpoint serves a whole partition.
-            region: config.region().cloned().unwrap_or(Region::from_static("us-east-1")),
-            credentials: config.credentials_provider().map(|provider| {
-                SharedCredentialsProvider::new(Remembered { provider, secrets: secrets.clone() })
-            }),
-            endpoint_url: if config.get_origin("endpoint_url").is_client_config() {
-                // What was typed says where CloudFront is.
-                config.endpoint_url().map(str::to_owned)
-            } else {
-                self.endpoint_url("CloudFront")
-            },
-            use_fips: config.use_fips().unwrap_or_default(),
-            use_dual_stack: config.use_dual_stack().unwrap_or_default(),
-            app_name: config.app_name().cloned(),
-            own_clock: config.disable_clock_skew_correction().unwrap_or_default(),
-            secrets,
+        let credentials = config.credentials_provider().map(|provider| {
+            SharedCredentialsProvider::new(Remembered { provider, secrets: secrets.clone() })
+        });
+        let mut settings = Settings { secrets, ..Settings::with_credentials(credentials) };
+        if let Some(region) = config.region() {
+            settings.region = region.to_string();
         }
+        settings.endpoint_url = if config.get_origin("endpoint_url").is_client_config() {
+            // The argument of `load` comes before the environment's variable for CloudFront.
+            config.endpoint_url().map(str::to_owned)
+        } else {
+            self.endpoint_url("CloudFront")
+        };
+        settings.use_fips = config.use_fips().unwrap_or_default();
+        settings.use_dual_stack = config.use_dual_stack().unwrap_or_default();
+        settings.app_name = config.app_name().cloned();
+        settings.ignores_clock_skew = config.disable_clock_skew_correction().unwrap_or_default();
+        settings.max_attempts = self.max_attempts;
+        settings
     }
 }
 

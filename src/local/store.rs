@@ -9,7 +9,7 @@ use super::{
     Fault, Options,
     edge::Edge,
     rules,
-    wire::{self, InvalidationBatch, Refusal},
+    wire::{self, InvalidationBatch, Refusal, Summary},
 };
 
 /// The most that one request may hold: CloudFront's threshold is not documented;
@@ -55,19 +55,24 @@ pub struct Recorded {
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) id: String,
-    pub(super) batch: InvalidationBatch,
+    batch: InvalidationBatch,
     distribution: String,
     created: SystemTime,
     completes: Instant,
 }
 
 impl Stored {
-    pub(super) fn status(&self) -> &'static str {
-        if self.in_progress() { "InProgress" } else { "Completed" }
+    /// Returns the answer of CreateInvalidation and GetInvalidation.
+    pub(super) fn answer(&self) -> String {
+        wire::invalidation(self.summary(), &self.batch)
     }
 
-    pub(super) fn create_time(&self) -> String {
-        humantime::format_rfc3339_millis(self.created).to_string()
+    fn summary(&self) -> Summary<'_> {
+        Summary {
+            id: &self.id,
+            create_time: humantime::format_rfc3339_millis(self.created).to_string(),
+            status: if self.in_progress() { "InProgress" } else { "Completed" },
+        }
     }
 
     fn in_progress(&self) -> bool {
@@ -220,8 +225,9 @@ impl Store {
         let start = newest_first.iter().position(|stored| stored.id == marker).map_or(0, |at| at + 1);
         let rest = &newest_first[start..];
         let page = &rest[..rest.len().min(max_items)];
+        let summaries = page.iter().map(|stored| stored.summary()).collect();
         let next = page.last().filter(|_| page.len() < rest.len()).map(|last| &*last.id);
-        Ok(wire::list(marker, max_items, page, next))
+        Ok(wire::list(marker, max_items, summaries, next))
     }
 
     fn must_exist(&self, distribution: &str) -> Result<(), Refusal> {

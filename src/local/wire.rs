@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::store::Stored;
-
 pub(super) const NAMESPACE: &str = "http://cloudfront.amazonaws.com/doc/2020-05-31/";
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -78,33 +76,36 @@ pub(super) fn batch(body: &[u8]) -> Result<InvalidationBatch, Refusal> {
         .map_err(|why| Refusal::new(400, "MalformedInput", &format!("Unexpected XML: {why}")))
 }
 
-/// The answer of CreateInvalidation and GetInvalidation.
-pub(super) fn invalidation(stored: &Stored) -> String {
+/// The status of an invalidation.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Summary<'a> {
+    pub(super) id: &'a str,
+    pub(super) create_time: String,
+    pub(super) status: &'static str,
+}
+
+/// Writes the answer of CreateInvalidation and GetInvalidation.
+pub(super) fn invalidation(summary: Summary<'_>, batch: &InvalidationBatch) -> String {
     #[derive(Serialize)]
-    #[serde(rename_all = "PascalCase")]
     struct Invalidation<'a> {
         #[serde(rename = "@xmlns")]
         namespace: &'static str,
-        id: &'a str,
-        status: &'static str,
-        create_time: String,
+        #[serde(flatten)]
+        summary: Summary<'a>,
         #[serde(rename = "InvalidationBatch")]
         batch: &'a InvalidationBatch,
     }
-    xml(
-        "Invalidation",
-        &Invalidation {
-            namespace: NAMESPACE,
-            id: &stored.id,
-            status: stored.status(),
-            create_time: stored.create_time(),
-            batch: &stored.batch,
-        },
-    )
+    xml("Invalidation", &Invalidation { namespace: NAMESPACE, summary, batch })
 }
 
-/// The answer of ListInvalidations.
-pub(super) fn list(marker: &str, max_items: usize, page: &[&Stored], next: Option<&str>) -> String {
+/// Writes the answer of ListInvalidations.
+pub(super) fn list(
+    marker: &str,
+    max_items: usize,
+    summaries: Vec<Summary<'_>>,
+    next: Option<&str>,
+) -> String {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
     struct InvalidationList<'a> {
@@ -123,17 +124,6 @@ pub(super) fn list(marker: &str, max_items: usize, page: &[&Stored], next: Optio
         #[serde(rename = "InvalidationSummary")]
         summaries: Vec<Summary<'a>>,
     }
-    #[derive(Serialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Summary<'a> {
-        id: &'a str,
-        create_time: String,
-        status: &'static str,
-    }
-    let summaries = page
-        .iter()
-        .map(|stored| Summary { id: &stored.id, create_time: stored.create_time(), status: stored.status() })
-        .collect();
     xml(
         "InvalidationList",
         &InvalidationList {
@@ -142,7 +132,7 @@ pub(super) fn list(marker: &str, max_items: usize, page: &[&Stored], next: Optio
             next_marker: next,
             max_items,
             is_truncated: next.is_some(),
-            quantity: page.len(),
+            quantity: summaries.len(),
             items: Summaries { summaries },
         },
     )

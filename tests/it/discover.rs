@@ -6,8 +6,8 @@ use std::{
 };
 
 use cloudfront_invalidator::{
-    cloudfront::Client,
-    config::{Aws, Config},
+    cloudfront::{Client, Settings},
+    config::Config,
     discover::{BRIDGED, FRESH, Finder, Found},
     event,
     local::{Account, Fault, Local, Options},
@@ -41,7 +41,9 @@ impl Scene {
     async fn new(account: Account) -> Self {
         let options = Options { distributions: Vec::new(), account, ..Options::default() };
         let cloudfront = Local::start(options).await.expect("a CloudFront");
-        let client = Client::new(&Aws { max_attempts: Some(1), ..Aws::local(&cloudfront.endpoint_url()) });
+        let mut settings = Settings::local(&cloudfront.endpoint_url());
+        settings.max_attempts = Some(1);
+        let client = Client::new(settings);
         let config = Config::read([]).expect("a configuration");
         let finder = Finder::new(config.search.clone());
         Self { cloudfront, client, config, finder, begun: SystemTime::now() }

@@ -15,6 +15,7 @@ use std::{
 
 use cloudfront_invalidator::{
     Invalidator,
+    cloudfront::{Client, Settings},
     config::Config,
     discover::Found,
     event,
@@ -296,9 +297,7 @@ async fn only_some_calls_are_under_way_at_a_time() {
 #[tokio::test(flavor = "current_thread")]
 async fn each_plan_is_sent_as_soon_as_it_is_made() {
     let cloudfront = cloudfront(&["E1", "E2"]).await;
-    let client = cloudfront_invalidator::cloudfront::Client::new(
-        &cloudfront_invalidator::config::Aws::local(&cloudfront.endpoint_url()),
-    );
+    let client = Client::new(Settings::local(&cloudfront.endpoint_url()));
     let config = config(&[("INVALIDATOR_DISTRIBUTIONS", "E1,E2")]);
     let batch = event::read(s3("a", "1").to_string().as_bytes(), "invocation");
     let given = config.search.given();
@@ -351,9 +350,7 @@ fn less_time_makes_wider_plans_that_say_so() {
 async fn a_deadline_that_is_near_still_sends_something() {
     let event = directories();
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
-    let client = cloudfront_invalidator::cloudfront::Client::new(
-        &cloudfront_invalidator::config::Aws::local(&cloudfront.endpoint_url()),
-    );
+    let client = Client::new(Settings::local(&cloudfront.endpoint_url()));
     let invalidator = Invalidator::new(config(&[("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE")]), Some(client));
     let mut sent = Vec::new();
     for seconds in [30, 60] {

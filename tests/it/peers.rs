@@ -10,10 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cloudfront_invalidator::{
-    cloudfront::{Client, Invalidation},
-    config::Aws,
-};
+use cloudfront_invalidator::cloudfront::{Client, Invalidation, Settings};
 use serde_json::{Value, json};
 
 use crate::{
@@ -213,16 +210,9 @@ fn http(endpoint: &str, method: &str, path: &str, body: &str) -> String {
 }
 
 fn client(endpoint: &str) -> Client {
-    Client::new(&Aws {
-        region: "us-east-1".to_owned(),
-        access_key_id: "x".to_owned(),
-        secret_access_key: "x".to_owned(),
-        session_token: None,
-        endpoint_url: Some(endpoint.to_owned()),
-        use_fips: false,
-        use_dual_stack: false,
-        max_attempts: Some(1),
-    })
+    let mut settings = Settings::local(endpoint);
+    settings.max_attempts = Some(1);
+    Client::new(settings)
 }
 
 async fn create(client: &Client, distribution: &str, paths: &[&str], reference: &str) -> Invalidation {

@@ -1,6 +1,7 @@
-//! The rules of the house: who may know what.
+//! The rules of the code: which module may use which, and how long a file may be.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -33,8 +34,8 @@ fn code(source: &str) -> String {
     source.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// The rooms of the library.
-const ROOMS: [&str; 14] = [
+/// The library's modules.
+const MODULES: [&str; 14] = [
     "event",
     "path",
     "site",
@@ -51,84 +52,196 @@ const ROOMS: [&str; 14] = [
     "text",
 ];
 
-/// The rooms that `code` names, in whatever way: `crate::room::…`, or `room::…` in a
-/// group that is imported.
-fn rooms_named(code: &str) -> Vec<&'static str> {
-    let names = |room: &&&str| {
-        code.match_indices(&format!("{room}::")).any(|(at, _)| {
+/// Returns those of `modules` that `code` names, as `{parent}module::…` or as `module::…` in a
+/// group of imports from there.
+fn named<'m>(code: &str, parent: &str, modules: &[&'m str]) -> Vec<&'m str> {
+    let names = |module: &&&str| {
+        code.match_indices(&format!("{module}::")).any(|(at, _)| {
             let before = &code[..at];
-            let within = before.ends_with(':') && !before.ends_with("crate::");
-            !within && !before.ends_with(|c: char| c.is_alphanumeric() || c == '_')
+            match before.chars().next_back() {
+                Some(':') => before.ends_with(parent),
+                Some(c) if c.is_alphanumeric() || c == '_' => false,
+                _ => group(before).is_none_or(|group| group.ends_with(parent)),
+            }
         })
     };
-    ROOMS.iter().filter(names).copied().collect()
+    modules.iter().filter(names).copied().collect()
+}
+
+/// Returns what precedes the innermost group of imports that is open at the end of `code`.
+fn group(code: &str) -> Option<&str> {
+    let mut closed = 0;
+    for (at, c) in code.char_indices().rev() {
+        match c {
+            ';' => return None,
+            '}' => closed += 1,
+            '{' if closed > 0 => closed -= 1,
+            '{' => return Some(&code[..at]).filter(|before| before.ends_with("::")),
+            _ => {}
+        }
+    }
+    None
 }
 
 #[test]
-fn the_rooms_named_are_found() {
-    let code =
-        "use crate::{\n    event::{Batch},\n    plan::Plan,\n};\nuse std::path::Path;\ncrate::site::x()";
-    assert_eq!(rooms_named(code), ["event", "site", "plan"]);
+fn imported_modules_are_found() {
+    let code = "use crate::{event::{Batch}, plan::Plan};\nuse std::path::Path;\nuse sdk::{a::B, config::C};\n\
+                fn f() { crate::site::x() }";
+    assert_eq!(named(code, "crate::", &MODULES), ["event", "site", "plan"]);
 }
 
-#[test]
-fn rooms_do_not_know_what_they_need_not() {
+/// What a module may use.
+struct Rule {
+    /// The beginning of its files' names.
+    files: &'static str,
+    /// The modules that it uses. `None` for any.
+    uses: Option<&'static [&'static str]>,
+    /// Words that its code must not contain.
+    forbidden: &'static [&'static [&'static str]],
+}
+
+/// The rules for the library and its binaries.
+fn rules() -> Vec<Rule> {
     const SDK: &[&str] = &["aws_sdk_", "aws_smithy", "aws_config"];
     const CLOCK: &[&str] = &["SystemTime", "Instant"];
+    const NOW: &[&str] = &["SystemTime::now"];
     const ENVIRONMENT: &[&str] = &["env::", "std::env"];
     const LAMBDA: &[&str] = &["lambda_runtime"];
-    /// A room, the rooms that it may know, and the words that it may not.
-    type Rule = (&'static str, &'static [&'static str], &'static [&'static [&'static str]]);
-    let rules: &[Rule] = &[
-        ("src/text", &[], &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["serde"]]),
-        ("src/event", &["text"], &[SDK, CLOCK, ENVIRONMENT, LAMBDA]),
-        ("src/path", &["text"], &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["serde"]]),
-        ("src/site", &["event", "path"], &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["async", "serde_json"]]),
-        ("src/cover", &["path"], &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["serde"]]),
-        (
+    let rule = |files, uses, forbidden| Rule { files, uses, forbidden };
+    vec![
+        rule("src/text", Some(&[]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["serde"]]),
+        rule("src/event", Some(&["text"]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA]),
+        rule("src/path", Some(&["text"]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["serde"]]),
+        rule(
+            "src/site",
+            Some(&["event", "path"]),
+            &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["async", "serde_json"]],
+        ),
+        rule("src/cover", Some(&["path"]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["serde"]]),
+        rule(
             "src/plan",
-            &["event", "path", "site", "cover", "text"],
+            Some(&["event", "path", "site", "cover", "text"]),
             &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["async"]],
         ),
-        ("src/cloudfront", &["config", "site"], &[ENVIRONMENT, LAMBDA, &["serde_json"]]),
-        (
+        rule("src/cloudfront", Some(&["site"]), &[ENVIRONMENT, LAMBDA, &["serde_json"]]),
+        rule(
             "src/discover",
-            &["event", "site", "cloudfront", "text"],
-            &[SDK, ENVIRONMENT, LAMBDA, &["serde", "SystemTime::now"]],
+            Some(&["event", "site", "cloudfront", "text"]),
+            &[SDK, ENVIRONMENT, LAMBDA, NOW, &["serde"]],
         ),
-        (
-            "src/request",
-            &["path", "site", "cloudfront", "config", "local"],
+        rule("src/request", Some(&["path", "site", "cloudfront"]), &[SDK, ENVIRONMENT, LAMBDA, &["serde"]]),
+        rule(
+            "src/submit",
+            Some(&["path", "cover", "plan", "cloudfront"]),
             &[SDK, ENVIRONMENT, LAMBDA, &["serde"]],
         ),
-        ("src/submit", &["path", "cover", "plan", "cloudfront"], &[SDK, ENVIRONMENT, LAMBDA, &["serde"]]),
-        (
+        rule(
             "src/report",
-            &["event", "path", "site", "discover", "cover", "plan", "cloudfront", "submit", "config", "text"],
-            // It formats times that it is given.
-            &[SDK, &["SystemTime::now", "Instant"], ENVIRONMENT, LAMBDA],
+            Some(&[
+                "event",
+                "path",
+                "site",
+                "discover",
+                "cover",
+                "plan",
+                "cloudfront",
+                "submit",
+                "config",
+                "text",
+            ]),
+            &[SDK, NOW, &["Instant"], ENVIRONMENT, LAMBDA],
         ),
-        ("src/config", &["site", "discover", "cover", "plan"], &[SDK, CLOCK, ENVIRONMENT, LAMBDA]),
-        ("src/local", &[], &[SDK, ENVIRONMENT, LAMBDA, &["crate::"]]),
-        ("src/view", &["site", "cloudfront", "local"], &[ENVIRONMENT, LAMBDA, &["serde_json"]]),
-        ("src/lib", &ROOMS, &[SDK, ENVIRONMENT, LAMBDA]),
-        ("src/main", &["cloudfront", "config", "report"], &[SDK, &["clap"]]),
-        ("src/bin", &ROOMS, &[SDK, LAMBDA]),
-    ];
+        rule(
+            "src/config",
+            Some(&["site", "discover", "cover", "plan", "cloudfront"]),
+            &[SDK, CLOCK, ENVIRONMENT, LAMBDA],
+        ),
+        rule("src/local", Some(&[]), &[SDK, ENVIRONMENT, LAMBDA, &["crate::"]]),
+        rule("src/view", Some(&["site", "cloudfront"]), &[ENVIRONMENT, LAMBDA, &["serde_json"]]),
+        rule("src/lib", None, &[SDK, ENVIRONMENT, LAMBDA]),
+        rule("src/main", Some(&["cloudfront", "config", "report"]), &[SDK, &["clap"]]),
+        rule("src/bin", None, &[SDK, LAMBDA]),
+    ]
+}
+
+#[test]
+fn modules_use_what_they_are_allowed_to_and_nothing_else() {
+    let rules = rules();
+    let mut used: BTreeSet<(&str, &str)> = BTreeSet::new();
     for (name, source) in sources("src") {
-        let rule = rules.iter().find(|(room, ..)| {
-            let rest = name.strip_prefix(room);
+        let rule = rules.iter().find(|rule| {
+            let rest = name.strip_prefix(rule.files);
             rest.is_some_and(|rest| rest.starts_with('/') || rest.starts_with('.'))
         });
-        let (room, may, words) = rule.unwrap_or_else(|| panic!("{name} is in no room: give it one here"));
+        let rule = rule.unwrap_or_else(|| panic!("{name} belongs to no module: add a rule here"));
         let code = code(&source);
-        let own = room.trim_start_matches("src/");
-        for named in rooms_named(&code) {
-            assert!(named == own || may.contains(&named), "{name} may not know {named}");
+        let own = rule.files.trim_start_matches("src/");
+        let is_binary = ["src/main", "src/bin"].contains(&rule.files);
+        let library = if is_binary { "cloudfront_invalidator::" } else { "crate::" };
+        for module in named(&code, library, &MODULES).into_iter().filter(|module| *module != own) {
+            used.insert((rule.files, module));
+            let is_allowed = rule.uses.is_none_or(|uses| uses.contains(&module));
+            assert!(is_allowed, "{name} must not use the module {module}");
         }
-        for word in words.iter().copied().flatten() {
-            assert!(!code.contains(word), "{name} may not know {word}");
+        for word in rule.forbidden.iter().copied().flatten() {
+            assert!(!code.contains(word), "{name} must not contain {word}");
         }
+    }
+    for Rule { files, uses, .. } in rules {
+        for module in uses.into_iter().flatten() {
+            assert!(used.contains(&(files, module)), "{files} does not use {module}: remove the permission");
+        }
+    }
+}
+
+/// Finds a circle among arrows between names.
+fn circle<'a>(arrows: &BTreeSet<(&'a str, &'a str)>) -> Option<Vec<&'a str>> {
+    fn from<'a>(trail: &mut Vec<&'a str>, arrows: &BTreeSet<(&'a str, &'a str)>) -> bool {
+        let last = trail[trail.len() - 1];
+        arrows.iter().filter(|(source, _)| *source == last).any(|(_, target)| {
+            let is_closed = trail.contains(target);
+            trail.push(target);
+            let found = is_closed || from(trail, arrows);
+            if !found {
+                trail.pop();
+            }
+            found
+        })
+    }
+    arrows.iter().find_map(|(start, _)| {
+        let mut trail = vec![*start];
+        from(&mut trail, arrows).then_some(trail)
+    })
+}
+
+#[test]
+fn imports_have_no_circle() {
+    assert_eq!(circle(&[("a", "b"), ("b", "c"), ("a", "c")].into()), None);
+    assert!(circle(&[("a", "b"), ("b", "c"), ("c", "b")].into()).is_some());
+
+    let rules = rules();
+    let library = rules.iter().filter_map(|rule| Some((rule.files.strip_prefix("src/")?, rule.uses?)));
+    let arrows = library.flat_map(|(own, uses)| uses.iter().map(move |module| (own, *module))).collect();
+    assert_eq!(circle(&arrows), None, "modules that use each other");
+
+    // And the files below a module or a binary.
+    let mut folders: BTreeMap<PathBuf, Vec<(String, String)>> = BTreeMap::new();
+    for (name, source) in sources("src") {
+        let path = Path::new(&name);
+        let own = path.file_stem().expect("a name").to_str().expect("text").to_owned();
+        folders.entry(path.parent().expect("a folder").to_owned()).or_default().push((own, code(&source)));
+    }
+    folders.remove(Path::new("src"));
+    assert!(folders.len() >= 8, "{folders:?}");
+    for (folder, files) in &folders {
+        let siblings: Vec<&str> = files.iter().map(|(own, _)| &**own).collect();
+        let parent = if folder.starts_with("src/bin") { "crate::" } else { "super::" };
+        let mut arrows = BTreeSet::new();
+        for (own, code) in files.iter().filter(|(own, _)| own != "main") {
+            let others = named(code, parent, &siblings).into_iter().filter(|other| other != own);
+            arrows.extend(others.map(|other| (&**own, other)));
+        }
+        assert_eq!(circle(&arrows), None, "files in {} that use each other", folder.display());
     }
 }
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use cloudfront_invalidator::{
-    cloudfront::{Client, Profile},
-    config::{Aws, Config},
+    cloudfront::{Client, Profile, Settings},
+    config::Config,
     local::{Account, Local, Options},
     request::InvalidationRequest,
     site::DistributionId,
@@ -168,5 +168,5 @@ fn id(file: &Path) -> Option<&str> {
 
 /// A client of a CloudFront on this machine.
 pub(crate) fn client_of(local: &Local) -> Client {
-    Client::new(&Aws::local(&local.endpoint_url()))
+    Client::new(Settings::local(&local.endpoint_url()))
 }
