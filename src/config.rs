@@ -12,7 +12,8 @@ use crate::{
     cover::Budget,
     discover::{Search, Target},
     plan::Policy,
-    site::{Forms, Glob, NotAGlob, OriginPath, Watch},
+    site::{Forms, OriginPath},
+    watch::{Glob, NotAGlob, Watch},
 };
 
 /// The distributions, with commas between. Empty: those that have the bucket of an event
@@ -313,46 +314,14 @@ impl Reader {
         list
     }
 
-    /// The globs between the commas; commas within `{…}` and `[…]` are theirs.
+    /// Parses a list of globs.
     fn globs(&mut self, name: &str) -> Vec<Glob> {
         let text = self.get(name).unwrap_or_default().to_owned();
-        let (globs, wrong): (Vec<_>, Vec<_>) = split_globs(&text).map(str::parse).partition(Result::is_ok);
+        let (globs, wrong): (Vec<_>, Vec<_>) = Glob::list(&text).partition(Result::is_ok);
         let wrong = wrong.into_iter().filter_map(Result::err);
         self.problems.extend(wrong.map(|why: NotAGlob| format!("{name}: {why}")));
         globs.into_iter().filter_map(Result::ok).collect()
     }
-}
-
-/// The globs of a list. A comma separates them unless it is escaped, one of
-/// alternatives (`{a,b}`), or in a class (`[,]`).
-fn split_globs(text: &str) -> impl Iterator<Item = &str> {
-    let mut alternatives = 0_usize;
-    let mut escaped = false;
-    // How many characters of a class have been seen, but for its `[`, `[!` or `[^`.
-    let mut class: Option<usize> = None;
-    let between = move |c: char| {
-        if std::mem::take(&mut escaped) {
-            return false;
-        }
-        if let Some(seen) = class {
-            class = match c {
-                // The first may be a bracket that does not close.
-                ']' if seen > 0 => None,
-                '!' | '^' if seen == 0 => Some(0),
-                _ => Some(seen + 1),
-            };
-            return false;
-        }
-        match c {
-            '\\' => escaped = true,
-            '[' => class = Some(0),
-            '{' => alternatives += 1,
-            '}' => alternatives = alternatives.saturating_sub(1),
-            _ => {}
-        }
-        c == ',' && alternatives == 0
-    };
-    text.split(between).map(str::trim).filter(|glob| !glob.is_empty())
 }
 
 /// Whether the SDK can send requests there.

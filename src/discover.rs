@@ -20,8 +20,9 @@ use tokio::sync::Mutex;
 use crate::{
     cloudfront::{Client, Error},
     event::Batch,
-    site::{Details, Distribution, DistributionId, Forms, OriginPath, QueryStrings, Site, Sites, Watch},
+    site::{Details, Distribution, DistributionId, Forms, OriginPath, QueryStrings, Site, Sites},
     text::joined,
+    watch::Watch,
 };
 
 /// How old the knowledge of the distributions may be on which a decision rests.

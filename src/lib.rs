@@ -43,6 +43,7 @@ pub mod submit;
 pub mod text;
 #[cfg(feature = "cli")]
 pub mod view;
+pub mod watch;
 
 use std::time::{Instant, SystemTime};
 

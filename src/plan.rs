@@ -7,8 +7,12 @@
 
 mod demand;
 
-use std::{fmt::Write, sync::Arc};
+use std::{
+    fmt::{self, Write},
+    sync::Arc,
+};
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 pub use self::demand::Cause;
@@ -17,7 +21,8 @@ use crate::{
     cover::{Budget, Cover, Covering, Effort, cover_by, expected_collateral},
     event::Batch,
     path::{Item, Kind},
-    site::{DistributionId, Form, Ignored, Sites, Watch},
+    site::{DistributionId, Form, Sites, Unserved},
+    watch::{Unwatched, Watch},
 };
 
 /// What this deployment does with changes: everything that a plan depends on
@@ -44,6 +49,25 @@ pub struct Plan {
     /// Indices of the messages that are not done whatever is sent, since some of the
     /// distributions that they concern could not be found out: sorted, each once.
     pub waiting: Vec<usize>,
+}
+
+/// Why a change leads to no invalidation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(untagged)]
+pub enum Ignored {
+    /// The change does not count.
+    Unwatched(Unwatched),
+    /// No distribution serves the object.
+    Unserved(Unserved),
+}
+
+impl fmt::Display for Ignored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unwatched(why) => why.fmt(f),
+            Self::Unserved(why) => why.fmt(f),
+        }
+    }
 }
 
 /// One call of CreateInvalidation.
@@ -245,7 +269,7 @@ impl<'a> Planner<'a> {
         let Demand { batch, ignored, rejected, mut waiting, .. } = self.demand;
         let ignored = ignored.into_iter().enumerate().filter_map(|(index, why)| Some((index, why?)));
         let (ignored, unsure): (Vec<_>, Vec<_>) =
-            ignored.partition(|(_, why)| !(self.is_old && why.is_of_sites()));
+            ignored.partition(|(_, why)| !(self.is_old && matches!(why, Ignored::Unserved(_))));
         waiting.extend(unsure.into_iter().map(|(index, _)| batch.changes[index].message));
         waiting.sort_unstable();
         waiting.dedup();
@@ -273,8 +297,9 @@ impl<'a> Planner<'a> {
                     served.push(index);
                 }
                 Err(why) => {
-                    let known = &mut self.demand.ignored[index];
-                    *known = known.map(|known| known.max(why));
+                    if let Some(Ignored::Unserved(known)) = &mut self.demand.ignored[index] {
+                        *known = known.later(why);
+                    }
                 }
             }
         }

@@ -27,8 +27,7 @@ use crate::{
     discover::Found,
     event::{Batch, Change, Effect, Key},
     path::Item,
-    plan::{Invalidation, Plan, Purge},
-    site::Ignored,
+    plan::{Ignored, Invalidation, Plan, Purge},
     submit::{Outcome, Part, Sent},
     text::{Plain, joined},
 };

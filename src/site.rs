@@ -1,5 +1,5 @@
 //! What one distribution serves, and under which paths: [`Site::paths`] answers
-//! for an object. Also what this deployment watches at all: [`Watch`].
+//! for an object.
 //!
 //! A site is made of what the configuration of this deployment says of a distribution
 //! ([`Site::given`]), or of the distribution's own configuration ([`Site::of`]).
@@ -8,7 +8,6 @@ mod distribution;
 mod object;
 mod origin;
 mod pattern;
-mod watch;
 
 use std::{
     borrow::Cow,
@@ -27,7 +26,6 @@ pub use self::{
     },
     object::Object,
     origin::{Endpoint, NotAnOriginPath, OriginPath, bucket_of},
-    watch::{Glob, Ignored, NotAGlob, Watch},
 };
 use crate::path::{Item, Kind, Spelling};
 use pattern::{PathPattern, readings};
@@ -234,7 +232,7 @@ impl Site {
     /// # Errors
     ///
     /// Why the distribution does not serve it.
-    pub fn paths(&self, bucket: &str, key: &[u8]) -> Result<Vec<(Item, Form)>, Ignored> {
+    pub fn paths(&self, bucket: &str, key: &[u8]) -> Result<Vec<(Item, Form)>, Unserved> {
         self.serving.paths(bucket, key)
     }
 }
@@ -257,13 +255,13 @@ impl Serving {
     /// # Errors
     ///
     /// Why the distribution does not serve it.
-    pub fn paths(&self, bucket: &str, key: &[u8]) -> Result<Vec<(Item, Form)>, Ignored> {
+    pub fn paths(&self, bucket: &str, key: &[u8]) -> Result<Vec<(Item, Form)>, Unserved> {
         let mut paths: Vec<(Item, Form)> = Vec::new();
-        let mut why = Ignored::Unserved;
+        let mut why = Unserved::Bucket;
         let mut reached = Vec::new();
         for (index, source) in self.sources.iter().enumerate().filter(|(_, source)| source.is(bucket)) {
             let Some(served) = source.path.strip(key) else {
-                why = why.max(Ignored::OriginPath);
+                why = why.later(Unserved::OriginPath);
                 continue;
             };
             reached.push(index);
@@ -277,7 +275,7 @@ impl Serving {
                     // Whether the behavior of "/" or that of the object counts is not documented.
                     let routed = self.route(&viewed, spelling, index);
                     let Some(query_strings) = routed.or(own.filter(|_| form == Form::Root)) else {
-                        why = why.max(Ignored::Behavior);
+                        why = why.later(Unserved::Behavior);
                         continue;
                     };
                     let item = Item::spelled(&viewed, spelling);
@@ -290,7 +288,7 @@ impl Serving {
                 }
             }
         }
-        if paths.is_empty() && why == Ignored::Behavior {
+        if paths.is_empty() && why == Unserved::Behavior {
             paths = self.rewritten(&reached);
         }
         if paths.is_empty() { Err(why) } else { Ok(paths) }
@@ -339,6 +337,40 @@ impl Serving {
             route.sources.contains(&source).then_some(route.query_strings)
         };
         readings(key, spelling).into_iter().filter_map(found).max()
+    }
+}
+
+/// Why a distribution does not serve an object.
+///
+/// The variants are in the order in which they are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unserved {
+    /// No origin is the object's bucket.
+    #[serde(rename = "unserved")]
+    Bucket,
+    /// The key is outside of the origin path of every origin that is the bucket.
+    OriginPath,
+    /// A behavior sends every path of the object to another origin.
+    Behavior,
+}
+
+impl Unserved {
+    /// Returns the reason that was found at the later check. It says the most about an object that
+    /// several origins, or several distributions, do not serve.
+    #[must_use]
+    pub fn later(self, other: Self) -> Self {
+        self.max(other)
+    }
+}
+
+impl fmt::Display for Unserved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bucket => "no distribution has this bucket as an origin",
+            Self::OriginPath => "outside the origin path",
+            Self::Behavior => "no behavior serves its path from this bucket",
+        })
     }
 }
 

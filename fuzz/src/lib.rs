@@ -13,8 +13,9 @@ use cloudfront_invalidator::{
     report::{Log, Report},
     site::{
         Behavior, Distribution, ErrorPage, Form, Forms, Origin, OriginGroup, OriginPath, QueryStrings, Site,
-        Sites, Watch, bucket_of,
+        Sites, bucket_of,
     },
+    watch::Watch,
 };
 use percent_encoding::percent_decode_str;
 

@@ -8,8 +8,8 @@ use std::{
 use crate::{
     event::{Batch, Change, Effect, Request},
     path::{Item, TypedError},
-    plan::Policy,
-    site::{DistributionId, Form, Ignored, Serving, Site, Sites},
+    plan::{Ignored, Policy},
+    site::{DistributionId, Form, Serving, Site, Sites, Unserved},
     text::joined,
 };
 
@@ -126,8 +126,8 @@ impl<'a> Demand<'a> {
     fn watch(&mut self, policy: &Policy, sites: &Sites) {
         let any_bucket = sites.list.iter().all(|site| site.serving().buckets().is_none());
         for (index, change) in self.batch.changes.iter().enumerate() {
-            let ignored = policy.watch.ignores(change);
-            if ignored.is_none() {
+            let unwatched = policy.watch.ignores(change);
+            if unwatched.is_none() {
                 let bucket = change.bucket.to_ascii_lowercase();
                 let is_unknown = sites.unresolved || sites.unknown.contains(&*bucket);
                 if is_unknown {
@@ -139,9 +139,9 @@ impl<'a> Demand<'a> {
                         self.by_bucket.entry(bucket).or_default().push(index);
                     }
                 }
-                self.ignored.push((!is_unknown).then_some(Ignored::Unserved));
+                self.ignored.push((!is_unknown).then_some(Ignored::Unserved(Unserved::Bucket)));
             } else {
-                self.ignored.push(ignored);
+                self.ignored.push(unwatched.map(Ignored::Unwatched));
             }
         }
     }
@@ -170,15 +170,15 @@ impl<'a> Demand<'a> {
         &self,
         group: &Group<'_>,
         change: usize,
-    ) -> Result<(Cause<'a>, Vec<(Item, Form)>), Ignored> {
+    ) -> Result<(Cause<'a>, Vec<(Item, Form)>), Unserved> {
         let change = &self.batch.changes[change];
-        let serving = group.serving.ok_or(Ignored::Unserved)?;
+        let serving = group.serving.ok_or(Unserved::Bucket)?;
         if change.effect == Effect::WholeBucket {
             let all = vec![(Item::everything(), Form::WholeBucket)];
             return serving
                 .serves(&change.bucket)
                 .then_some((Cause::Change(change), all))
-                .ok_or(Ignored::Unserved);
+                .ok_or(Unserved::Bucket);
         }
         Ok((Cause::Change(change), serving.paths(&change.bucket, change.key.as_bytes())?))
     }

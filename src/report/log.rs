@@ -14,8 +14,8 @@ use crate::{
     config::Problems,
     event::{Change, Effect, Key},
     path::Item,
-    plan::Invalidation,
-    site::{DistributionId, Ignored},
+    plan::{Ignored, Invalidation},
+    site::{DistributionId, Unserved},
     submit::Sent,
 };
 
@@ -148,7 +148,8 @@ impl Log {
         struct Fields<'a> {
             bucket: &'a str,
         }
-        let unserved = report.plan.ignored.iter().filter(|(_, why)| *why == Ignored::Unserved);
+        let unserved =
+            report.plan.ignored.iter().filter(|(_, why)| *why == Ignored::Unserved(Unserved::Bucket));
         for bucket in unserved.map(|(index, _)| &*report.batch.changes[*index].bucket) {
             if !self.unserved.contains(bucket) && is_news(&mut self.unserved, bucket.to_owned()) {
                 let message =

@@ -11,8 +11,8 @@ use cloudfront_invalidator::{
     discover::{BRIDGED, FRESH, Finder, Found},
     event,
     local::{Account, Fault, Local, Options},
-    plan::{Plan, plan},
-    site::Ignored,
+    plan::{Ignored, Plan, plan},
+    site::Unserved,
 };
 use serde_json::{Value, json};
 
@@ -227,7 +227,7 @@ async fn a_list_that_fails_is_bridged_for_a_quarter_of_an_hour() {
     assert_eq!((found.failure, plan.invalidations.len()), (None, 1));
     assert_eq!(plan.invalidations[0].distribution.as_str(), "E2");
     let (_, plan) = scene.at(BRIDGED + 2 * FRESH, "unknown", "b").await;
-    assert_eq!(plan.ignored, [(0, Ignored::Unserved)]);
+    assert_eq!(plan.ignored, [(0, Ignored::Unserved(Unserved::Bucket))]);
 }
 
 #[tokio::test]

@@ -4,8 +4,9 @@ use cloudfront_invalidator::{
     config::Config,
     event,
     path::Item,
-    plan::{Plan, Policy, plan, reasons},
-    site::{Ignored, Sites},
+    plan::{Ignored, Plan, Policy, plan, reasons},
+    site::{Sites, Unserved},
+    watch::Unwatched,
 };
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, json};
@@ -115,7 +116,9 @@ fn what_is_ignored_is_told() {
             ("INVALIDATOR_ORIGIN_PATH", "/site"),
         ]),
     );
-    let expected = [Ignored::Event, Ignored::OriginPath, Ignored::Bucket, Ignored::Key, Ignored::OriginPath];
+    let outside = Ignored::Unserved(Unserved::OriginPath);
+    let [event, bucket, key] = [Unwatched::Event, Unwatched::Bucket, Unwatched::Key].map(Ignored::Unwatched);
+    let expected = [event, outside, bucket, key, outside];
     assert_eq!(plan.ignored, expected.into_iter().enumerate().collect::<Vec<_>>());
     assert_eq!(plan.invalidations[0].paths().collect::<Vec<_>>(), ["/a"]);
 }

@@ -35,8 +35,9 @@ fn code(source: &str) -> String {
 }
 
 /// The library's modules.
-const MODULES: [&str; 14] = [
+const MODULES: [&str; 15] = [
     "event",
+    "watch",
     "path",
     "site",
     "discover",
@@ -112,21 +113,18 @@ fn rules() -> Vec<Rule> {
         rule("src/text", Some(&[]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["serde"]]),
         rule("src/event", Some(&["text"]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA]),
         rule("src/path", Some(&["text"]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["serde"]]),
-        rule(
-            "src/site",
-            Some(&["event", "path"]),
-            &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["async", "serde_json"]],
-        ),
+        rule("src/watch", Some(&["event"]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["async", "serde_json"]]),
+        rule("src/site", Some(&["path"]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["async", "serde_json"]]),
         rule("src/cover", Some(&["path"]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["serde"]]),
         rule(
             "src/plan",
-            Some(&["event", "path", "site", "cover", "text"]),
+            Some(&["event", "watch", "path", "site", "cover", "text"]),
             &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["async"]],
         ),
         rule("src/cloudfront", Some(&["site"]), &[ENVIRONMENT, LAMBDA, &["serde_json"]]),
         rule(
             "src/discover",
-            Some(&["event", "site", "cloudfront", "text"]),
+            Some(&["event", "watch", "site", "cloudfront", "text"]),
             &[SDK, ENVIRONMENT, LAMBDA, NOW, &["serde"]],
         ),
         rule("src/request", Some(&["path", "site", "cloudfront"]), &[SDK, ENVIRONMENT, LAMBDA, &["serde"]]),
@@ -153,7 +151,7 @@ fn rules() -> Vec<Rule> {
         ),
         rule(
             "src/config",
-            Some(&["site", "discover", "cover", "plan", "cloudfront"]),
+            Some(&["watch", "site", "discover", "cover", "plan", "cloudfront"]),
             &[SDK, CLOCK, ENVIRONMENT, LAMBDA],
         ),
         rule("src/local", Some(&[]), &[SDK, ENVIRONMENT, LAMBDA, &["crate::"]]),

@@ -10,7 +10,8 @@ use cloudfront_invalidator::{
     config::Config,
     discover::Finder,
     event::{Batch, Change, Effect},
-    site::{DistributionId, Form, Ignored, Site},
+    site::{DistributionId, Form, Site, Unserved},
+    watch::Unwatched,
 };
 
 use serde::Serialize;
@@ -81,9 +82,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
 #[derive(Serialize)]
 struct Document<'a> {
     object: &'a str,
-    /// Why nothing, wherever it is served.
+    /// Why the change does not count, wherever the object is served.
     #[serde(skip_serializing_if = "Option::is_none")]
-    ignored: Option<Ignored>,
+    ignored: Option<Unwatched>,
     distributions: Vec<Served<'a>>,
 }
 
@@ -95,7 +96,7 @@ struct Served<'a> {
     paths: Vec<ServedAs>,
     /// Why there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    ignored: Option<Ignored>,
+    ignored: Option<Unserved>,
     /// What may make other paths of it.
     edge_functions: Vec<EdgeFunction<'a>>,
 }
