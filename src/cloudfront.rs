@@ -1,4 +1,4 @@
-//! CloudFront's API: the only room, but for `view`, that names the SDK.
+//! CloudFront's API: the only room, but for `verify`, that names the SDK.
 //!
 //! An [`struct@Error`] answers questions about what happened, so that nobody else has to
 //! know codes and statuses.

@@ -3,7 +3,7 @@
 //! Where the strings come from is not known here: the function hands over its
 //! environment, the command line its own with a default or two, a test a list.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, ffi::OsString, fmt, str::FromStr};
 
 use http::Uri;
 
@@ -16,42 +16,33 @@ use crate::{
     watch::{Glob, NotAGlob, Watch},
 };
 
-/// The distributions, with commas between. Empty: those that have the bucket of an event
-/// as an origin.
-pub const DISTRIBUTIONS: &str = "INVALIDATOR_DISTRIBUTIONS";
-const BUCKETS: &str = "INVALIDATOR_BUCKETS";
-const ORIGIN_PATH: &str = "INVALIDATOR_ORIGIN_PATH";
-const INCLUDE: &str = "INVALIDATOR_INCLUDE";
-const EXCLUDE: &str = "INVALIDATOR_EXCLUDE";
-const INDEX_DOCUMENT: &str = "INVALIDATOR_INDEX_DOCUMENT";
-const BARE_DIRECTORIES: &str = "INVALIDATOR_BARE_DIRECTORIES";
-const CLEAN_URLS: &str = "INVALIDATOR_CLEAN_URLS";
-const QUERY_STRINGS: &str = "INVALIDATOR_QUERY_STRINGS";
-const MAX_PATHS: &str = "INVALIDATOR_MAX_PATHS";
-const MAX_WILDCARDS: &str = "INVALIDATOR_MAX_WILDCARDS";
-const BUCKET_ALIASES: &str = "INVALIDATOR_BUCKET_ALIASES";
-const MANUAL: &str = "INVALIDATOR_MANUAL";
-const DRY_RUN: &str = "INVALIDATOR_DRY_RUN";
-const METRICS: &str = "INVALIDATOR_METRICS";
+/// Defines a constant for the name of each variable, and [`VARIABLES`] with all of them.
+macro_rules! variables {
+    ($($visibility:vis $variable:ident = $name:literal;)*) => {
+        $(#[doc = concat!("The name of the variable `", $name, "`.")] $visibility const $variable: &str = $name;)*
 
-/// Every variable of its own that the function knows.
-pub const VARIABLES: [&str; 15] = [
-    DISTRIBUTIONS,
-    BUCKETS,
-    ORIGIN_PATH,
-    INCLUDE,
-    EXCLUDE,
-    INDEX_DOCUMENT,
-    BARE_DIRECTORIES,
-    CLEAN_URLS,
-    QUERY_STRINGS,
-    MAX_PATHS,
-    MAX_WILDCARDS,
-    BUCKET_ALIASES,
-    MANUAL,
-    DRY_RUN,
-    METRICS,
-];
+        /// The names of the function's own variables.
+        pub const VARIABLES: &[&str] = &[$($variable),*];
+    };
+}
+
+variables! {
+    pub DISTRIBUTIONS = "INVALIDATOR_DISTRIBUTIONS";
+    BUCKETS = "INVALIDATOR_BUCKETS";
+    ORIGIN_PATH = "INVALIDATOR_ORIGIN_PATH";
+    INCLUDE = "INVALIDATOR_INCLUDE";
+    EXCLUDE = "INVALIDATOR_EXCLUDE";
+    INDEX_DOCUMENT = "INVALIDATOR_INDEX_DOCUMENT";
+    BARE_DIRECTORIES = "INVALIDATOR_BARE_DIRECTORIES";
+    CLEAN_URLS = "INVALIDATOR_CLEAN_URLS";
+    QUERY_STRINGS = "INVALIDATOR_QUERY_STRINGS";
+    MAX_PATHS = "INVALIDATOR_MAX_PATHS";
+    MAX_WILDCARDS = "INVALIDATOR_MAX_WILDCARDS";
+    BUCKET_ALIASES = "INVALIDATOR_BUCKET_ALIASES";
+    MANUAL = "INVALIDATOR_MANUAL";
+    DRY_RUN = "INVALIDATOR_DRY_RUN";
+    METRICS = "INVALIDATOR_METRICS";
+}
 
 /// The default of `INVALIDATOR_MAX_PATHS`: CloudFront takes 150 paths or tags a
 /// second.
@@ -111,7 +102,7 @@ impl Config {
     ///
     /// Every problem: values that cannot be, what must be there and is not, names
     /// that begin with `INVALIDATOR_` but are unknown.
-    pub fn read<V: IntoIterator<Item = (String, String)>>(variables: V) -> Result<Self, Problems> {
+    pub fn read<V: Into<OsString>>(variables: impl IntoIterator<Item = (V, V)>) -> Result<Self, Problems> {
         let mut reader = Reader::new(variables);
         let config = reader.config();
         reader.finish(config)
@@ -123,8 +114,8 @@ impl Config {
     /// # Errors
     ///
     /// As [`Config::read`], and an `AWS_MAX_ATTEMPTS` that cannot be.
-    pub fn of_caller<V: IntoIterator<Item = (String, String)>>(
-        variables: V,
+    pub fn of_caller<V: Into<OsString>>(
+        variables: impl IntoIterator<Item = (V, V)>,
     ) -> Result<(Self, Option<u32>), Problems> {
         let mut reader = Reader::new(variables);
         let config = reader.config();
@@ -139,8 +130,8 @@ impl Config {
     /// # Errors
     ///
     /// As [`Config::read`], and what is missing or wrong of the others.
-    pub fn of_function<V: IntoIterator<Item = (String, String)>>(
-        variables: V,
+    pub fn of_function<V: Into<OsString>>(
+        variables: impl IntoIterator<Item = (V, V)>,
     ) -> Result<(Self, Option<Settings>), Problems> {
         let mut reader = Reader::new(variables);
         let config = reader.config();
@@ -156,9 +147,11 @@ struct Reader {
 }
 
 impl Reader {
-    fn new<V: IntoIterator<Item = (String, String)>>(variables: V) -> Self {
-        let ours = |name: &str| name.starts_with("INVALIDATOR_") || name.starts_with("AWS_");
-        let variables = variables.into_iter().filter(|(name, _)| ours(name)).collect();
+    fn new<V: Into<OsString>>(variables: impl IntoIterator<Item = (V, V)>) -> Self {
+        let text = |text: V| text.into().to_string_lossy().into_owned();
+        let variables = variables.into_iter().map(|(name, value)| (text(name), text(value)));
+        let is_read = |name: &str| name.starts_with("INVALIDATOR_") || name.starts_with("AWS_");
+        let variables = variables.filter(|(name, _)| is_read(name)).collect();
         Self { variables, problems: Vec::new() }
     }
 

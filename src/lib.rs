@@ -42,7 +42,7 @@ pub mod site;
 pub mod submit;
 pub mod text;
 #[cfg(feature = "cli")]
-pub mod view;
+pub mod verify;
 pub mod watch;
 
 use std::time::{Instant, SystemTime};

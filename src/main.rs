@@ -3,7 +3,6 @@
 use std::{
     env,
     error::Error,
-    ffi::OsString,
     mem,
     process::ExitCode,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -32,10 +31,7 @@ const CONNECT: Duration = Duration::from_millis(25);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
-    let text = |(name, value): (OsString, OsString)| {
-        (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
-    };
-    let (config, settings) = match Config::of_function(env::vars_os().map(text)) {
+    let (config, settings) = match Config::of_function(env::vars_os()) {
         Ok(read) => read,
         Err(problems) => {
             println!("{}", Log::misconfigured(&problems, now()));

@@ -1,6 +1,10 @@
 //! Text for people: what comes from outside, made safe to show, and numbers in words.
 
-use std::fmt::{self, Write};
+use std::{
+    error::Error,
+    fmt::{self, Write},
+    iter,
+};
 
 /// Text from outside as people may see it: what could forge a line, move a
 /// terminal's cursor or turn the direction of reading is escaped.
@@ -66,4 +70,20 @@ pub fn joined(texts: impl IntoIterator<Item = String>, separator: &str) -> Strin
         more => shown.push(format!("and {more} more")),
     }
     shown.join(separator)
+}
+
+/// Formats an error and its causes: "request failed: connection refused". Leaves out a cause that
+/// the error before it already quotes.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    for error in iter::successors(Some(error), |&error| error.source()) {
+        let cause = error.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }

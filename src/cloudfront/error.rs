@@ -7,6 +7,7 @@ use http_body_util::LengthLimitError;
 use thiserror::Error;
 
 use super::secrets::Secrets;
+use crate::text::chain;
 
 /// What CloudFront says of a caller reference that was used before, seen in the field. Documented is
 /// a code of its own, which was not seen.
@@ -291,19 +292,4 @@ impl Kind {
 /// Returns whether the answer was longer than [`Http`](super::Http) reads.
 fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
     iter::successors(Some(error), |error| error.source()).any(<dyn std::error::Error>::is::<LengthLimitError>)
-}
-
-/// An error and all that caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.ends_with(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -3,8 +3,7 @@
 use cloudfront_invalidator::config::{Config, VARIABLES};
 
 fn read(variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
-    let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    Config::read(owned).map_err(|problems| problems.0)
+    Config::read(variables.iter().copied()).map_err(|problems| problems.0)
 }
 
 #[track_caller]
@@ -88,8 +87,7 @@ fn values_that_could_never_match_are_refused() {
             ("AWS_SECRET_ACCESS_KEY", "x"),
             ("AWS_ENDPOINT_URL", url),
         ];
-        let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert!(Config::of_function(owned).is_err(), "{url}");
+        assert!(Config::of_function(variables).is_err(), "{url}");
     }
 }
 
@@ -104,8 +102,7 @@ fn distributions_that_are_not_named_are_found() {
     let named = read(&[("INVALIDATOR_DISTRIBUTIONS", "E1, WWW.example.com")]).expect("a configuration");
     assert!(named.search.asks());
     assert_eq!(named.search.given().list.len(), 1);
-    let dry = [("INVALIDATOR_DRY_RUN".to_owned(), "true".to_owned())];
-    assert!(Config::of_function(dry).is_err(), "to look up takes credentials");
+    assert!(Config::of_function([("INVALIDATOR_DRY_RUN", "true")]).is_err(), "to look up takes credentials");
 }
 
 #[test]
@@ -117,9 +114,8 @@ fn numbers_have_limits() {
 
 #[test]
 fn the_function_needs_credentials_unless_it_is_a_dry_run() {
-    let variables = |extra: &[(&str, &str)]| {
-        let all = [&[("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE")], extra].concat();
-        all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<Vec<_>>()
+    let variables = |extra: &[(&'static str, &'static str)]| {
+        [&[("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE")], extra].concat()
     };
     let Err(problems) = Config::of_function(variables(&[("AWS_ENDPOINT_URL", "localhost:1")])) else {
         panic!("no problem")

@@ -44,7 +44,7 @@ impl Scene {
         let mut settings = Settings::local(&cloudfront.endpoint_url());
         settings.max_attempts = Some(1);
         let client = Client::new(settings);
-        let config = Config::read([]).expect("a configuration");
+        let config = Config::read([("", ""); 0]).expect("a configuration");
         let finder = Finder::new(config.search.clone());
         Self { cloudfront, client, config, finder, begun: SystemTime::now() }
     }

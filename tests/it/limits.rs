@@ -196,8 +196,7 @@ fn distribution(number: usize, path: &str, patterns: &[&str]) -> Distribution {
 }
 
 fn config(variables: &[(&str, &str)]) -> Config {
-    let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    Config::read(owned).expect("a configuration")
+    Config::read(variables.iter().copied()).expect("a configuration")
 }
 
 fn sites(distributions: &[Distribution]) -> Sites {

@@ -24,8 +24,7 @@ struct Settings {
 
 fn policy(variables: &[(&str, &str)]) -> Settings {
     let all = [&[("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE")], variables].concat();
-    let owned = all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let config = Config::read(owned).expect("a configuration");
+    let config = Config::read(all).expect("a configuration");
     Settings { policy: config.policy, sites: config.search.given() }
 }
 

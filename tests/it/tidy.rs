@@ -49,7 +49,7 @@ const MODULES: [&str; 15] = [
     "report",
     "config",
     "local",
-    "view",
+    "verify",
     "text",
 ];
 
@@ -121,7 +121,7 @@ fn rules() -> Vec<Rule> {
             Some(&["event", "watch", "path", "site", "cover", "text"]),
             &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["async"]],
         ),
-        rule("src/cloudfront", Some(&["site"]), &[ENVIRONMENT, LAMBDA, &["serde_json"]]),
+        rule("src/cloudfront", Some(&["site", "text"]), &[ENVIRONMENT, LAMBDA, &["serde_json"]]),
         rule(
             "src/discover",
             Some(&["event", "watch", "site", "cloudfront", "text"]),
@@ -155,7 +155,7 @@ fn rules() -> Vec<Rule> {
             &[SDK, CLOCK, ENVIRONMENT, LAMBDA],
         ),
         rule("src/local", Some(&[]), &[SDK, ENVIRONMENT, LAMBDA, &["crate::"]]),
-        rule("src/view", Some(&["site", "cloudfront"]), &[ENVIRONMENT, LAMBDA, &["serde_json"]]),
+        rule("src/verify", Some(&["site", "cloudfront", "text"]), &[ENVIRONMENT, LAMBDA, &["serde_json"]]),
         rule("src/lib", None, &[SDK, ENVIRONMENT, LAMBDA]),
         rule("src/main", Some(&["cloudfront", "config", "report"]), &[SDK, &["clap"]]),
         rule("src/bin", None, &[SDK, LAMBDA]),

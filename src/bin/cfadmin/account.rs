@@ -1,6 +1,9 @@
 //! Which CloudFront is asked: AWS's, or one on this machine.
 
-use std::path::{Path, PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use cloudfront_invalidator::{
@@ -9,10 +12,10 @@ use cloudfront_invalidator::{
     local::{Account, Local, Options},
     request::InvalidationRequest,
     site::DistributionId,
-    view::Viewer,
+    verify::Viewer,
 };
 
-use crate::{Stop, input::variables};
+use crate::Stop;
 
 /// The account that `--local` starts with.
 const SAMPLE: [&[u8]; 2] = [include_bytes!("sample/E1EXAMPLE.json"), include_bytes!("sample/policies.json")];
@@ -100,7 +103,7 @@ impl Opened {
 impl Connection {
     /// The account, with the configuration that the environment has.
     pub(crate) async fn open(&self) -> Result<Opened, Stop> {
-        let (config, max_attempts) = Config::of_caller(variables())?;
+        let (config, max_attempts) = Config::of_caller(env::vars_os())?;
         let (place, client) = self.client(max_attempts).await?;
         Ok(Opened { client, config, place })
     }

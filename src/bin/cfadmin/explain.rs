@@ -1,6 +1,7 @@
 //! `cfadmin explain`: what one object is served as.
 
 use std::{
+    env,
     io::{self, Write},
     time::{Instant, SystemTime},
 };
@@ -16,7 +17,7 @@ use cloudfront_invalidator::{
 
 use serde::Serialize;
 
-use crate::{Exit, LIMIT, Stop, account::Connection, input, input::variables, out::Output};
+use crate::{Exit, LIMIT, Stop, account::Connection, input, out::Output};
 
 /// What makes a changed error page cheaper.
 pub(crate) const LOWER_TTL: &str =
@@ -37,7 +38,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let (config, max_attempts) = Config::of_caller(variables())?;
+    let (config, max_attempts) = Config::of_caller(env::vars_os())?;
     let object = &arguments.object;
     let (bucket, key) = input::object(object).ok_or_else(|| {
         Stop::Usage(format!("{object:?} is no object: one looks like s3://my-bucket/docs/a.html"))

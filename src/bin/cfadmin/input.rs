@@ -70,22 +70,17 @@ pub(crate) fn object(text: &str) -> Option<(&str, &str)> {
     (!bucket.is_empty() && !key.is_empty()).then_some((bucket, key))
 }
 
-/// The environment, with the example distribution where it names none.
-pub(crate) fn variables_with_example() -> Vec<(String, String)> {
-    let mut variables = variables();
-    let named = |(name, value): &(String, String)| name == DISTRIBUTIONS && !value.trim().is_empty();
-    if !variables.iter().any(named) {
-        variables.push((DISTRIBUTIONS.to_owned(), EXAMPLE.to_owned()));
+/// Returns the environment. If `has_example` is true and the environment names no distribution, it
+/// names an example.
+pub(crate) fn variables(has_example: bool) -> Vec<(OsString, OsString)> {
+    let mut variables: Vec<(OsString, OsString)> = env::vars_os().collect();
+    let is_named = |(name, value): &(OsString, OsString)| {
+        name == DISTRIBUTIONS && !value.to_string_lossy().trim().is_empty()
+    };
+    if has_example && !variables.iter().any(is_named) {
+        variables.push((DISTRIBUTIONS.into(), EXAMPLE.into()));
     }
     variables
-}
-
-/// The environment.
-pub(crate) fn variables() -> Vec<(String, String)> {
-    let text = |(name, value): (OsString, OsString)| {
-        (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
-    };
-    env::vars_os().map(text).collect()
 }
 
 /// Failed if anything of any event was not done.

@@ -13,7 +13,7 @@ use cloudfront_invalidator::{
 use crate::{
     Exit, LIMIT, Stop,
     account::{Distributions, client_of},
-    input::{Events, exit, variables, variables_with_example},
+    input::{Events, exit, variables},
 };
 
 /// Do what the function would do with an event
@@ -33,8 +33,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let is_local = arguments.local || arguments.distributions.are_given();
     let stands_in = is_local && !arguments.distributions.are_given();
-    let (config, max_attempts) =
-        Config::of_caller(if stands_in { variables_with_example() } else { variables() })?;
+    let (config, max_attempts) = Config::of_caller(variables(stands_in))?;
     let events = arguments.events.read()?;
     let local = if is_local {
         let ids = config.search.given().list.iter().map(|site| site.distribution.to_string()).collect();

@@ -9,7 +9,7 @@ use crate::{
     Exit, LIMIT, Stop,
     account::Distributions,
     account::client_of,
-    input::{Events, exit, variables, variables_with_example},
+    input::{Events, exit, variables},
 };
 
 /// Show what would be sent for an event, and why; nothing is contacted
@@ -32,7 +32,7 @@ const INVOCATION: &str = "plan";
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let given = arguments.distributions.are_given();
-    let config = Config::read(if given { variables() } else { variables_with_example() })?;
+    let config = Config::read(variables(!given))?;
     let events = arguments.events.read()?;
     let local = if given { Some(arguments.distributions.start(Vec::new()).await?) } else { None };
     let invalidator = Invalidator::new(Config { dry_run: true, ..config }, local.as_ref().map(client_of));

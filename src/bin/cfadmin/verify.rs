@@ -3,7 +3,7 @@
 use clap::Args;
 use cloudfront_invalidator::{
     site::{Distribution, DistributionId, Endpoint, Object},
-    view::{Answer, Expected, Verdict, Viewer, judge},
+    verify::{Answer, Expected, Verdict, Viewer, judge},
 };
 use http::Uri;
 use serde::Serialize;

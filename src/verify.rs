@@ -24,6 +24,7 @@ pub use self::verdict::{Verdict, judge};
 use crate::{
     cloudfront::{Http, MOST_ELSEWHERE, Profile},
     site::{Endpoint, Object},
+    text::chain,
 };
 
 /// What S3 leaves as it is in a key, where it checks signatures.
@@ -235,19 +236,7 @@ impl Viewer {
         let answer =
             answer.map_err(|_| NoAnswer(format!("{host} does not answer in {} s", LIMIT.as_secs())))?;
         let answer =
-            answer.map_err(|error| NoAnswer(format!("{host} does not answer: {}", causes(&error))))?;
+            answer.map_err(|error| NoAnswer(format!("{host} does not answer: {}", chain(&error))))?;
         Ok((answer.status().as_u16(), answer.headers().clone()))
     }
-}
-
-/// An error with what caused it, each told once.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut told = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        told.push(error.to_string());
-        next = error.source();
-    }
-    told.dedup();
-    told.join(": ")
 }
