@@ -39,6 +39,7 @@ use self::{
     endpoint::Resolver,
 };
 pub use self::{error::Error, settings::Settings};
+use crate::site::DistributionId;
 
 /// How long to wait before the second attempt to create an invalidation.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -186,7 +187,7 @@ impl Client {
     /// [`struct@Error`].
     pub async fn create_invalidation(
         &self,
-        distribution: &str,
+        distribution: &DistributionId,
         paths: impl ExactSizeIterator<Item = &str>,
         caller_reference: &str,
         patience: impl Into<Patience>,
@@ -197,7 +198,7 @@ impl Client {
         let batch =
             InvalidationBatch::builder().paths(paths.build()?).caller_reference(caller_reference).build()?;
         let input = CreateInvalidationInput::builder()
-            .distribution_id(distribution)
+            .distribution_id(distribution.as_str())
             .invalidation_batch(batch)
             .build()?;
         let created = |answer: CreateInvalidationOutput| {
@@ -238,8 +239,8 @@ impl Client {
     /// # Errors
     ///
     /// As [`Client::create_invalidation`].
-    pub async fn invalidation(&self, distribution: &str, id: &str) -> Result<Invalidation, Error> {
-        let input = GetInvalidationInput::builder().distribution_id(distribution).id(id).build()?;
+    pub async fn invalidation(&self, distribution: &DistributionId, id: &str) -> Result<Invalidation, Error> {
+        let input = GetInvalidationInput::builder().distribution_id(distribution.as_str()).id(id).build()?;
         self.read::<GetInvalidation, _>(input, READ_LIMIT, |answer| {
             answer.invalidation.map(Invalidation::from).ok_or_else(|| Error::no_answer("invalidation"))
         })
@@ -257,7 +258,7 @@ impl Client {
     /// As [`Client::create_invalidation`].
     pub async fn follow(
         &self,
-        distribution: &str,
+        distribution: &DistributionId,
         id: &str,
         limit: Duration,
         mut progress: impl FnMut(&Invalidation),
@@ -282,11 +283,11 @@ impl Client {
     /// # Errors
     ///
     /// As [`Client::create_invalidation`].
-    pub async fn invalidations(&self, distribution: &str) -> Result<Vec<Summary>, Error> {
+    pub async fn invalidations(&self, distribution: &DistributionId) -> Result<Vec<Summary>, Error> {
         let listed = self.pages::<ListInvalidations, _>(
             READ_LIMIT,
             |marker, max_items| {
-                let of = ListInvalidationsInput::builder().distribution_id(distribution);
+                let of = ListInvalidationsInput::builder().distribution_id(distribution.as_str());
                 of.set_marker(marker).set_max_items(max_items).build()
             },
             |answer| {

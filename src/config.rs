@@ -12,7 +12,7 @@ use crate::{
     cover::Budget,
     discover::{Search, Target},
     plan::Policy,
-    site::{Forms, OriginPath},
+    site::{BucketName, Forms, OriginPath},
     watch::{Glob, NotAGlob, Watch},
 };
 
@@ -135,7 +135,7 @@ impl Config {
     ) -> Result<(Self, Option<Settings>), Problems> {
         let mut reader = Reader::new(variables);
         let config = reader.config();
-        let settings = (!config.dry_run || config.search.asks()).then(|| reader.settings());
+        let settings = (!config.dry_run || config.search.needs_lookup()).then(|| reader.settings());
         reader.finish((config, settings))
     }
 }
@@ -193,7 +193,7 @@ impl Reader {
         let wildcards = self.number(MAX_WILDCARDS, MOST_PATHS).unwrap_or(DEFAULT_MAX_WILDCARDS);
         let include = self.globs(INCLUDE);
         let watch = Watch {
-            buckets: self.list::<BucketName>(BUCKETS).into_iter().map(|bucket| bucket.0).collect(),
+            buckets: self.list::<BucketName>(BUCKETS).into_iter().map(String::from).collect(),
             include: (!include.is_empty()).then_some(include),
             exclude: self.globs(EXCLUDE),
         };
@@ -204,11 +204,7 @@ impl Reader {
                 distributions,
                 origin_path: origin_path.unwrap_or_default(),
                 forms,
-                aliases: self
-                    .list::<Alias>(BUCKET_ALIASES)
-                    .into_iter()
-                    .map(|alias| (alias.0, alias.1))
-                    .collect(),
+                aliases: self.list(BUCKET_ALIASES),
             },
             dry_run: self.flag(DRY_RUN),
             metrics: self.choice(METRICS).unwrap_or(true),
@@ -323,39 +319,4 @@ fn is_url(text: &str) -> bool {
         let known = url.scheme_str().is_some_and(|scheme| matches!(scheme, "http" | "https"));
         known && url.host().is_some_and(|host| !host.is_empty())
     })
-}
-
-/// A name that an origin may have instead of the bucket's, and the bucket.
-#[derive(PartialEq)]
-struct Alias(String, String);
-
-impl FromStr for Alias {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (alias, bucket) = text.split_once('=').filter(|(alias, _)| !alias.trim().is_empty()).ok_or_else(|| {
-            format!("{text:?} is no alias of a bucket: one looks like my-access-point-abc123-s3alias=my-bucket")
-        })?;
-        let bucket: BucketName = bucket.trim().parse()?;
-        Ok(Self(alias.trim().to_ascii_lowercase(), bucket.0))
-    }
-}
-
-/// The name of a bucket: by today's rules, or those that `us-east-1` had until 2018.
-///
-/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
-#[derive(PartialEq)]
-struct BucketName(String);
-
-impl FromStr for BucketName {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-        if (3..=255).contains(&name.len()) && name.bytes().all(fits) {
-            Ok(Self(name.to_owned()))
-        } else {
-            Err(format!("{name:?} is no bucket's name: give the name alone, without s3:// or arn:"))
-        }
-    }
 }

@@ -108,19 +108,19 @@ pub enum Fault {
 
 /// A running CloudFront. Ends, in the middle of whatever it does, when dropped.
 #[derive(Debug)]
-pub struct Local {
+pub struct Server {
     address: SocketAddr,
     store: Arc<Mutex<Store>>,
-    server: JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
-impl Drop for Local {
+impl Drop for Server {
     fn drop(&mut self) {
-        self.server.abort();
+        self.task.abort();
     }
 }
 
-impl Local {
+impl Server {
     /// Starts one on a free port, in the tokio runtime of the caller.
     ///
     /// # Errors
@@ -130,8 +130,8 @@ impl Local {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let store = Arc::new(Mutex::new(Store::new(options)));
-        let server = tokio::spawn(serve(listener, Arc::clone(&store)));
-        Ok(Self { address, store, server })
+        let task = tokio::spawn(serve(listener, Arc::clone(&store)));
+        Ok(Self { address, store, task })
     }
 
     /// What `AWS_ENDPOINT_URL_CLOUDFRONT` should be.

@@ -18,7 +18,7 @@
 //!
 //! // Where matching is doubtful, the item is widened, never narrowed.
 //! assert_eq!(Item::from_key(b"js/runtime~main.js").as_str(), "/js/runtime*");
-//! # Ok::<(), cloudfront_invalidator::path::TypedError>(())
+//! # Ok::<(), cloudfront_invalidator::path::ParseItemError>(())
 //! ```
 //!
 //! [spec]: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-objects.html
@@ -363,7 +363,7 @@ fn escape_at(path: &[u8], at: usize) -> Option<u8> {
 /// Why what a person typed is no item. Each message quotes it and says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum TypedError {
+pub enum ParseItemError {
     /// Nothing was typed.
     #[error("\"\" is no path: write \"/\" for the root, or \"/*\" for everything")]
     Empty,
@@ -435,31 +435,31 @@ pub enum TypedError {
 }
 
 impl FromStr for Item {
-    type Err = TypedError;
+    type Err = ParseItemError;
 
     /// The item that a person means by `typed`.
     ///
     /// Supplies the leading slash, encodes what must be, keeps valid escapes and a
     /// query string, and takes `#tag` for a cache tag. A `~` or `'`, raw or
     /// encoded, widens as in [`Item::from_key`].
-    fn from_str(typed: &str) -> Result<Self, TypedError> {
+    fn from_str(typed: &str) -> Result<Self, ParseItemError> {
         if typed.is_empty() {
-            return Err(TypedError::Empty);
+            return Err(ParseItemError::Empty);
         }
         if typed.starts_with('#') {
             return tag(typed);
         }
         if typed.trim() != typed {
-            return Err(TypedError::Space(beginning(typed)));
+            return Err(ParseItemError::Space(beginning(typed)));
         }
         if let Some(error) = surely_no_path(typed) {
             return Err(error(beginning(typed)));
         }
         if typed.len() >= 3 && typed.as_bytes()[typed.len() - 3..].eq_ignore_ascii_case(b"%2a") {
-            return Err(TypedError::EscapedWildcard(beginning(typed)));
+            return Err(ParseItemError::EscapedWildcard(beginning(typed)));
         }
         if typed.find('*').is_some_and(|at| at + 1 < typed.len()) {
-            return Err(TypedError::InnerWildcard(beginning(typed)));
+            return Err(ParseItemError::InnerWildcard(beginning(typed)));
         }
         let mut path = encode_typed(typed);
         if let Some(at) = first_doubtful(&path) {
@@ -467,7 +467,7 @@ impl FromStr for Item {
             path.push('*');
         }
         if path.len() > MAX_LENGTH {
-            return Err(TypedError::TooLong { path: beginning(typed), length: path.len() });
+            return Err(ParseItemError::TooLong { path: beginning(typed), length: path.len() });
         }
         Ok(Self(path.into()))
     }
@@ -475,7 +475,7 @@ impl FromStr for Item {
 
 /// Returns what is wrong with text that is surely no path, although it could be sent as one, and
 /// would purge nothing.
-fn surely_no_path(typed: &str) -> Option<fn(String) -> TypedError> {
+fn surely_no_path(typed: &str) -> Option<fn(String) -> ParseItemError> {
     let bytes = typed.as_bytes();
     let has_scheme = |scheme: &str| {
         bytes.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme.as_bytes()))
@@ -487,21 +487,21 @@ fn surely_no_path(typed: &str) -> Option<fn(String) -> TypedError> {
     let is_file = is_of_windows || ["./", "../", "~/"].iter().any(|begin| path.starts_with(begin));
     let mut later_words = path.split_whitespace().skip(1);
     if is_drive {
-        Some(TypedError::Windows)
+        Some(ParseItemError::Windows)
     } else if is_url(typed) {
-        Some(TypedError::Url)
+        Some(ParseItemError::Url)
     } else if ["s3://", "arn:", "file:"].into_iter().any(has_scheme) || is_distribution(typed) {
-        Some(TypedError::Address)
+        Some(ParseItemError::Address)
     } else if typed.ends_with("\\*") {
-        Some(TypedError::EscapedWildcard)
+        Some(ParseItemError::EscapedWildcard)
     } else if is_file {
-        Some(TypedError::File)
+        Some(ParseItemError::File)
     } else if is_quoted(typed) {
-        Some(TypedError::Quoted)
+        Some(ParseItemError::Quoted)
     } else if path.contains(",/") || later_words.any(|word| word.starts_with(['/', '#'])) {
-        Some(TypedError::Several)
+        Some(ParseItemError::Several)
     } else if typed.chars().any(|c| !c.is_ascii() && is_unseen(c)) {
-        Some(TypedError::Unseen)
+        Some(ParseItemError::Unseen)
     } else {
         None
     }
@@ -551,7 +551,7 @@ fn first_doubtful(path: &str) -> Option<usize> {
     (0..bytes.len()).find(|&at| is_doubtful(bytes[at]) || escape_at(bytes, at).is_some_and(is_doubtful))
 }
 
-fn tag(typed: &str) -> Result<Item, TypedError> {
+fn tag(typed: &str) -> Result<Item, ParseItemError> {
     let name = &typed[1..];
     let why = if name.is_empty() {
         "nothing follows the \"#\""
@@ -564,7 +564,7 @@ fn tag(typed: &str) -> Result<Item, TypedError> {
     } else {
         return Ok(Item(typed.into()));
     };
-    Err(TypedError::Tag { tag: beginning(typed), why })
+    Err(ParseItemError::Tag { tag: beginning(typed), why })
 }
 
 /// As much of `typed` as an error message should quote.

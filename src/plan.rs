@@ -15,7 +15,7 @@ use std::{
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-pub use self::demand::Cause;
+pub use self::demand::{Cause, Rejected};
 use self::demand::{Demand, Group};
 use crate::{
     cover::{Budget, Cover, Covering, Effort, cover_by, expected_collateral},
@@ -45,7 +45,7 @@ pub struct Plan {
     /// Changes that need none: index in the batch, and why.
     pub ignored: Vec<(usize, Ignored)>,
     /// Requests that cannot be done: index of the message, and why.
-    pub rejected: Vec<(usize, String)>,
+    pub rejected: Vec<(usize, Rejected)>,
     /// Indices of the messages that are not done whatever is sent, since some of the
     /// distributions that they concern could not be found out: sorted, each once.
     pub waiting: Vec<usize>,
@@ -306,9 +306,9 @@ impl<'a> Planner<'a> {
         for index in &served {
             self.demand.ignored[*index] = None;
         }
-        for (cause, typed) in self.demand.requests(group) {
+        for (cause, requested) in self.demand.requests(group) {
             causes.push(cause);
-            items.extend_from_slice(typed);
+            items.extend_from_slice(requested);
         }
         if causes.is_empty() {
             return None;
@@ -410,9 +410,9 @@ pub fn reasons<'a>(
                 find(cause, item, form);
             }
         }
-        for (cause, typed) in demand.requests(group) {
-            for item in typed {
-                find(cause, item.clone(), Form::Typed);
+        for (cause, requested) in demand.requests(group) {
+            for item in requested {
+                find(cause, item.clone(), Form::Request);
             }
         }
     }

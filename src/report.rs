@@ -137,7 +137,7 @@ impl Report {
                 self.plan.invalidations[index].purge.item_count
             }
             Some(Sent::Folded(part, _)) => new(part),
-            Some(Sent::Apart(apart)) => apart.accepted.iter().map(new).sum(),
+            Some(Sent::Isolated(isolated)) => isolated.accepted.iter().map(new).sum(),
             Some(Sent::Accepted(_) | Sent::AlreadyDone { is_new: false } | Sent::Failed(_)) => 0,
         };
         (0..self.plan.invalidations.len()).map(billed).sum()
@@ -174,8 +174,8 @@ impl Report {
         self.plan.invalidations.iter().enumerate().filter_map(|(index, invalidation)| {
             match self.sent(index) {
                 Some(Sent::Failed(error)) => Some((invalidation, error)),
-                Some(Sent::Apart(apart)) if apart.undone().next().is_some() => {
-                    Some((invalidation, &apart.error))
+                Some(Sent::Isolated(isolated)) if isolated.undone().next().is_some() => {
+                    Some((invalidation, &isolated.error))
                 }
                 _ => None,
             }
@@ -194,7 +194,7 @@ impl Report {
     /// How long ago the oldest change was, in milliseconds, whose invalidation at `index`
     /// CloudFront took.
     fn age(&self, index: usize) -> Option<u64> {
-        if !matches!(self.sent(index)?, Sent::Accepted(_) | Sent::Folded(..) | Sent::Apart(_)) {
+        if !matches!(self.sent(index)?, Sent::Accepted(_) | Sent::Folded(..) | Sent::Isolated(_)) {
             return None;
         }
         Some(self.ended.saturating_sub(self.plan.invalidations[index].purge.oldest?))
@@ -233,7 +233,7 @@ impl Serialize for Report {
 
 /// A report as machines read it.
 #[derive(Serialize)]
-struct Document<'a> {
+struct ReportJson<'a> {
     invalidations: Vec<Sending<'a>>,
     ignored: Vec<Passed<'a>>,
     /// How many ignored changes are left out.
@@ -269,7 +269,7 @@ struct Unread<'a> {
 
 impl Report {
     /// Makes the document, with at most so many entries in each list, and bytes of paths in all.
-    fn document(&self, entries: usize, bytes: usize) -> Document<'_> {
+    fn document(&self, entries: usize, bytes: usize) -> ReportJson<'_> {
         let each = bytes / self.plan.invalidations.len().max(1);
         let passed = |&(index, reason): &(usize, Ignored)| {
             let change = &self.batch.changes[index];
@@ -279,7 +279,7 @@ impl Report {
             message: self.batch.messages[message].id.as_deref(),
             error,
         };
-        Document {
+        ReportJson {
             invalidations: self.sendings().map(|sending| sending.shortened(each)).collect(),
             ignored: self.plan.ignored.iter().take(entries).map(passed).collect(),
             more_ignored: self.plan.ignored.len().saturating_sub(entries),
@@ -316,7 +316,7 @@ struct Sending<'a> {
     caller_reference: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
-    /// Those of the parts, where it was taken apart.
+    /// Those of the parts, where it was taken isolated.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ids: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -390,10 +390,10 @@ impl Report {
             }
             Some(Sent::AlreadyDone { is_new }) => (status, existed) = (Some("AlreadyDone"), !is_new),
             Some(Sent::Failed(failure)) => error = Some(failure),
-            Some(Sent::Apart(apart)) => {
-                ids = apart.accepted.iter().map(|part| &*part.created.id).collect();
+            Some(Sent::Isolated(isolated)) => {
+                ids = isolated.accepted.iter().map(|part| &*part.created.id).collect();
                 status = Some("Apart");
-                error = apart.undone().next().map(|_| &apart.error);
+                error = isolated.undone().next().map(|_| &isolated.error);
             }
         }
         Sending {

@@ -2,22 +2,23 @@
 //! paths in, the invalidation that CloudFront made of them out.
 //!
 //! ```
-//! use cloudfront_invalidator::{cloudfront::{Client, Settings}, local::{Local, Options}, request::InvalidationRequest};
+//! use cloudfront_invalidator::{cloudfront::{Client, Settings}, local::{Server, Options}, request::InvalidationRequest};
 //! use std::time::Duration;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // A CloudFront on this machine, with the distribution E1EXAMPLE.
-//! let local = Local::start(Options::default()).await?;
+//! let local = Server::start(Options::default()).await?;
 //! let client = Client::new(Settings::local(&local.endpoint_url()));
 //!
-//! let request = InvalidationRequest::new("E1EXAMPLE".parse()?).paths(["/path1", "path 2", "/img/*"])?;
+//! let distribution = "E1EXAMPLE".parse()?;
+//! let request = InvalidationRequest::new(distribution.clone()).paths(["/path1", "path 2", "/img/*"])?;
 //! let created = request.send(&client).await?;
 //! assert_eq!(created.status, "InProgress");
 //! assert_eq!(created.paths, ["/img/*", "/path%202", "/path1"]);
 //!
 //! // Until it is completed, or a minute is over.
-//! let completed = client.follow("E1EXAMPLE", &created.id, Duration::from_secs(60), |_| ()).await?;
+//! let completed = client.follow(&distribution, &created.id, Duration::from_secs(60), |_| ()).await?;
 //! assert!(completed.is_completed());
 //! # Ok(())
 //! # }
@@ -30,7 +31,7 @@ use std::{
 
 use crate::{
     cloudfront::{Client, Error, Invalidation},
-    path::{Item, TypedError},
+    path::{Item, ParseItemError},
     site::DistributionId,
 };
 
@@ -59,7 +60,10 @@ impl InvalidationRequest {
     /// # Errors
     ///
     /// The first that is none, quoted, with what to write instead.
-    pub fn paths<P: AsRef<str>>(mut self, paths: impl IntoIterator<Item = P>) -> Result<Self, TypedError> {
+    pub fn paths<P: AsRef<str>>(
+        mut self,
+        paths: impl IntoIterator<Item = P>,
+    ) -> Result<Self, ParseItemError> {
         for path in paths {
             self.items.insert(path.as_ref().parse()?);
         }
@@ -109,8 +113,7 @@ impl InvalidationRequest {
     pub async fn send(&self, client: &Client) -> Result<Invalidation, Error> {
         let paths = self.items.iter().map(Item::as_str);
         let reference = self.caller_reference.clone().unwrap_or_else(unique);
-        let distribution = self.distribution.as_str();
-        let created = client.create_invalidation(distribution, paths, &reference, self.limit).await?;
+        let created = client.create_invalidation(&self.distribution, paths, &reference, self.limit).await?;
         Ok(created.invalidation)
     }
 }

@@ -106,7 +106,7 @@ impl Viewer {
         }
     }
 
-    /// One who asks a [`Local`](crate::local::Local), whose `endpoint_url` this is.
+    /// One who asks a [`Local`](crate::local::Server), whose `endpoint_url` this is.
     #[must_use]
     pub fn local(endpoint_url: &str) -> Self {
         Self {

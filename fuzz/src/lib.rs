@@ -12,8 +12,8 @@ use cloudfront_invalidator::{
     plan::{Policy, plan},
     report::{Log, Report},
     site::{
-        Behavior, Distribution, ErrorPage, Form, Forms, Origin, OriginGroup, OriginPath, QueryStrings, Site,
-        Sites, bucket_of,
+        Behavior, BucketAlias, Distribution, EdgeFunction, ErrorPage, Form, Forms, Origin, OriginGroup,
+        OriginPath, QueryStrings, Site, Sites, bucket_of,
     },
     watch::Watch,
 };
@@ -126,7 +126,8 @@ pub fn site(data: &[u8]) {
         etag: None,
     };
     for pattern in lines {
-        let edge_functions = vec![("viewer-request".to_owned(), pattern.to_owned())];
+        let edge_functions =
+            vec![EdgeFunction { event: "viewer-request".to_owned(), arn: pattern.to_owned() }];
         let target = pattern.len() % 3;
         let query_strings = match pattern.len() % 5 {
             0 => QueryStrings::OfPolicy(pattern.to_owned()),
@@ -141,7 +142,8 @@ pub fn site(data: &[u8]) {
         });
     }
     let _ = bucket_of(&distribution.origins[1].domain_name);
-    let aliases = vec![(distribution.origins[1].domain_name.clone(), bucket.clone())];
+    let alias = distribution.origins[1].domain_name.clone();
+    let aliases = vec![BucketAlias { alias, bucket: bucket.clone() }];
     let site = Site::of(&distribution, &aliases, forms(flag(4).then_some(flag(5))));
     if let Ok(paths) = site.paths(&bucket, key.as_bytes()) {
         assert!(!paths.is_empty());

@@ -16,8 +16,8 @@ use super::{
     },
 };
 use crate::site::{
-    Behavior, Details, Distribution, DistributionId, ErrorPage, Origin, OriginGroup, QueryStrings,
-    managed_policy,
+    Behavior, Details, Distribution, DistributionId, EdgeFunction, ErrorPage, Origin, OriginGroup,
+    QueryStrings, managed_policy,
 };
 
 /// For how many seconds CloudFront keeps an error where a configuration does not say.
@@ -98,7 +98,7 @@ impl Client {
     /// # Errors
     ///
     /// As [`Client::create_invalidation`].
-    pub async fn complete(
+    pub async fn with_details(
         &self,
         mut distribution: Distribution,
         limit: Duration,
@@ -108,7 +108,7 @@ impl Client {
         if distribution.needs_policies() {
             policies = self.cache_policies(limit).await?;
         }
-        distribution.complete(details, &policies);
+        distribution.add_details(details, &policies);
         Ok(distribution)
     }
 }
@@ -199,11 +199,12 @@ fn query_strings(policy: Option<String>, forwarded: Option<ForwardedValues>) -> 
     }
 }
 
-/// Those that run before the origin is asked: they may ask for another object.
+/// Returns the functions that run before CloudFront sends a request to the origin. They may request
+/// another object.
 fn edge_functions(
     functions: Option<FunctionAssociations>,
     lambdas: Option<LambdaFunctionAssociations>,
-) -> Vec<(String, String)> {
+) -> Vec<EdgeFunction> {
     let functions = functions.and_then(|functions| functions.items).unwrap_or_default();
     let lambdas = lambdas.and_then(|lambdas| lambdas.items).unwrap_or_default();
     let functions = functions.into_iter().map(|function| (function.event_type, function.function_arn));
@@ -211,6 +212,6 @@ fn edge_functions(
     functions
         .chain(lambdas)
         .filter(|(event, _)| matches!(event, EventType::ViewerRequest | EventType::OriginRequest))
-        .map(|(event, arn)| (event.to_string(), arn))
+        .map(|(event, arn)| EdgeFunction { event: event.to_string(), arn })
         .collect()
 }

@@ -93,7 +93,7 @@ impl Error {
     }
 
     /// CloudFront would have to be asked, and may not be.
-    pub(crate) fn not_asked() -> Self {
+    pub(crate) fn offline() -> Self {
         Self::new(
             Kind::Other,
             "distributions would have to be looked up, and CloudFront is not asked".to_owned(),

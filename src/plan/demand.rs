@@ -5,11 +5,13 @@ use std::{
     sync::Arc,
 };
 
+use thiserror::Error;
+
 use crate::{
     event::{Batch, Change, Effect, Request},
-    path::{Item, TypedError},
+    path::{Item, ParseItemError},
     plan::{Ignored, Policy},
-    site::{DistributionId, Form, Serving, Site, Sites, Unserved},
+    site::{DistributionId, Form, NoDistribution, Serving, Site, Sites, Unserved},
     text::joined,
 };
 
@@ -68,11 +70,11 @@ pub(super) struct Demand<'a> {
     /// The same by bucket, in lower case. Empty if every group serves any bucket.
     by_bucket: BTreeMap<String, Vec<usize>>,
     /// The items of each request, in the order of the batch. Empty for a rejected one.
-    typed: Vec<Vec<Item>>,
+    requested: Vec<Vec<Item>>,
     /// For each change, why it leads to nothing, as far as that is known beforehand.
     pub(super) ignored: Vec<Option<Ignored>>,
     /// Requests that cannot be done: index of the message, and why.
-    pub(super) rejected: Vec<(usize, String)>,
+    pub(super) rejected: Vec<(usize, Rejected)>,
     /// Indices of the messages that concern distributions that could not be found out.
     pub(super) waiting: Vec<usize>,
 }
@@ -84,7 +86,7 @@ impl<'a> Demand<'a> {
             groups: Vec::new(),
             watched: Vec::new(),
             by_bucket: BTreeMap::new(),
-            typed: Vec::new(),
+            requested: Vec::new(),
             ignored: Vec::with_capacity(batch.changes.len()),
             rejected: Vec::new(),
             waiting: Vec::new(),
@@ -94,7 +96,7 @@ impl<'a> Demand<'a> {
         let mut asked: BTreeMap<DistributionId, (Option<&Serving>, Vec<usize>)> =
             sites.list.iter().map(served).collect();
         for (index, request) in batch.requests.iter().enumerate() {
-            let (items, distributions) = match ordered(request, policy, sites) {
+            let (items, distributions) = match resolve(request, policy, sites) {
                 Ok((items, Some(distributions))) => (items, distributions),
                 Ok((items, None)) => {
                     demand.waiting.push(request.message);
@@ -105,7 +107,7 @@ impl<'a> Demand<'a> {
                     (Vec::new(), Vec::new())
                 }
             };
-            demand.typed.push(items);
+            demand.requested.push(items);
             for distribution in distributions {
                 asked.entry(distribution).or_default().1.push(index);
             }
@@ -158,7 +160,10 @@ impl<'a> Demand<'a> {
 
     /// Returns the requests that concern a group, each with its items.
     pub(super) fn requests(&self, group: &Group<'_>) -> impl Iterator<Item = (Cause<'a>, &[Item])> {
-        group.requests.iter().map(|&index| (Cause::Request(&self.batch.requests[index]), &*self.typed[index]))
+        group
+            .requests
+            .iter()
+            .map(|&index| (Cause::Request(&self.batch.requests[index]), &*self.requested[index]))
     }
 
     /// Returns the paths under which a group serves what changed.
@@ -189,38 +194,53 @@ impl<'a> Demand<'a> {
     }
 }
 
-/// Reads the items of a request, and the distributions that it is for: `None` if they could not be
-/// looked up.
-///
-/// # Errors
-///
-/// Everything that is wrong with it. A person who mistyped one path of several has to know, rather
-/// than think that it was purged.
-fn ordered(
+/// Why a request is not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Rejected {
+    /// The configuration turns manual events off.
+    #[error("manual events are turned off (INVALIDATOR_MANUAL=false)")]
+    TurnedOff,
+    /// The distribution or some of the paths are wrong. Reports everything, and carries out nothing:
+    /// a person who mistyped one path of several must not think that it was purged.
+    #[error("{}", problems(distribution.as_ref(), paths))]
+    Invalid {
+        /// The problem with the distribution.
+        distribution: Option<NoDistribution>,
+        /// The problems with the paths.
+        paths: Vec<ParseItemError>,
+    },
+}
+
+fn problems(distribution: Option<&NoDistribution>, paths: &[ParseItemError]) -> String {
+    let distribution = distribution.map(ToString::to_string);
+    joined(distribution.into_iter().chain(paths.iter().map(ToString::to_string)), "; ")
+}
+
+/// Parses the items of a request, and finds its distributions: `None` if they could not be looked
+/// up.
+fn resolve(
     request: &Request,
     policy: &Policy,
     sites: &Sites,
-) -> Result<(Vec<Item>, Option<Vec<DistributionId>>), String> {
+) -> Result<(Vec<Item>, Option<Vec<DistributionId>>), Rejected> {
     if !policy.manual {
-        return Err("manual events are turned off (INVALIDATOR_MANUAL=false)".to_owned());
+        return Err(Rejected::TurnedOff);
     }
-    let mut problems = Vec::new();
-    let distributions = distributions(request, sites).unwrap_or_else(|why| {
-        problems.push(why);
-        None
-    });
-    let mut items = Vec::with_capacity(request.paths.len());
-    for typed in &request.paths {
-        match typed.parse() {
+    let (mut items, mut wrong) = (Vec::with_capacity(request.paths.len()), Vec::new());
+    for path in &request.paths {
+        match path.parse() {
             Ok(item) => items.push(item),
-            Err(why) => problems.push(TypedError::to_string(&why)),
+            Err(why) => wrong.push(why),
         }
     }
-    if problems.is_empty() { Ok((items, distributions)) } else { Err(joined(problems, "; ")) }
+    match distributions(request, sites) {
+        Ok(distributions) if wrong.is_empty() => Ok((items, distributions)),
+        found => Err(Rejected::Invalid { distribution: found.err(), paths: wrong }),
+    }
 }
 
-/// Finds the distributions that a request is for.
-fn distributions(request: &Request, sites: &Sites) -> Result<Option<Vec<DistributionId>>, String> {
+/// Finds the distributions of a request: `None` if they could not be looked up.
+fn distributions(request: &Request, sites: &Sites) -> Result<Option<Vec<DistributionId>>, NoDistribution> {
     let Some(name) = &request.distribution else {
         if sites.unresolved {
             return Ok(None);
@@ -228,10 +248,10 @@ fn distributions(request: &Request, sites: &Sites) -> Result<Option<Vec<Distribu
         if sites.named {
             return Ok(Some(sites.list.iter().map(|site| site.distribution.clone()).collect()));
         }
-        return sites.watched.clone().transpose();
+        return sites.of_watched.clone().transpose();
     };
     match name.parse() {
         Ok(id) => Ok(Some(vec![id])),
-        Err(_) => sites.called.get(name).cloned().transpose(),
+        Err(_) => sites.by_name.get(name).cloned().transpose(),
     }
 }

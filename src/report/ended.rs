@@ -6,7 +6,7 @@ use crate::{
     event::{Batch, Key},
     plan::{Cause, Invalidation, Policy, reasons},
     site::Sites,
-    submit::{Apart, Outcome, Sent},
+    submit::{Isolated, Outcome, Sent},
 };
 
 /// Maximum number of bytes of paths that a report keeps. The rest is dropped once it is sent:
@@ -16,7 +16,7 @@ const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// Maximum number of objects that are named behind an item.
 const MOST_BEHIND: usize = 5;
 
-/// How an invalidation went, and what is behind its items if it was taken apart.
+/// How an invalidation went, and what is behind its items if it was taken isolated.
 type Result = (Sent, Vec<Behind>);
 
 /// The invalidations of a batch that have ended.
@@ -27,7 +27,7 @@ pub struct Ended {
     is_dry: bool,
 }
 
-/// What is behind an item of an invalidation that was taken apart.
+/// What is behind an item of an invalidation that was taken isolated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Behind {
     /// Index of the invalidation in the plan.
@@ -66,7 +66,7 @@ impl Ended {
         sites: &Sites,
     ) {
         let behind = match &sent {
-            Sent::Apart(apart) => behind(&invalidation, apart, batch, policy, sites),
+            Sent::Isolated(isolated) => behind(&invalidation, isolated, batch, policy, sites),
             _ => Vec::new(),
         };
         self.add(invalidation, Some((sent, behind)));
@@ -105,19 +105,19 @@ impl Ended {
     }
 }
 
-/// Finds what is behind the items of an invalidation that was taken apart, but for those that
+/// Finds what is behind the items of an invalidation that was taken isolated, but for those that
 /// CloudFront took.
 fn behind(
     invalidation: &Invalidation,
-    apart: &Apart,
+    isolated: &Isolated,
     batch: &Batch,
     policy: &Policy,
     sites: &Sites,
 ) -> Vec<Behind> {
-    let widened = apart.refused.iter().filter(|refused| refused.instead.is_some());
+    let widened = isolated.refused.iter().filter(|refused| refused.instead.is_some());
     let done = widened.map(|refused| (refused.item, true));
     let mut behind = BTreeMap::new();
-    for (item, is_done) in apart.undone().map(|item| (item, false)).chain(done) {
+    for (item, is_done) in isolated.undone().map(|item| (item, false)).chain(done) {
         let path = invalidation.purge.items[item].item.as_str().into();
         let none = Behind { invalidation: 0, item, path, is_done, messages: Vec::new(), objects: Vec::new() };
         behind.insert(item, none);

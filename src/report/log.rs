@@ -15,7 +15,7 @@ use crate::{
     event::{Change, Effect, Key},
     path::Item,
     plan::{Ignored, Invalidation},
-    site::{DistributionId, Unserved},
+    site::{DistributionId, Rewrite, Unserved},
     submit::Sent,
 };
 
@@ -170,7 +170,8 @@ impl Log {
         }
         for site in &report.found.sites.list {
             let distribution = &site.distribution;
-            for (behavior, function) in &site.edge_functions {
+            for Rewrite { behavior, function } in &site.rewrites {
+                let function = &function.to_string();
                 if is_news(&mut self.sites, (distribution.clone(), format!("{behavior} {function}"))) {
                     let message = "a function at the edge may ask for other objects than the path says, \
                                so that paths may be missing";
@@ -335,8 +336,8 @@ fn refused(report: &Report, context: Context<'_>) -> Vec<String> {
         objects: Vec<Object<'a>>,
     }
     let told = report.behind.iter().filter_map(|behind| {
-        let Some(Sent::Apart(apart)) = report.sent(behind.invalidation) else { return None };
-        let refused = apart.refused.iter().find(|refused| refused.item == behind.item)?;
+        let Some(Sent::Isolated(isolated)) = report.sent(behind.invalidation) else { return None };
+        let refused = isolated.refused.iter().find(|refused| refused.item == behind.item)?;
         let instead = &refused.instead;
         let invalidation = &report.plan.invalidations[behind.invalidation];
         let fields = Fields {

@@ -117,11 +117,11 @@ impl Report {
                     invalidations += 1;
                     wildcards += part.wildcards();
                 }
-                Some(Sent::Apart(apart)) => {
-                    let new = || apart.accepted.iter().filter(|part| part.created.is_new);
+                Some(Sent::Isolated(isolated)) => {
+                    let new = || isolated.accepted.iter().filter(|part| part.created.is_new);
                     invalidations += new().count();
                     wildcards += new().map(Part::wildcards).sum::<usize>();
-                    rejected_paths += apart.refused.len();
+                    rejected_paths += isolated.refused.len();
                 }
                 Some(Sent::Accepted(_) | Sent::Folded(..) | Sent::AlreadyDone { .. } | Sent::Failed(_))
                 | None => {}

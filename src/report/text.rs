@@ -29,8 +29,8 @@ impl fmt::Display for Report {
                 Some(Sent::Folded(part, _)) => {
                     part.items.iter().try_for_each(|item| writeln!(f, "  {item}"))?;
                 }
-                Some(Sent::Apart(apart)) => {
-                    let items = apart.accepted.iter().flat_map(|part| &part.items);
+                Some(Sent::Isolated(isolated)) => {
+                    let items = isolated.accepted.iter().flat_map(|part| &part.items);
                     items.into_iter().try_for_each(|item| writeln!(f, "  {item}"))?;
                 }
                 _ => {
@@ -77,14 +77,14 @@ impl Report {
                 let (id, status) = (&created.id, &created.status);
                 writeln!(f, "{}  {id}  {status}  {existed}{items}, {wildcards}", of.distribution)
             }
-            Some(Sent::Apart(apart)) => {
+            Some(Sent::Isolated(isolated)) => {
                 writeln!(
                     f,
                     "{}  in {}  {items}, {wildcards}",
                     of.distribution,
-                    counted(apart.accepted.len(), "part")
+                    counted(isolated.accepted.len(), "part")
                 )?;
-                for refused in &apart.refused {
+                for refused in &isolated.refused {
                     let is_it = |one: &&Behind| one.invalidation == index && one.item == refused.item;
                     let item = self.behind.iter().find(is_it).map_or("", |behind| &*behind.path);
                     match &refused.instead {
@@ -92,9 +92,9 @@ impl Report {
                         None => writeln!(f, "  REFUSED  {item}")?,
                     }
                 }
-                if !apart.unsent.is_empty() {
-                    let why = apart.error.to_string();
-                    writeln!(f, "  FAILED  {}: {}", counted(apart.unsent.len(), "path"), Plain(&why))?;
+                if !isolated.unsent.is_empty() {
+                    let why = isolated.error.to_string();
+                    writeln!(f, "  FAILED  {}: {}", counted(isolated.unsent.len(), "path"), Plain(&why))?;
                 }
                 Ok(())
             }
@@ -242,7 +242,7 @@ impl Because<'_> {
             (_, Form::AnyQuery, _) => "form",
             (_, Form::ErrorPage, _) => "error",
             (_, Form::EdgeFunction | Form::WholeBucket, _) | (_, _, Kind::Wildcard) => "widened",
-            (_, Form::Object | Form::Typed, _) => "exact",
+            (_, Form::Object | Form::Request, _) => "exact",
             (_, Form::Root | Form::Directory | Form::BareDirectory | Form::CleanUrl, _) => "form",
         }
     }
@@ -261,7 +261,7 @@ impl fmt::Display for Because<'_> {
             return write!(f, "asked for as {:?}", self.typed());
         };
         match self.0.form {
-            Form::Object | Form::Typed => write!(f, "{}", Subject(change))?,
+            Form::Object | Form::Request => write!(f, "{}", Subject(change))?,
             form => write!(f, "{form} {}", Subject(change))?,
         }
         match why_widened(change.key.as_bytes()) {

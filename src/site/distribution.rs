@@ -6,10 +6,10 @@ use std::{
     str::FromStr,
 };
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-use super::buckets_of;
+use super::{BucketAlias, buckets_of};
 
 /// The id of a distribution, such as `E1EXAMPLE`: upper-case letters and digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -45,6 +45,48 @@ impl fmt::Display for DistributionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
     }
+}
+
+/// The error for text that cannot name a distribution.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "{0:?} is no distribution: give its id, such as E1A2B3C4D5E6F7, a domain of it or of an origin, such as \
+     www.example.com, or, in a manual event, its bucket, such as s3://my-bucket"
+)]
+pub struct NotADistributionName(String);
+
+impl NotADistributionName {
+    /// Creates the error for this text.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.chars().take(80).collect())
+    }
+}
+
+/// Why a request is for no distribution.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum NoDistribution {
+    /// The request names no distribution, and the configuration names neither distributions nor
+    /// buckets.
+    #[error(
+        "it names no distribution, and neither does INVALIDATOR_DISTRIBUTIONS; with INVALIDATOR_BUCKETS, it \
+         would be for all that serve those"
+    )]
+    Unnamed,
+    /// The name is not valid.
+    #[error(transparent)]
+    InvalidName(#[from] NotADistributionName),
+    /// No distribution has the name.
+    #[error("no distribution is called {name}, and none has an origin there; there are {known}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The names of the account's distributions, or "none".
+        known: String,
+    },
+    /// The request names no distribution, and none serves the configured buckets.
+    #[error("no distribution serves the buckets of INVALIDATOR_BUCKETS")]
+    UnservedBuckets,
 }
 
 /// A distribution as CloudFront describes it.
@@ -124,9 +166,31 @@ pub struct Behavior {
     pub target: String,
     /// Whether query strings are part of what is cached.
     pub query_strings: QueryStrings,
-    /// The functions that may change which object a path stands for: `viewer-request` or
-    /// `origin-request`, and the function's ARN.
-    pub edge_functions: Vec<(String, String)>,
+    /// The edge functions that may request another object than the path names.
+    pub edge_functions: Vec<EdgeFunction>,
+}
+
+/// A CloudFront function, or a Lambda@Edge function, that runs before CloudFront sends a request to
+/// the origin.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EdgeFunction {
+    /// The event that it runs at: `viewer-request` or `origin-request`.
+    pub event: String,
+    /// The function's ARN.
+    pub arn: String,
+}
+
+impl fmt::Display for EdgeFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.event, self.arn)
+    }
+}
+
+impl Serialize for EdgeFunction {
+    /// Serializes the event and the ARN as an array.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        [&self.event, &self.arn].serialize(serializer)
+    }
 }
 
 /// Whether query strings are in the cache key.
@@ -172,7 +236,7 @@ impl Distribution {
     /// Adds what the list of distributions does not tell: its details, and, for each of the
     /// account's own cache policies, whether query strings are in the cache key. A policy that is
     /// not there is taken to have them.
-    pub fn complete(&mut self, details: Details, policies: &BTreeMap<String, bool>) {
+    pub fn add_details(&mut self, details: Details, policies: &BTreeMap<String, bool>) {
         self.default_root_object = details.default_root_object;
         self.has_cache_tags = Some(details.has_cache_tags);
         for behavior in &mut self.behaviors {
@@ -182,14 +246,21 @@ impl Distribution {
         }
     }
 
-    /// Returns the buckets that its origins are, in lower case: by their names, or by aliases of
-    /// these.
+    /// Returns the buckets that are origins of the distribution, by their names or by these
+    /// aliases, in lower case.
     #[must_use]
-    pub fn buckets(&self, aliases: &[(String, String)]) -> BTreeSet<String> {
+    pub fn buckets(&self, aliases: &[BucketAlias]) -> BTreeSet<String> {
         self.origins.iter().flat_map(|origin| buckets_of(&origin.domain_name, aliases)).collect()
     }
 
-    /// What people call it: its aliases, and what CloudFront calls it.
+    /// Returns whether a bucket is an origin of the distribution, by its name or one of these
+    /// aliases.
+    #[must_use]
+    pub fn has_bucket(&self, bucket: &str, aliases: &[BucketAlias]) -> bool {
+        self.origins.iter().any(|origin| origin.is_bucket(bucket, aliases))
+    }
+
+    /// Returns the names of the distribution for people: its aliases, then its domain.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.aliases.iter().chain([&self.domain_name]).map(String::as_str)
     }
@@ -201,6 +272,14 @@ impl Distribution {
         let asked =
             |id: &str| id == target || group.is_some_and(|group| group.members.iter().any(|one| one == id));
         (0..self.origins.len()).filter(|index| asked(&self.origins[*index].id)).collect()
+    }
+}
+
+impl Origin {
+    /// Returns whether the origin is a bucket, by the bucket's name or one of these aliases.
+    #[must_use]
+    pub fn is_bucket(&self, bucket: &str, aliases: &[BucketAlias]) -> bool {
+        buckets_of(&self.domain_name, aliases).iter().any(|name| name.eq_ignore_ascii_case(bucket))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::{Distribution, Endpoint, Origin, origin::OriginPath, pattern::PathPattern};
+use super::{Distribution, Endpoint, Origin, OriginPath, pattern::PathPattern};
 
 /// An object behind a distribution.
 #[derive(Clone, Debug, PartialEq, Eq)]

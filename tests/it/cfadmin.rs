@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use cloudfront_invalidator::local::{Local, Options};
+use cloudfront_invalidator::local::{Options, Server};
 use serde_json::{Value, json};
 
 use crate::{
@@ -562,7 +562,7 @@ fn a_month_that_does_not_exist_is_refused() {
 async fn a_tag_for_a_distribution_that_reads_none_is_refused() {
     let account = sites::account(&[plain("E1", "site.s3.eu-central-1.amazonaws.com")]);
     let options = Options { distributions: vec!["E2".to_owned()], account, ..Options::default() };
-    let cloudfront = Local::start(options).await.expect("a CloudFront");
+    let cloudfront = Server::start(options).await.expect("a CloudFront");
     let run = |arguments: &[&str]| {
         let output = tokio::task::block_in_place(|| cfadmin_at(&cloudfront.endpoint_url(), arguments));
         (output.status.code(), text(&output.stderr).to_owned())

@@ -13,7 +13,7 @@ use std::{
 use cloudfront_invalidator::{
     config::Config,
     event,
-    local::{Account, Fault, Local, Options, Recorded},
+    local::{Account, Fault, Options, Recorded, Server},
     plan::plan,
 };
 use percent_encoding::percent_decode_str;
@@ -99,7 +99,7 @@ struct Chaos {
     dice: Dice,
     /// Whether the function has to look up the distributions, whose configurations change.
     looks_up: bool,
-    cloudfront: Local,
+    cloudfront: Server,
     function: Option<Function>,
     /// What the function would plan.
     config: Config,
@@ -137,7 +137,7 @@ impl Chaos {
         Self {
             dice: Dice(seed),
             looks_up,
-            cloudfront: Local::start(options).await.expect("a CloudFront"),
+            cloudfront: Server::start(options).await.expect("a CloudFront"),
             function: None,
             config: Config::read(owned).expect("a configuration"),
             messages: Vec::new(),

@@ -19,7 +19,7 @@ fn defaults() {
     assert_eq!((config.policy.budget.items, config.policy.budget.wildcards), (150, 15));
     let [site] = &config.search.given().list[..] else { panic!("one site") };
     assert_eq!(site.distribution.as_str(), "E1EXAMPLE");
-    assert!(!config.search.asks());
+    assert!(!config.search.needs_lookup());
     let forms = config.search.forms;
     assert_eq!((&*forms.index_document, forms.query_strings), ("index.html", None));
     assert!(!(forms.bare_directories || forms.clean_urls));
@@ -95,12 +95,12 @@ fn values_that_could_never_match_are_refused() {
 fn distributions_that_are_not_named_are_found() {
     for none in [&[][..], &[("INVALIDATOR_DISTRIBUTIONS", "")], &[("INVALIDATOR_DISTRIBUTIONS", " , ")]] {
         let search = read(none).expect("a configuration").search;
-        assert!(search.asks() && search.distributions.is_empty());
+        assert!(search.needs_lookup() && search.distributions.is_empty());
     }
     let contradiction = read(&[("INVALIDATOR_ORIGIN_PATH", "/site")]).expect_err("a problem");
     assert!(contradiction[0].contains("the distributions' own origin paths count"), "{contradiction:?}");
     let named = read(&[("INVALIDATOR_DISTRIBUTIONS", "E1, WWW.example.com")]).expect("a configuration");
-    assert!(named.search.asks());
+    assert!(named.search.needs_lookup());
     assert_eq!(named.search.given().list.len(), 1);
     assert!(Config::of_function([("INVALIDATOR_DRY_RUN", "true")]).is_err(), "to look up takes credentials");
 }

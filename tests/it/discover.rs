@@ -10,7 +10,7 @@ use cloudfront_invalidator::{
     config::Config,
     discover::{BRIDGED, FRESH, Finder, Found},
     event,
-    local::{Account, Fault, Local, Options},
+    local::{Account, Fault, Options, Server},
     plan::{Ignored, Plan, plan},
     site::Unserved,
 };
@@ -30,7 +30,7 @@ const LATER: Duration = Duration::from_secs(11);
 
 /// A CloudFront, and who finds out what it has.
 struct Scene {
-    cloudfront: Local,
+    cloudfront: Server,
     client: Client,
     config: Config,
     finder: Finder,
@@ -40,7 +40,7 @@ struct Scene {
 impl Scene {
     async fn new(account: Account) -> Self {
         let options = Options { distributions: Vec::new(), account, ..Options::default() };
-        let cloudfront = Local::start(options).await.expect("a CloudFront");
+        let cloudfront = Server::start(options).await.expect("a CloudFront");
         let mut settings = Settings::local(&cloudfront.endpoint_url());
         settings.max_attempts = Some(1);
         let client = Client::new(settings);

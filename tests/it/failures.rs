@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloudfront_invalidator::local::{Fault, Local, Options};
+use cloudfront_invalidator::local::{Fault, Options, Server};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
@@ -14,7 +14,7 @@ use crate::{
     support::{Answer, Function, cloudfront, s3, sqs},
 };
 
-async fn start(cloudfront: &Local, variables: &[(&str, &str)]) -> Function {
+async fn start(cloudfront: &Server, variables: &[(&str, &str)]) -> Function {
     Function::start(&cloudfront.endpoint_url(), variables).await
 }
 
@@ -257,7 +257,7 @@ fn many(number: usize) -> String {
 }
 
 /// The number of paths and of wildcards of each invalidation, oldest first.
-fn sizes(cloudfront: &Local) -> Vec<(usize, usize)> {
+fn sizes(cloudfront: &Server) -> Vec<(usize, usize)> {
     let size = |paths: &[String]| (paths.len(), paths.iter().filter(|path| path.ends_with('*')).count());
     cloudfront.recorded().iter().map(|one| size(&one.paths)).collect()
 }
@@ -271,7 +271,7 @@ async fn a_quota_that_can_never_be_met_is_met_by_less() {
             wildcards_in_progress: quota,
             ..Options::default()
         };
-        let cloudfront = Local::start(options).await.expect("a CloudFront");
+        let cloudfront = Server::start(options).await.expect("a CloudFront");
         let mut function = start(&cloudfront, &[]).await;
         assert_eq!(
             function.invoke(sqs([("m", s3("x~", "1").to_string())]).to_string()).await.handed_back(),
@@ -298,7 +298,7 @@ async fn a_quota_that_can_never_be_met_is_met_by_less() {
 async fn what_is_full_for_good_ends_after_three_more_calls() {
     let options =
         Options { completes_after: Duration::from_hours(1), wildcards_in_progress: 1, ..Options::default() };
-    let cloudfront = Local::start(options).await.expect("a CloudFront");
+    let cloudfront = Server::start(options).await.expect("a CloudFront");
     let mut function = start(&cloudfront, &[("AWS_MAX_ATTEMPTS", "1")]).await;
     assert_eq!(
         function.invoke(sqs([("m", s3("x~", "1").to_string())]).to_string()).await.handed_back(),
@@ -318,7 +318,7 @@ async fn a_quota_is_waited_for_before_less_is_sent() {
         wildcards_in_progress: 15,
         ..Options::default()
     };
-    let cloudfront = Local::start(options).await.expect("a CloudFront");
+    let cloudfront = Server::start(options).await.expect("a CloudFront");
     let mut function = start(&cloudfront, &[]).await;
     for number in 0..2 {
         assert_eq!(function.invoke(many(number)).await.handed_back(), [""; 0]);
@@ -368,7 +368,7 @@ async fn quotas_hand_messages_back_until_there_is_room() {
         wildcards_in_progress: 1,
         ..Options::default()
     };
-    let cloudfront = Local::start(options).await.expect("a CloudFront");
+    let cloudfront = Server::start(options).await.expect("a CloudFront");
     let mut function = start(&cloudfront, &[("AWS_MAX_ATTEMPTS", "1")]).await;
     let wildcard = |sequencer: &str| sqs([("m", s3("a~", sequencer).to_string())]).to_string();
     assert_eq!(function.invoke(wildcard("1")).await.handed_back(), [""; 0]);

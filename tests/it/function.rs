@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloudfront_invalidator::local::{Fault, Local};
+use cloudfront_invalidator::local::{Fault, Server};
 use cloudfront_invalidator::report::METRICS;
 use serde_json::{Value, json};
 
@@ -13,11 +13,11 @@ use crate::support::{
 const SECONDS: fn(u64) -> Duration = Duration::from_secs;
 
 /// The paths of each invalidation, oldest first.
-fn sent(cloudfront: &Local) -> Vec<Vec<String>> {
+fn sent(cloudfront: &Server) -> Vec<Vec<String>> {
     cloudfront.recorded().into_iter().map(|recorded| recorded.paths).collect()
 }
 
-async fn one() -> (Local, Function) {
+async fn one() -> (Server, Function) {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let function = Function::start(&cloudfront.endpoint_url(), &[]).await;
     (cloudfront, function)

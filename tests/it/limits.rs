@@ -19,7 +19,7 @@ use cloudfront_invalidator::{
     config::Config,
     discover::Found,
     event,
-    local::{Account, Fault, Local, Options},
+    local::{Account, Fault, Options, Server},
     path::Item,
     plan::{Pace, Planner, plan},
     report::{Ended, Log, Report},
@@ -142,7 +142,7 @@ async fn hostile_events_take_little_memory_and_time() {
     for (name, event) in events() {
         for variables in settings {
             let options = Options { wildcards_in_progress: 100, ..Options::default() };
-            let cloudfront = Local::start(options).await.expect("a CloudFront");
+            let cloudfront = Server::start(options).await.expect("a CloudFront");
             let mut function = Function::start(&cloudfront.endpoint_url(), variables).await;
             let answer = function.invoke(event.clone()).await;
             let (memory, cpu) = (function.peak_memory(), function.cpu());
@@ -365,7 +365,7 @@ async fn a_deadline_that_is_near_still_sends_something() {
 #[tokio::test]
 async fn a_refused_path_among_thousands_takes_no_long_report() {
     let options = Options { refuses: vec!["@".to_owned()], ..Options::default() };
-    let cloudfront = Local::start(options).await.expect("a CloudFront");
+    let cloudfront = Server::start(options).await.expect("a CloudFront");
     let mut function =
         Function::start(&cloudfront.endpoint_url(), &[("INVALIDATOR_MAX_PATHS", "3000")]).await;
     let names = (0..2_900).map(|n| format!("d{}/page-{n}.html", n % 50)).chain(["img/a@2x.png".to_owned()]);

@@ -1,6 +1,5 @@
 //! Everything through public behaviour: events in, wire out.
 
-mod apart;
 mod cases;
 mod ceilings;
 mod cfadmin;
@@ -13,6 +12,7 @@ mod failures;
 mod fixtures;
 mod function;
 mod hostile;
+mod isolation;
 mod limits;
 mod path;
 mod peers;

@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cloudfront_invalidator::cloudfront::{Client, Invalidation, Settings};
+use cloudfront_invalidator::{
+    cloudfront::{Client, Invalidation, Settings},
+    site::DistributionId,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -96,12 +99,12 @@ impl Peer {
     }
 
     /// Creates a distribution by the server's own API, and returns its id.
-    fn distribution(&self) -> String {
+    fn distribution(&self) -> DistributionId {
         self.distribution_of("site.s3.eu-central-1.amazonaws.com", "")
     }
 
     /// The same with this origin and origin path.
-    fn distribution_of(&self, domain: &str, origin_path: &str) -> String {
+    fn distribution_of(&self, domain: &str, origin_path: &str) -> DistributionId {
         let config = r#"<DistributionConfig xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/">
             <CallerReference>ALIAS</CallerReference><Comment>test</Comment><Enabled>true</Enabled>
             <DefaultRootObject>home.html</DefaultRootObject>
@@ -119,7 +122,7 @@ impl Peer {
         let config = config.replace("DOMAIN", domain).replace("PATH", origin_path).replace("ALIAS", &alias);
         let answer = http(&self.endpoint, "POST", "/2020-05-31/distribution", &config);
         let id = answer.split_once("<Id>").and_then(|(_, rest)| rest.split_once("</Id>")).expect("an id").0;
-        id.to_owned()
+        id.parse().expect("an id")
     }
 }
 
@@ -209,13 +212,22 @@ fn http(endpoint: &str, method: &str, path: &str, body: &str) -> String {
     answer
 }
 
+fn id(text: &str) -> DistributionId {
+    text.parse().expect("an id")
+}
+
 fn client(endpoint: &str) -> Client {
     let mut settings = Settings::local(endpoint);
     settings.max_attempts = Some(1);
     Client::new(settings)
 }
 
-async fn create(client: &Client, distribution: &str, paths: &[&str], reference: &str) -> Invalidation {
+async fn create(
+    client: &Client,
+    distribution: &DistributionId,
+    paths: &[&str],
+    reference: &str,
+) -> Invalidation {
     client
         .create_invalidation(distribution, paths.iter().copied(), reference, LIMIT)
         .await
@@ -228,7 +240,7 @@ async fn create(client: &Client, distribution: &str, paths: &[&str], reference: 
 async fn moto_shows_the_paths_that_the_function_sent() {
     let moto = Peer::moto();
     let distribution = moto.distribution();
-    let variables = [("INVALIDATOR_DISTRIBUTIONS", &*distribution)];
+    let variables = [("INVALIDATOR_DISTRIBUTIONS", distribution.as_str())];
     let mut function = Function::start(&moto.endpoint, &variables).await;
     let cases: Value = serde_json::from_str(include_str!("data/cases.json")).expect("the cases");
     let cases = cases["keys"].as_array().expect("keys");
@@ -298,7 +310,7 @@ async fn distributions_of_moto_are_found_by_their_bucket() {
 
 /// The same calls against the CloudFront of this project and one that is right
 /// where it is asked.
-async fn pages(endpoint: &str, distribution: &str) -> Vec<bool> {
+async fn pages(endpoint: &str, distribution: &DistributionId) -> Vec<bool> {
     let client = client(endpoint);
     let mut created = Vec::new();
     for number in 0..120 {
@@ -332,17 +344,17 @@ async fn pages_are_those_of_moto() {
     let moto = Peer::moto();
     let theirs = pages(&moto.endpoint, &moto.distribution()).await;
     assert_eq!(theirs, [true; 6]);
-    assert_eq!(pages(&local.endpoint_url(), "E1EXAMPLE").await, theirs);
+    assert_eq!(pages(&local.endpoint_url(), &id("E1EXAMPLE")).await, theirs);
 }
 
-async fn references(endpoint: &str, distribution: &str) -> Vec<bool> {
+async fn references(endpoint: &str, distribution: &DistributionId) -> Vec<bool> {
     let client = client(endpoint);
     let first = create(&client, distribution, &["/a", "/b"], "one").await;
     let again = create(&client, distribution, &["/a", "/b"], "one").await;
     let other = create(&client, distribution, &["/a", "/b"], "two").await;
     let seen = client.invalidation(distribution, &first.id).await.expect("the invalidation");
     let nowhere =
-        client.create_invalidation("E404", ["/a"].into_iter(), "x", LIMIT).await.expect_err("an error");
+        client.create_invalidation(&id("E404"), ["/a"].into_iter(), "x", LIMIT).await.expect_err("an error");
     vec![
         first.id == again.id,
         first.id != other.id,
@@ -360,7 +372,7 @@ async fn references_are_those_of_ministack() {
     let ministack = Peer::ministack();
     let theirs = references(&ministack.endpoint, &ministack.distribution()).await;
     assert_eq!(theirs, [true; 6]);
-    assert_eq!(references(&local.endpoint_url(), "E1EXAMPLE").await, theirs);
+    assert_eq!(references(&local.endpoint_url(), &id("E1EXAMPLE")).await, theirs);
 }
 
 #[tokio::test]
@@ -374,26 +386,28 @@ async fn the_rules_of_the_local_cloudfront_bite() {
     ] {
         let paths = ["/good", bad];
         let error = client
-            .create_invalidation("E1EXAMPLE", paths.into_iter(), bad, LIMIT)
+            .create_invalidation(&id("E1EXAMPLE"), paths.into_iter(), bad, LIMIT)
             .await
             .expect_err("an error");
         assert!(error.is_path_rejected(), "{bad:?}: {error}");
     }
-    let none = client.create_invalidation("E1EXAMPLE", [].into_iter(), "none", LIMIT).await;
+    let none = client.create_invalidation(&id("E1EXAMPLE"), [].into_iter(), "none", LIMIT).await;
     assert!(none.is_err());
     create(
         &client,
-        "E1EXAMPLE",
+        &id("E1EXAMPLE"),
         &["/a%7E", "/a?b=c&d", "/a*b*", "#tag", "/é".replace('é', "%C3%A9").as_str()],
         "good",
     )
     .await;
     let many = vec!["/a"; 3_001];
-    let error =
-        client.create_invalidation("E1EXAMPLE", many.into_iter(), "many", LIMIT).await.expect_err("an error");
+    let error = client
+        .create_invalidation(&id("E1EXAMPLE"), many.into_iter(), "many", LIMIT)
+        .await
+        .expect_err("an error");
     assert!(error.is_too_large(), "{error}");
     let reused = client
-        .create_invalidation("E1EXAMPLE", ["/b"].into_iter(), "good", LIMIT)
+        .create_invalidation(&id("E1EXAMPLE"), ["/b"].into_iter(), "good", LIMIT)
         .await
         .expect_err("an error");
     assert!(reused.is_already_done(), "{reused}");
@@ -431,7 +445,7 @@ fn cfadmin_speaks_with_moto() {
     assert_eq!((code, listed.lines().count()), (0, 3), "a heading, and both: {said}");
     let (code, _, said) = cfadmin(&["invalidate", "s3://site", "/a"]);
     assert_eq!(code, 2, "{said}");
-    assert!(said.contains(&one) && said.contains(&two) && said.contains("--all"), "{said}");
+    assert!(said.contains(one.as_str()) && said.contains(two.as_str()) && said.contains("--all"), "{said}");
     let (code, shown, said) = cfadmin(&["invalidate", "s3://site", "/a", "b c", "--all", "--json"]);
     assert_eq!((code, shown.lines().count()), (0, 2), "{said}");
     let made: Value = serde_json::from_str(shown.lines().next().expect("a line")).expect("a document");

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use cloudfront_invalidator::local::{Account, Fault, Local, Options};
+use cloudfront_invalidator::local::{Account, Fault, Options, Server};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Function, s3, sqs};
@@ -47,9 +47,9 @@ pub(crate) fn account(distributions: &[Value]) -> Account {
 }
 
 /// A CloudFront with these distributions, and the function that has to find them.
-pub(crate) async fn with(account: Account, variables: &[(&str, &str)]) -> (Local, Function) {
+pub(crate) async fn with(account: Account, variables: &[(&str, &str)]) -> (Server, Function) {
     let options = Options { distributions: Vec::new(), account, ..Options::default() };
-    let cloudfront = Local::start(options).await.expect("a CloudFront");
+    let cloudfront = Server::start(options).await.expect("a CloudFront");
     let all = [&[("INVALIDATOR_DISTRIBUTIONS", "")], variables].concat();
     let function = Function::start(&cloudfront.endpoint_url(), &all).await;
     (cloudfront, function)
@@ -64,7 +64,7 @@ pub(crate) fn puts(bucket: &str, keys: &[&str], sequencer: &str) -> String {
 }
 
 /// Distribution and paths of each invalidation, oldest first.
-pub(crate) fn sent(cloudfront: &Local) -> Vec<(String, Vec<String>)> {
+pub(crate) fn sent(cloudfront: &Server) -> Vec<(String, Vec<String>)> {
     cloudfront.recorded().into_iter().map(|one| (one.distribution, one.paths)).collect()
 }
 

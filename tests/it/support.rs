@@ -12,7 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use cloudfront_invalidator::local::{Local, Options};
+use cloudfront_invalidator::local::{Options, Server};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Request, Response,
@@ -278,9 +278,9 @@ async fn runtime_api(
 }
 
 /// A CloudFront with these distributions.
-pub(crate) async fn cloudfront(distributions: &[&str]) -> Local {
+pub(crate) async fn cloudfront(distributions: &[&str]) -> Server {
     let distributions = distributions.iter().map(|id| (*id).to_owned()).collect();
-    Local::start(Options { distributions, ..Options::default() }).await.expect("a CloudFront")
+    Server::start(Options { distributions, ..Options::default() }).await.expect("a CloudFront")
 }
 
 /// A key as S3 writes it in a notification.

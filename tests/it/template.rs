@@ -12,7 +12,7 @@ use std::{
 
 use cloudfront_invalidator::{
     config::{Config, VARIABLES},
-    local::{Account, Local, Options},
+    local::{Account, Options, Server},
     report::METRICS,
 };
 use serde_json::{Value, json};
@@ -136,7 +136,7 @@ async fn the_role_may_call_what_the_function_calls() {
     account.add(example, None).expect("a distribution");
     account.add(include_bytes!("../../src/bin/cfadmin/sample/policies.json"), None).expect("policies");
     let options = Options { distributions: Vec::new(), account, ..Options::default() };
-    let cloudfront = Local::start(options).await.expect("a CloudFront");
+    let cloudfront = Server::start(options).await.expect("a CloudFront");
     let variables = [("INVALIDATOR_DISTRIBUTIONS", "")];
     let mut function = Function::start(&cloudfront.endpoint_url(), &variables).await;
     let batch = sqs([("m", s3("live/a.html", "1").to_string())]);

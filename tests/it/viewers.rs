@@ -7,7 +7,7 @@ use std::{
     net::TcpStream,
 };
 
-use cloudfront_invalidator::local::{Account, Fault, Local, Options};
+use cloudfront_invalidator::local::{Account, Fault, Options, Server};
 use serde_json::{Value, json};
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A site on website hosting, whose alias is this machine, and functions nowhere.
-async fn site() -> Local {
+async fn site() -> Server {
     let mut account = Account::default();
     let distribution = json!({"Distribution": {
         "Id": "E1EXAMPLE",
@@ -44,15 +44,15 @@ async fn site() -> Local {
     }});
     account.add(distribution.to_string().as_bytes(), None).expect("a distribution");
     let options = Options { distributions: Vec::new(), account, ..Options::default() };
-    Local::start(options).await.expect("a CloudFront")
+    Server::start(options).await.expect("a CloudFront")
 }
 
-fn port(cloudfront: &Local) -> String {
+fn port(cloudfront: &Server) -> String {
     cloudfront.endpoint_url().rsplit(':').next().expect("a port").to_owned()
 }
 
 /// What a viewer gets for a path. None: it is not there.
-async fn view(cloudfront: &Local, path: &str) -> Option<String> {
+async fn view(cloudfront: &Server, path: &str) -> Option<String> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let address = cloudfront.endpoint_url().trim_start_matches("http://").to_owned();
     let answer = tokio::task::spawn_blocking(move || {
@@ -117,7 +117,7 @@ async fn what_was_made_is_told_although_another_failed() {
         account.add(distribution.to_string().as_bytes(), None).expect("a distribution");
     }
     let options = Options { distributions: Vec::new(), account, ..Options::default() };
-    let cloudfront = Local::start(options).await.expect("a CloudFront");
+    let cloudfront = Server::start(options).await.expect("a CloudFront");
     let denied =
         Fault::Refuse { status: 403, code: "AccessDenied".to_owned(), message: "not this one".to_owned() };
     cloudfront.inject(Some("E2"), denied);

@@ -9,7 +9,7 @@ use clap::Args;
 use cloudfront_invalidator::{
     cloudfront::{Client, Profile, Settings},
     config::Config,
-    local::{Account, Local, Options},
+    local::{Account, Options, Server},
     request::InvalidationRequest,
     site::DistributionId,
     verify::Viewer,
@@ -40,7 +40,7 @@ impl Distributions {
 
     /// A CloudFront on this machine with them, and with those of which only the id is
     /// known.
-    pub(crate) async fn start(&self, ids: Vec<String>) -> Result<Local, Stop> {
+    pub(crate) async fn start(&self, ids: Vec<String>) -> Result<Server, Stop> {
         let mut account = Account::default();
         for file in &self.files {
             let json = std::fs::read(file).map_err(Stop::io(file.display().to_string()))?;
@@ -75,41 +75,41 @@ pub(crate) struct Connection {
 
 /// An account that can be asked.
 #[derive(Debug)]
-pub(crate) struct Opened {
+pub(crate) struct Session {
     pub(crate) client: Client,
     pub(crate) config: Config,
-    place: Place,
+    service: Service,
 }
 
 /// Where an account is.
 #[derive(Debug)]
-pub(crate) enum Place {
+pub(crate) enum Service {
     /// On this machine, as long as this lives.
-    Here(Local),
+    Local(Server),
     /// Where the AWS command line would look.
     Aws(Box<Profile>),
 }
 
-impl Opened {
+impl Session {
     /// One who looks at what this account serves.
     pub(crate) async fn viewer(&self) -> Viewer {
-        match &self.place {
-            Place::Here(local) => Viewer::local(&local.endpoint_url()),
-            Place::Aws(profile) => Viewer::new(profile).await,
+        match &self.service {
+            Service::Local(local) => Viewer::local(&local.endpoint_url()),
+            Service::Aws(profile) => Viewer::new(profile).await,
         }
     }
 }
 
 impl Connection {
     /// The account, with the configuration that the environment has.
-    pub(crate) async fn open(&self) -> Result<Opened, Stop> {
+    pub(crate) async fn open(&self) -> Result<Session, Stop> {
         let (config, max_attempts) = Config::of_caller(env::vars_os())?;
-        let (place, client) = self.client(max_attempts).await?;
-        Ok(Opened { client, config, place })
+        let (service, client) = self.client(max_attempts).await?;
+        Ok(Session { client, config, service })
     }
 
     /// The client, and where the account is, which must live as long.
-    pub(crate) async fn client(&self, max_attempts: Option<u32>) -> Result<(Place, Client), Stop> {
+    pub(crate) async fn client(&self, max_attempts: Option<u32>) -> Result<(Service, Client), Stop> {
         let local = if self.distributions.are_given() {
             self.distributions.start(Vec::new()).await?
         } else if self.local {
@@ -119,15 +119,15 @@ impl Connection {
             let (profile, region) = (profile.as_deref(), region.as_deref());
             let profile = Profile::load(max_attempts, profile, region, endpoint_url.as_deref()).await;
             let client = Client::of_profile(&profile);
-            return Ok((Place::Aws(Box::new(profile)), client));
+            return Ok((Service::Aws(Box::new(profile)), client));
         };
         let client = client_of(&local);
-        Ok((Place::Here(local), client))
+        Ok((Service::Local(local), client))
     }
 }
 
 /// The sample account, in which something was purged already, and something not.
-async fn sample() -> Result<Local, Stop> {
+async fn sample() -> Result<Server, Stop> {
     let mut account = Account::default();
     for json in SAMPLE {
         account.add(json, Some(SAMPLE_ID)).map_err(|why| Stop::Usage(why.to_string()))?;
@@ -158,9 +158,9 @@ async fn sample() -> Result<Local, Stop> {
     Ok(local)
 }
 
-async fn start(account: Account, distributions: Vec<String>) -> Result<Local, Stop> {
+async fn start(account: Account, distributions: Vec<String>) -> Result<Server, Stop> {
     let options = Options { distributions, account, ..Options::default() };
-    Local::start(options).await.map_err(Stop::io("CloudFront on loopback"))
+    Server::start(options).await.map_err(Stop::io("CloudFront on loopback"))
 }
 
 /// The id that a file's name is, if it is one.
@@ -170,6 +170,6 @@ fn id(file: &Path) -> Option<&str> {
 }
 
 /// A client of a CloudFront on this machine.
-pub(crate) fn client_of(local: &Local) -> Client {
+pub(crate) fn client_of(local: &Server) -> Client {
     Client::new(Settings::local(&local.endpoint_url()))
 }

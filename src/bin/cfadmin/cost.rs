@@ -43,7 +43,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let client = &account.client;
     let (mut paths, mut counts) = (0, Vec::new());
     for distribution in client.distributions(LIMIT).await.map_err(Stop::of("ListDistributions"))? {
-        let id = distribution.id.as_str();
+        let id = &distribution.id;
         let (mut of_distribution, mut invalidations) = (0, 0);
         for summary in client.invalidations(id).await.map_err(Stop::of("ListInvalidations"))? {
             // The newest come first.

@@ -11,7 +11,7 @@ use cloudfront_invalidator::{
     config::Config,
     discover::Finder,
     event::{Batch, Change, Effect},
-    site::{DistributionId, Form, Site, Unserved},
+    site::{DistributionId, Form, Rewrite, Site, Unserved},
     watch::Unwatched,
 };
 
@@ -53,11 +53,11 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         identity: "explain".into(),
     };
     if let Some(why) = config.policy.watch.ignores(&change) {
-        let document = Document { object, ignored: Some(why), distributions: Vec::new() };
+        let document = ExplainJson { object, ignored: Some(why), distributions: Vec::new() };
         arguments.output.print(&document, |out| writeln!(out, "nothing: {why}"))?;
         return Ok(Exit::Done);
     }
-    let asks = config.search.asks();
+    let asks = config.search.needs_lookup();
     let connection = if asks { Some(arguments.connection.client(max_attempts).await?) } else { None };
     let client = connection.as_ref().map(|(_, client)| client);
     let batch = Batch { changes: vec![change], ..Batch::default() };
@@ -69,7 +69,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     }
     let distributions =
         found.sites.list.iter().map(|site| Served::of(site, bucket, key.as_bytes())).collect();
-    let document = Document { object, ignored: None, distributions };
+    let document = ExplainJson { object, ignored: None, distributions };
     arguments.output.print(&document, |out| {
         if document.distributions.is_empty() {
             writeln!(out, "nothing: no enabled distribution has the bucket {bucket:?} as an origin")?;
@@ -81,7 +81,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
 
 /// What becomes of an object.
 #[derive(Serialize)]
-struct Document<'a> {
+struct ExplainJson<'a> {
     object: &'a str,
     /// Why the change does not count, wherever the object is served.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,7 +99,7 @@ struct Served<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ignored: Option<Unserved>,
     /// What may make other paths of it.
-    edge_functions: Vec<EdgeFunction<'a>>,
+    edge_functions: Vec<FunctionJson<'a>>,
 }
 
 #[derive(Serialize)]
@@ -109,9 +109,9 @@ struct ServedAs {
 }
 
 #[derive(Serialize)]
-struct EdgeFunction<'a> {
+struct FunctionJson<'a> {
     behavior: &'a str,
-    function: &'a str,
+    function: String,
 }
 
 impl<'a> Served<'a> {
@@ -120,15 +120,16 @@ impl<'a> Served<'a> {
             Ok(paths) => (paths, None),
             Err(why) => (Vec::new(), Some(why)),
         };
-        let edge_functions = site.edge_functions.iter();
+        let function = |Rewrite { behavior, function }: &'a Rewrite| FunctionJson {
+            behavior,
+            function: function.to_string(),
+        };
         Self {
             distribution: &site.distribution,
             name: site.name.as_deref(),
             paths: paths.into_iter().map(|(path, form)| ServedAs { path: path.to_string(), form }).collect(),
             ignored,
-            edge_functions: edge_functions
-                .map(|(behavior, function)| EdgeFunction { behavior, function })
-                .collect(),
+            edge_functions: site.rewrites.iter().map(function).collect(),
         }
     }
 
@@ -145,7 +146,7 @@ impl<'a> Served<'a> {
         if let Some(why) = &self.ignored {
             writeln!(out, "  nothing: {why}")?;
         }
-        for EdgeFunction { behavior, function } in &self.edge_functions {
+        for FunctionJson { behavior, function } in &self.edge_functions {
             writeln!(out, "  beware: behavior {behavior} has {function}, which may ask for other objects")?;
         }
         Ok(())

@@ -42,7 +42,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         None
     };
     let client = match &local {
-        _ if config.dry_run && !config.search.asks() => None,
+        _ if config.dry_run && !config.search.needs_lookup() => None,
         Some(local) => Some(client_of(local)),
         None => Some(Client::of_profile(&Profile::load(max_attempts, None, None, None).await)),
     };

@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 
 use clap::Args;
-use cloudfront_invalidator::site::{Behavior, Distribution, LASTING_ERROR, QueryStrings, bucket_of};
+use cloudfront_invalidator::site::{
+    Behavior, BucketAlias, Distribution, LASTING_ERROR, QueryStrings, bucket_of,
+};
 
 use crate::{Exit, LIMIT, Stop, account::Connection, explain::LOWER_TTL, out::Output};
 
@@ -36,7 +38,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         }
         found = true;
         let distribution =
-            client.complete(distribution, LIMIT).await.map_err(Stop::of("GetDistributionConfig"))?;
+            client.with_details(distribution, LIMIT).await.map_err(Stop::of("GetDistributionConfig"))?;
         arguments.output.print(&distribution, |out| show(out, &distribution, bucket, aliases))?;
     }
     if !found {
@@ -52,7 +54,7 @@ fn show(
     out: &mut dyn Write,
     distribution: &Distribution,
     bucket: Option<&str>,
-    aliases: &[(String, String)],
+    aliases: &[BucketAlias],
 ) -> io::Result<()> {
     let marks = [
         (!distribution.enabled, "disabled: not looked at"),
@@ -76,8 +78,8 @@ fn show(
         let query =
             if behavior.query_strings == QueryStrings::Known(false) { "" } else { "  query strings cached" };
         writeln!(out, "  behavior  {pattern}  from {}{query}", behavior.target)?;
-        for (event, function) in &behavior.edge_functions {
-            writeln!(out, "            {event} {function}: paths may be missing")?;
+        for function in &behavior.edge_functions {
+            writeln!(out, "            {function}: paths may be missing")?;
         }
     }
     if !distribution.default_root_object.is_empty() {
@@ -102,7 +104,7 @@ fn reaches(
     distribution: &Distribution,
     behavior: &Behavior,
     bucket: Option<&str>,
-    aliases: &[(String, String)],
+    aliases: &[BucketAlias],
 ) -> bool {
     distribution.origins_of(&behavior.target).into_iter().any(|index| {
         let origin = &distribution.origins[index];

@@ -80,7 +80,7 @@ pub(crate) struct ListArguments {
 
 /// An invalidation as machines read it.
 #[derive(Serialize)]
-struct Document<'a> {
+struct InvalidationJson<'a> {
     distribution: &'a DistributionId,
     #[serde(flatten)]
     invalidation: &'a Invalidation,
@@ -98,7 +98,7 @@ struct Listed {
 pub(crate) async fn status(arguments: &StatusArguments) -> Result<Exit, Stop> {
     let account = arguments.connection.open().await?;
     let distribution = arguments.target.find_one(&account).await?;
-    let seen = account.client.invalidation(distribution.as_str(), &arguments.id).await;
+    let seen = account.client.invalidation(&distribution, &arguments.id).await;
     show(&arguments.output, &distribution, &seen.map_err(Stop::of("GetInvalidation"))?, true)?;
     Ok(Exit::Done)
 }
@@ -118,11 +118,11 @@ pub(crate) async fn wait(arguments: &WaitArguments) -> Result<Exit, Stop> {
 pub(crate) async fn list(arguments: &ListArguments) -> Result<Exit, Stop> {
     let account = arguments.connection.open().await?;
     let distribution = arguments.target.find_one(&account).await?;
-    let summaries = account.client.invalidations(distribution.as_str()).await;
+    let summaries = account.client.invalidations(&distribution).await;
     let mut listed = Vec::new();
     for summary in summaries.map_err(Stop::of("ListInvalidations"))? {
         let paths = if arguments.paths {
-            let seen = account.client.invalidation(distribution.as_str(), &summary.id).await;
+            let seen = account.client.invalidation(&distribution, &summary.id).await;
             Some(seen.map_err(Stop::of("GetInvalidation"))?.paths)
         } else {
             None
@@ -143,7 +143,7 @@ pub(crate) fn show(
     invalidation: &Invalidation,
     with_paths: bool,
 ) -> Result<(), Stop> {
-    output.print(&Document { distribution, invalidation }, |out| {
+    output.print(&InvalidationJson { distribution, invalidation }, |out| {
         let Invalidation { id, status, paths, .. } = invalidation;
         writeln!(out, "{distribution}  {id}  {status}  {}", counted(paths.len(), "path"))?;
         let shown = if with_paths { &paths[..] } else { &[] };
@@ -181,7 +181,7 @@ pub(crate) async fn follow(
         }
     };
     let followed = tokio::select! {
-        followed = client.follow(distribution.as_str(), id, limit, tell) => Some(followed),
+        followed = client.follow(distribution, id, limit, tell) => Some(followed),
         _ = tokio::signal::ctrl_c() => None,
         () = moved => None,
     };

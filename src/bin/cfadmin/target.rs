@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clap::Args;
 use cloudfront_invalidator::site::{Distribution, DistributionId};
 
-use crate::{LIMIT, Stop, account::Opened};
+use crate::{LIMIT, Stop, account::Session};
 
 /// A distribution, in a person's words.
 #[derive(Debug, Args)]
@@ -17,7 +17,7 @@ pub(crate) struct Target {
 impl Target {
     /// The distributions that it means. An id is taken as it is, and nobody asked. Several
     /// only if `all` is true.
-    pub(crate) async fn find(&self, account: &Opened, all: bool) -> Result<Vec<DistributionId>, Stop> {
+    pub(crate) async fn find(&self, account: &Session, all: bool) -> Result<Vec<DistributionId>, Stop> {
         let Self { target } = self;
         if let Ok(id) = target.parse() {
             return Ok(vec![id]);
@@ -43,7 +43,7 @@ impl Target {
     }
 
     /// The one distribution that it means.
-    pub(crate) async fn find_one(&self, account: &Opened) -> Result<DistributionId, Stop> {
+    pub(crate) async fn find_one(&self, account: &Session) -> Result<DistributionId, Stop> {
         let mut found = self.find(account, false).await?;
         found.pop().ok_or_else(|| Stop::NotFound(format!("no distribution is {:?}", self.target)))
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     Exit, LIMIT, Stop,
-    account::{Connection, Opened},
+    account::{Connection, Session},
     input,
     out::{BAD, GOOD, Output},
 };
@@ -75,7 +75,7 @@ fn header(text: &str) -> Result<(String, String), String> {
 
 /// What was found out about one URL.
 #[derive(Serialize)]
-struct Document {
+struct VerifyJson {
     url: String,
     verdict: Verdict,
     reason: String,
@@ -91,11 +91,11 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let account = arguments.connection.open().await?;
     let viewer = account.viewer().await;
     let asks = arguments.etag.is_none() && arguments.object.is_none();
-    let mut known = Known::default();
+    let mut lookup = Lookup::default();
     let mut exit = Exit::Done;
     for url in &arguments.urls {
         let (distribution, expected, object) = if asks {
-            known.expected(&account, &viewer, url).await
+            lookup.expected(&account, &viewer, url).await
         } else if let Some(object) = &arguments.object {
             (None, viewer.expected(std::slice::from_ref(object)).await.0, Some(shown(object)))
         } else {
@@ -120,7 +120,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
             Expected::Absent | Expected::Unknown(_) => None,
         };
         let document =
-            Document { url: url.to_string(), verdict, reason, answer, distribution, object, object_etag };
+            VerifyJson { url: url.to_string(), verdict, reason, answer, distribution, object, object_etag };
         arguments.output.print(&document, |out| {
             let (style, word) = match verdict {
                 Verdict::Current => (GOOD, "current"),
@@ -155,16 +155,16 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
 
 /// The account's distributions, asked for once.
 #[derive(Default)]
-struct Known {
+struct Lookup {
     listed: Option<Result<Vec<Distribution>, String>>,
     complete: Vec<Distribution>,
 }
 
-impl Known {
+impl Lookup {
     /// What S3 holds of what a URL stands for: which distribution, which object.
     async fn expected(
         &mut self,
-        account: &Opened,
+        account: &Session,
         viewer: &Viewer,
         url: &Uri,
     ) -> (Option<DistributionId>, Expected, Option<String>) {
@@ -182,7 +182,7 @@ impl Known {
         (id, expected, object.map(shown))
     }
 
-    async fn distribution(&mut self, account: &Opened, host: &str) -> Result<&Distribution, String> {
+    async fn distribution(&mut self, account: &Session, host: &str) -> Result<&Distribution, String> {
         if self.listed.is_none() {
             let listed = account.client.distributions(LIMIT).await;
             self.listed = Some(listed.map_err(|why| Stop::of("ListDistributions")(why).to_string()));
@@ -198,7 +198,7 @@ impl Known {
         if let Some(at) = self.complete.iter().position(|one| one.id == found.id) {
             return Ok(&self.complete[at]);
         }
-        let complete = account.client.complete(found.clone(), LIMIT).await;
+        let complete = account.client.with_details(found.clone(), LIMIT).await;
         let complete = complete.map_err(|why| Stop::of("GetDistributionConfig")(why).to_string())?;
         self.complete.push(complete);
         Ok(&self.complete[self.complete.len() - 1])

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use cloudfront_invalidator::local::{Fault, Local, Options};
+use cloudfront_invalidator::local::{Fault, Options, Server};
 use serde_json::json;
 
 use crate::{
@@ -11,9 +11,9 @@ use crate::{
 };
 
 /// A CloudFront that refuses these in a path, and a function.
-async fn refusing(refuses: &[&str], variables: &[(&str, &str)]) -> (Local, Function) {
+async fn refusing(refuses: &[&str], variables: &[(&str, &str)]) -> (Server, Function) {
     let refuses = refuses.iter().map(|text| (*text).to_owned()).collect();
-    let cloudfront = Local::start(Options { refuses, ..Options::default() }).await.expect("a CloudFront");
+    let cloudfront = Server::start(Options { refuses, ..Options::default() }).await.expect("a CloudFront");
     let function = Function::start(&cloudfront.endpoint_url(), variables).await;
     (cloudfront, function)
 }
@@ -24,7 +24,7 @@ fn batch(keys: &[String]) -> String {
     sqs(bodies).to_string()
 }
 
-fn purged(cloudfront: &Local) -> BTreeSet<String> {
+fn purged(cloudfront: &Server) -> BTreeSet<String> {
     cloudfront.recorded().into_iter().flat_map(|recorded| recorded.paths).collect()
 }
 

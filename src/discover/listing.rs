@@ -1,0 +1,177 @@
+//! The list of an account's distributions.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use futures_util::{StreamExt, stream};
+
+use super::{Search, lookup::Lookup, name::Name};
+use crate::{
+    cloudfront::Error,
+    site::{BucketAlias, Details, Distribution, DistributionId, NoDistribution, QueryStrings, Site},
+    text::joined,
+};
+
+/// Maximum number of configurations that are read at the same time.
+const AT_ONCE: usize = 8;
+
+/// The details of distributions, each with the `ETag` of the configuration that they are from.
+pub(super) type KnownDetails = BTreeMap<DistributionId, (String, Details)>;
+
+/// All distributions of the account at one time.
+#[derive(Debug)]
+pub(super) struct Listing {
+    /// When the call that returned the list began.
+    pub(super) begun: SystemTime,
+    distributions: Vec<Distribution>,
+    /// For each bucket, in lower case, the indices of the enabled distributions with that origin.
+    by_bucket: BTreeMap<String, Vec<usize>>,
+    /// For each of the account's own cache policies, whether query strings are in the cache key.
+    /// `None` until a distribution needs them.
+    policies: Option<BTreeMap<String, bool>>,
+    /// The sites that were read since, by index. `None` for a distribution that is gone.
+    sites: BTreeMap<usize, Option<Arc<Site>>>,
+}
+
+impl Listing {
+    pub(super) fn new(distributions: Vec<Distribution>, aliases: &[BucketAlias], begun: SystemTime) -> Self {
+        let mut by_bucket: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (index, distribution) in distributions.iter().enumerate().filter(|(_, one)| one.enabled) {
+            for bucket in distribution.buckets(aliases) {
+                by_bucket.entry(bucket).or_default().push(index);
+            }
+        }
+        Self { begun, distributions, by_bucket, policies: None, sites: BTreeMap::new() }
+    }
+
+    /// Returns the distributions that a request means by `name`.
+    pub(super) fn named(&self, name: &Name) -> Vec<DistributionId> {
+        match name {
+            Name::Domain(domain) => self.with_domain(domain),
+            Name::Bucket(bucket) => self.ids(self.by_bucket.get(bucket).into_iter().flatten()),
+        }
+    }
+
+    /// Returns the distributions with a domain: their own, an alias, or an origin's.
+    pub(super) fn with_domain(&self, domain: &str) -> Vec<DistributionId> {
+        let named = self.distributions.iter().filter(|one| one.is_called(domain));
+        named.map(|one| one.id.clone()).collect()
+    }
+
+    /// Returns the error for a name that no distribution has.
+    pub(super) fn no_such(&self, name: String) -> NoDistribution {
+        let known = self.distributions.iter().filter_map(|one| one.names().next()).map(str::to_owned);
+        let known = joined(known, ", ");
+        NoDistribution::Unknown { name, known: if known.is_empty() { "none".to_owned() } else { known } }
+    }
+
+    /// Returns the indices of the distributions that serve any of these buckets.
+    pub(super) fn serving(&self, buckets: &BTreeSet<String>) -> BTreeSet<usize> {
+        buckets.iter().filter_map(|bucket| self.by_bucket.get(bucket)).flatten().copied().collect()
+    }
+
+    /// Returns the ids of the distributions with these indices.
+    pub(super) fn ids<'i>(&self, indices: impl IntoIterator<Item = &'i usize>) -> Vec<DistributionId> {
+        indices.into_iter().map(|index| self.distributions[*index].id.clone()).collect()
+    }
+
+    /// Returns whether a distribution's configuration was read.
+    pub(super) fn is_read(&self, index: usize) -> bool {
+        self.sites.contains_key(&index)
+    }
+
+    /// Returns whether a distribution serves a bucket whose configuration could not be read.
+    pub(super) fn is_unknown(&self, bucket: &str) -> bool {
+        self.by_bucket.get(bucket).into_iter().flatten().any(|index| !self.is_read(*index))
+    }
+
+    /// Returns the site of a distribution. `None` if it is gone or was not read.
+    pub(super) fn site(&self, index: usize) -> Option<Arc<Site>> {
+        self.sites.get(&index)?.clone()
+    }
+
+    /// Reads the configurations of these distributions, unless they are known. If one cannot be
+    /// read, reads the others all the same, and returns the first error.
+    pub(super) async fn read(
+        &mut self,
+        indices: &BTreeSet<usize>,
+        known: &mut KnownDetails,
+        search: &Search,
+        lookup: Lookup<'_>,
+    ) -> Result<(), Error> {
+        let mut outcome = Ok(());
+        let (mut read, mut unread) = (Vec::new(), Vec::new());
+        for index in indices.iter().copied().filter(|index| !self.is_read(*index)) {
+            let Distribution { id, etag, .. } = &self.distributions[index];
+            match known.get(id).filter(|(of, _)| Some(of) == etag.as_ref()) {
+                Some((_, details)) => read.push((index, Some(details.clone()))),
+                None => unread.push(index),
+            }
+        }
+        if let Ok((client, limit)) = lookup.client() {
+            let distributions = &self.distributions;
+            let get =
+                |index: usize| async move { (index, client.details(&distributions[index].id, limit).await) };
+            let mut answers = stream::iter(unread).map(get).buffer_unordered(AT_ONCE);
+            // One call that hangs must not cost the answers to the others.
+            loop {
+                let (index, answer) = match lookup.in_time(answers.next()).await {
+                    Ok(Some(answer)) => answer,
+                    Ok(None) => break,
+                    Err(error) => {
+                        outcome = outcome.and(Err(error));
+                        break;
+                    }
+                };
+                let Distribution { id, etag, .. } = &distributions[index];
+                match answer {
+                    Ok(details) => {
+                        if let Some(etag) = etag {
+                            known.insert(id.clone(), (etag.clone(), details.clone()));
+                        }
+                        read.push((index, Some(details)));
+                    }
+                    Err(error) if error.is_no_such_distribution() => read.push((index, None)),
+                    Err(error) => outcome = outcome.and(Err(error)),
+                }
+            }
+        }
+        for (index, details) in read {
+            let Some(details) = details else {
+                self.sites.insert(index, None);
+                continue;
+            };
+            match self.create_site(index, details, search, lookup).await {
+                Ok(site) => _ = self.sites.insert(index, Some(Arc::new(site))),
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+        }
+        outcome
+    }
+
+    /// Creates the site of a distribution with these details. Reads the cache policies if it needs
+    /// them.
+    async fn create_site(
+        &mut self,
+        index: usize,
+        details: Details,
+        search: &Search,
+        lookup: Lookup<'_>,
+    ) -> Result<Site, Error> {
+        let mut distribution = self.distributions[index].clone();
+        if let Some(known) = search.forms.query_strings {
+            // The configuration decides, so no policy has to be read.
+            let behaviors = distribution.behaviors.iter_mut();
+            behaviors.for_each(|behavior| behavior.query_strings = QueryStrings::Known(known));
+        }
+        if distribution.needs_policies() && self.policies.is_none() {
+            let (client, limit) = lookup.client()?;
+            self.policies = Some(lookup.in_time(client.cache_policies(limit)).await??);
+        }
+        distribution.add_details(details, self.policies.as_ref().unwrap_or(&BTreeMap::new()));
+        Ok(Site::of(&distribution, &search.aliases, search.forms.clone()))
+    }
+}

@@ -1,0 +1,47 @@
+//! A lookup in progress: its client, its deadline and its clock.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use super::FRESH;
+use crate::cloudfront::{Client, Error};
+
+/// A lookup in progress.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lookup<'a> {
+    pub(super) client: Option<&'a Client>,
+    pub(super) deadline: Instant,
+    /// When the lookup began, by the wall clock and by the monotonic one.
+    pub(super) begun: (SystemTime, Instant),
+}
+
+impl<'a> Lookup<'a> {
+    /// Returns the client, and the time limit of a call.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no client, because nothing may be sent.
+    pub(super) fn client(&self) -> Result<(&'a Client, Duration), Error> {
+        let client = self.client.ok_or_else(Error::offline)?;
+        Ok((client, self.deadline.saturating_duration_since(Instant::now())))
+    }
+
+    /// Waits for calls, but not beyond the deadline.
+    pub(super) async fn in_time<T>(&self, calls: impl Future<Output = T>) -> Result<T, Error> {
+        tokio::time::timeout_at(self.deadline.into(), calls).await.map_err(|_| Error::too_late())
+    }
+
+    /// Returns the wall clock's time. It is computed rather than read, so that tests can set it.
+    pub(super) fn now(&self) -> SystemTime {
+        self.begun.0 + self.begun.1.elapsed()
+    }
+
+    /// Returns the time since `then`. If the clock was set back in between, that is forever.
+    pub(super) fn since(&self, then: SystemTime) -> Duration {
+        self.now().duration_since(then).unwrap_or(Duration::MAX)
+    }
+
+    /// Returns the same lookup with a deadline no later than [`FRESH`] from now.
+    pub(super) fn fresh(self) -> Self {
+        Self { deadline: self.deadline.min(Instant::now() + FRESH), ..self }
+    }
+}

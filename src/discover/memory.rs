@@ -1,0 +1,202 @@
+//! What the finder remembers: the last list, and why there may be no newer one.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    BRIDGED, FRESH, Found, Search,
+    listing::{KnownDetails, Listing},
+    lookup::Lookup,
+    name::Name,
+};
+use crate::{
+    cloudfront::Error,
+    event::Batch,
+    site::{Distribution, DistributionId, NoDistribution},
+    watch::Watch,
+};
+
+/// CloudFront's answers so far.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    listing: Option<Listing>,
+    /// The last failure of listing, and when that was.
+    failed: Option<(Error, SystemTime)>,
+    details: KnownDetails,
+}
+
+/// The distributions that requests need, other than those that they name by id.
+pub(super) struct Requested<'a> {
+    /// The names as the requests write them, each once.
+    names: BTreeSet<&'a str>,
+    /// The watched buckets, if a request names no distribution and the configuration names none
+    /// either.
+    watched: Option<&'a [String]>,
+}
+
+impl<'a> Requested<'a> {
+    pub(super) fn of(batch: &'a Batch, watch: &'a Watch, is_named: bool) -> Self {
+        let names = batch.requests.iter().filter_map(|request| request.distribution.as_deref());
+        let is_id = |name: &&str| name.parse::<DistributionId>().is_ok();
+        let has_nameless = batch.requests.iter().any(|request| request.distribution.is_none());
+        let watched = (has_nameless && !is_named).then_some(&*watch.buckets);
+        Self { names: names.filter(|name| !is_id(name)).collect(), watched }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.watched.is_none()
+    }
+}
+
+impl Memory {
+    /// Forgets the list of distributions.
+    pub(super) fn forget(&mut self) {
+        self.listing = None;
+    }
+
+    /// Finds the distributions that the configuration names.
+    pub(super) async fn named(&mut self, search: &Search, lookup: Lookup<'_>) -> Found {
+        let is_usable = |listing: &Listing| lookup.since(listing.begun) < FRESH;
+        let (failure, bridged) = self.list(search, lookup.fresh(), is_usable).await;
+        let mut sites = search.given();
+        let Some(listing) = &self.listing else {
+            sites.unresolved = true;
+            return Found { sites, failure, bridged };
+        };
+        let mut missing = Vec::new();
+        for domain in search.domains() {
+            let ids = listing.with_domain(domain);
+            if ids.is_empty() {
+                missing.push(domain);
+            }
+            for id in ids {
+                search.add(&mut sites, id);
+            }
+        }
+        sites.unresolved = !missing.is_empty();
+        let missing = sites
+            .unresolved
+            .then(|| Error::no_such_distribution(listing.no_such(missing.join(" or ")).to_string()));
+        Found { sites, failure: failure.or(missing), bridged }
+    }
+
+    /// Finds the distributions that serve these buckets.
+    pub(super) async fn serving(
+        &mut self,
+        buckets: &BTreeSet<String>,
+        search: &Search,
+        lookup: Lookup<'_>,
+    ) -> Found {
+        let is_usable = |listing: &Listing| {
+            // Reading configurations takes time, in which the list ages.
+            let is_complete = listing.serving(buckets).iter().all(|index| listing.is_read(*index));
+            lookup.since(listing.begun) < FRESH && is_complete
+        };
+        let lookup = lookup.fresh();
+        let (mut failure, bridged) = self.list(search, lookup, is_usable).await;
+        let mut found = Found { bridged, ..Found::default() };
+        found.sites.is_old = bridged.is_some();
+        let Some(listing) = &mut self.listing else {
+            found.sites.unknown = buckets.iter().map(|bucket| Box::from(&**bucket)).collect();
+            return Found { failure, ..found };
+        };
+        let indices = listing.serving(buckets);
+        if let Err(error) = listing.read(&indices, &mut self.details, search, lookup).await {
+            failure.get_or_insert(error);
+        }
+        let unknown = buckets.iter().filter(|bucket| listing.is_unknown(bucket));
+        found.sites.unknown = unknown.map(|bucket| Box::from(&**bucket)).collect();
+        found.sites.list = indices.into_iter().filter_map(|index| listing.site(index)).collect();
+        Found { failure, ..found }
+    }
+
+    /// Finds the distributions that requests need, and adds them to `found`.
+    pub(super) async fn resolve(
+        &mut self,
+        requested: &Requested<'_>,
+        search: &Search,
+        lookup: Lookup<'_>,
+        found: &mut Found,
+    ) {
+        let mut names = Vec::new();
+        for text in &requested.names {
+            match text.parse::<Name>() {
+                Ok(name) => names.push((*text, name)),
+                Err(why) => _ = found.sites.by_name.insert((*text).to_owned(), Err(why.into())),
+            }
+        }
+        if requested.watched.is_some_and(<[String]>::is_empty) {
+            found.sites.of_watched = Some(Err(NoDistribution::Unnamed));
+        }
+        let watched = requested.watched.filter(|buckets| !buckets.is_empty());
+        if names.is_empty() && watched.is_none() {
+            return;
+        }
+        // If listing has just failed for this batch, do not try again.
+        if found.failure.is_none() {
+            let is_usable = |listing: &Listing| lookup.since(listing.begun) < FRESH;
+            let (failure, bridged) = self.list(search, lookup.fresh(), is_usable).await;
+            (found.failure, found.bridged) = (failure, found.bridged.or(bridged));
+        }
+        let Some(listing) = &self.listing else { return };
+        for (text, name) in names {
+            let ids = listing.named(&name);
+            let answer = if ids.is_empty() { Err(listing.no_such(name.to_string())) } else { Ok(ids) };
+            found.sites.by_name.insert(text.to_owned(), answer);
+        }
+        if let Some(buckets) = watched {
+            let buckets = buckets.iter().map(|bucket| bucket.to_ascii_lowercase()).collect();
+            let ids = listing.ids(&listing.serving(&buckets));
+            let none = NoDistribution::UnservedBuckets;
+            found.sites.of_watched = Some(if ids.is_empty() { Err(none) } else { Ok(ids) });
+        }
+    }
+
+    /// Lists the distributions, unless the last list is usable. Returns why that failed, and the age
+    /// of the list that serves instead.
+    async fn list(
+        &mut self,
+        search: &Search,
+        lookup: Lookup<'_>,
+        is_usable: impl Fn(&Listing) -> bool,
+    ) -> (Option<Error>, Option<Duration>) {
+        if self.listing.as_ref().is_some_and(is_usable) {
+            return (None, None);
+        }
+        let begun = lookup.now();
+        let error = match self.just_failed(lookup) {
+            Some(error) => error,
+            None => match list(lookup).await {
+                Ok(distributions) => {
+                    self.details.retain(|id, _| distributions.iter().any(|one| one.id == *id));
+                    self.listing = Some(Listing::new(distributions, &search.aliases, begun));
+                    self.failed = None;
+                    return (None, None);
+                }
+                Err(error) => {
+                    self.failed = Some((error.clone(), begun));
+                    error
+                }
+            },
+        };
+        self.listing.take_if(|listing| lookup.since(listing.begun) >= BRIDGED);
+        let age = self.listing.as_ref().map(|listing| lookup.since(listing.begun));
+        // A list that is still fresh bridges nothing: it was to be renewed only to read more.
+        (Some(error), age.filter(|age| *age >= FRESH))
+    }
+
+    /// Returns the last failure of listing, if it is too recent to try again while there is an older
+    /// list.
+    fn just_failed(&self, lookup: Lookup<'_>) -> Option<Error> {
+        let (error, at) = self.failed.as_ref()?;
+        (lookup.since(*at) < FRESH && self.listing.is_some()).then(|| error.clone())
+    }
+}
+
+/// Lists the account's distributions.
+async fn list(lookup: Lookup<'_>) -> Result<Vec<Distribution>, Error> {
+    let (client, limit) = lookup.client()?;
+    lookup.in_time(client.distributions(limit)).await?
+}

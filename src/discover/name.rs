@@ -1,0 +1,65 @@
+//! The names of distributions in configurations and requests.
+
+use std::{fmt, str::FromStr};
+
+use crate::site::{DistributionId, NotADistributionName};
+
+/// A distribution in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The distribution's id.
+    Id(DistributionId),
+    /// A domain: the distribution's own, an alias, or an origin's. CloudFront has to list the
+    /// distributions to find it.
+    Domain(String),
+}
+
+impl FromStr for Target {
+    type Err = NotADistributionName;
+
+    fn from_str(text: &str) -> Result<Self, NotADistributionName> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_*".contains(&byte);
+        match text.parse() {
+            Ok(id) => Ok(Self::Id(id)),
+            Err(_) if text.contains('.') && text.len() <= 255 && text.bytes().all(fits) => {
+                Ok(Self::Domain(text.to_ascii_lowercase()))
+            }
+            Err(_) => Err(NotADistributionName::new(text)),
+        }
+    }
+}
+
+/// A name in a request, which may mean several distributions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    /// A distribution's id, or a domain of it or of an origin.
+    Domain(String),
+    /// A bucket that is an origin, in lower case.
+    Bucket(String),
+}
+
+impl FromStr for Name {
+    type Err = NotADistributionName;
+
+    fn from_str(text: &str) -> Result<Self, NotADistributionName> {
+        match text.strip_prefix("s3://").map(|bucket| bucket.trim_end_matches('/')) {
+            Some(bucket) if !bucket.is_empty() && !bucket.contains('/') => {
+                Ok(Self::Bucket(bucket.to_ascii_lowercase()))
+            }
+            Some(_) => Err(NotADistributionName::new(text)),
+            None => text.parse().map(|target| match target {
+                Target::Id(id) => Self::Domain(id.to_string()),
+                Target::Domain(domain) => Self::Domain(domain),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Domain(domain) => f.write_str(domain),
+            Self::Bucket(bucket) => write!(f, "s3://{bucket}"),
+        }
+    }
+}

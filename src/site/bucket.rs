@@ -1,0 +1,83 @@
+//! Buckets: their names, and the aliases under which origins reach them.
+
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use super::bucket_of;
+
+/// A bucket's name, by today's rules or those of us-east-1 before March 2018.
+///
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BucketName(String);
+
+/// The error for text that cannot be a bucket's name.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0:?} is no bucket's name: give the name alone, without s3:// or arn:")]
+pub struct NotABucketName(String);
+
+impl From<BucketName> for String {
+    fn from(name: BucketName) -> Self {
+        name.0
+    }
+}
+
+impl FromStr for BucketName {
+    type Err = NotABucketName;
+
+    fn from_str(name: &str) -> Result<Self, NotABucketName> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+        if (3..=255).contains(&name.len()) && name.bytes().all(fits) {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(NotABucketName(name.to_owned()))
+        }
+    }
+}
+
+/// A name under which an origin reaches a bucket: an access point's alias, or the host of a proxy.
+/// Several buckets may have the same alias, as behind a multi-region access point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BucketAlias {
+    /// The origin's domain, or the part of it in which S3's endpoints have the bucket.
+    pub alias: String,
+    /// The bucket's name.
+    pub bucket: String,
+}
+
+/// The error for text that is no bucket alias.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum NotABucketAlias {
+    /// The text is not of the form `alias=bucket`.
+    #[error("{0:?} is no alias of a bucket: one looks like my-access-point-abc123-s3alias=my-bucket")]
+    Form(String),
+    /// The bucket has no valid name.
+    #[error(transparent)]
+    Bucket(#[from] NotABucketName),
+}
+
+impl FromStr for BucketAlias {
+    type Err = NotABucketAlias;
+
+    fn from_str(text: &str) -> Result<Self, NotABucketAlias> {
+        let pair = text.split_once('=').map(|(alias, bucket)| (alias.trim(), bucket.trim()));
+        let (alias, bucket) = pair
+            .filter(|(alias, _)| !alias.is_empty())
+            .ok_or_else(|| NotABucketAlias::Form(text.to_owned()))?;
+        let bucket: BucketName = bucket.parse()?;
+        Ok(Self { alias: alias.to_ascii_lowercase(), bucket: bucket.into() })
+    }
+}
+
+/// Returns the buckets that an origin's domain reaches, in lower case: the one that it names, and
+/// those that it is an alias of.
+pub(super) fn buckets_of(domain: &str, aliases: &[BucketAlias]) -> Vec<String> {
+    let named = bucket_of(domain);
+    let reaches = |alias: &str| {
+        alias.eq_ignore_ascii_case(domain)
+            || named.as_deref().is_some_and(|name| alias.eq_ignore_ascii_case(name))
+    };
+    let of_aliases = aliases.iter().filter(|one| reaches(&one.alias));
+    named.iter().cloned().chain(of_aliases.map(|one| one.bucket.to_ascii_lowercase())).collect()
+}

@@ -1,0 +1,215 @@
+//! How a distribution serves the objects of its buckets: from a key to the paths.
+
+use std::{borrow::Cow, collections::BTreeSet, fmt};
+
+use serde::Serialize;
+
+use super::{
+    Form, Forms, OriginPath,
+    pattern::{PathPattern, readings},
+};
+use crate::path::{Item, Kind, Spelling};
+
+/// How a distribution serves the objects of its buckets. Equal for distributions that serve the same
+/// objects under the same paths, whatever else differs between them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Serving {
+    pub(super) sources: Vec<Source>,
+    /// The behaviors in configuration order, the default one last.
+    pub(super) routes: Vec<Route>,
+    /// The key below the origin path that viewers get for `/`. Empty for none.
+    pub(super) default_root_object: Box<[u8]>,
+    /// The error pages that CloudFront caches long enough to matter under the paths that failed.
+    pub(super) lasting_error_pages: Vec<Box<[u8]>>,
+    pub(super) forms: Forms,
+}
+
+/// An origin that is a bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Source {
+    /// The bucket's names in lower case. `None` for any bucket.
+    pub(super) buckets: Option<Vec<String>>,
+    pub(super) path: OriginPath,
+    /// Whether it is a website endpoint, which reads a `+` as itself. `None` if unknown.
+    pub(super) is_website: Option<bool>,
+}
+
+/// A behavior.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Route {
+    /// The pattern that a path must match. `None` for the default behavior, which takes every path.
+    pub(super) pattern: Option<PathPattern>,
+    /// Indices of the sources that CloudFront sends a path to.
+    pub(super) sources: Vec<usize>,
+    pub(super) cache_key: CacheKey,
+    /// Whether an edge function may request another object than the path names.
+    pub(super) rewrites: bool,
+}
+
+/// The parts of a URL in a cache key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum CacheKey {
+    Path,
+    PathAndQuery,
+}
+
+/// Why a distribution does not serve an object.
+///
+/// The variants are in the order in which they are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unserved {
+    /// No origin is the object's bucket.
+    #[serde(rename = "unserved")]
+    Bucket,
+    /// The key is outside of the origin path of every origin that is the bucket.
+    OriginPath,
+    /// A behavior sends every path of the object to another origin.
+    Behavior,
+}
+
+impl Unserved {
+    /// Returns the reason of the later check, which says the most about an object that several
+    /// origins, or several distributions, do not serve.
+    #[must_use]
+    pub fn later(self, other: Self) -> Self {
+        self.max(other)
+    }
+}
+
+impl fmt::Display for Unserved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bucket => "no distribution has this bucket as an origin",
+            Self::OriginPath => "outside the origin path",
+            Self::Behavior => "no behavior serves its path from this bucket",
+        })
+    }
+}
+
+impl Source {
+    fn is(&self, bucket: &str) -> bool {
+        self.buckets.as_ref().is_none_or(|names| names.iter().any(|name| name.eq_ignore_ascii_case(bucket)))
+    }
+
+    /// Returns the spellings of a path under which it serves an object.
+    fn spellings(&self, path: &[u8]) -> impl Iterator<Item = Spelling> {
+        let serves = |spelling: &Spelling| match spelling {
+            Spelling::Escaped => true,
+            Spelling::PlusForSpace => self.is_website != Some(true),
+            Spelling::PlainPlus => self.is_website != Some(false),
+        };
+        Spelling::ALL.into_iter().filter(serves).filter(|spelling| spelling.concerns(path))
+    }
+}
+
+impl Serving {
+    /// Returns the names of the buckets that the distribution serves, in lower case, each once.
+    /// `None` for any bucket.
+    #[must_use]
+    pub fn buckets(&self) -> Option<BTreeSet<&str>> {
+        let mut names = BTreeSet::new();
+        for source in &self.sources {
+            names.extend(source.buckets.as_ref()?.iter().map(String::as_str));
+        }
+        Some(names)
+    }
+
+    /// Returns whether the distribution serves any object of a bucket.
+    #[must_use]
+    pub fn serves(&self, bucket: &str) -> bool {
+        self.sources.iter().any(|source| source.is(bucket))
+    }
+
+    /// Returns the paths under which CloudFront may have cached an object, each once, with the form
+    /// of the first way that leads to it.
+    ///
+    /// # Errors
+    ///
+    /// The reason why the distribution does not serve the object.
+    pub fn paths(&self, bucket: &str, key: &[u8]) -> Result<Vec<(Item, Form)>, Unserved> {
+        let mut paths: Vec<(Item, Form)> = Vec::new();
+        let mut why = Unserved::Bucket;
+        // The sources below whose origin path the key is.
+        let mut holders = Vec::new();
+        for (index, source) in self.sources.iter().enumerate().filter(|(_, source)| source.is(bucket)) {
+            let Some(object) = source.path.strip(key) else {
+                why = why.later(Unserved::OriginPath);
+                continue;
+            };
+            why = Unserved::Behavior;
+            holders.push(index);
+            let cache_key_of =
+                |path: &[u8]| source.spellings(path).filter_map(|one| self.cache_key(path, one, index)).max();
+            let own = cache_key_of(object);
+            if own.is_some() && self.lasting_error_pages.iter().any(|page| **page == *object) {
+                return Ok(vec![(Item::everything(), Form::ErrorPage)]);
+            }
+            for (path, form) in self.requested(object) {
+                for spelling in source.spellings(&path) {
+                    // AWS does not document whether CloudFront chooses the behavior for the default
+                    // root object by `/` or by the object's own path, so either counts.
+                    let cache_key = self.cache_key(&path, spelling, index);
+                    let Some(cache_key) = cache_key.or(own.filter(|_| form == Form::Root)) else { continue };
+                    let found = self.item(&path, spelling, cache_key, form);
+                    if !paths.iter().any(|(item, _)| *item == found.0) {
+                        paths.push(found);
+                    }
+                }
+            }
+        }
+        if paths.is_empty() && why == Unserved::Behavior {
+            paths = self.rewritten(&holders);
+        }
+        if paths.is_empty() { Err(why) } else { Ok(paths) }
+    }
+
+    /// Returns the item for a path, widened if query strings are cached.
+    fn item(&self, path: &[u8], spelling: Spelling, cache_key: CacheKey, form: Form) -> (Item, Form) {
+        let item = Item::spelled(path, spelling);
+        let has_query = self.forms.query_strings.unwrap_or(cache_key == CacheKey::PathAndQuery);
+        if has_query && item.kind() == Kind::Exact {
+            (item.with_any_query(), Form::AnyQuery)
+        } else {
+            (item, form)
+        }
+    }
+
+    /// Returns the paths that viewers request to get an object, which is given by its own path.
+    fn requested<'k>(&self, object: &'k [u8]) -> impl Iterator<Item = (Cow<'k, [u8]>, Form)> {
+        let is_root = !self.default_root_object.is_empty() && *self.default_root_object == *object;
+        let root = is_root.then_some((Cow::Borrowed(&b""[..]), Form::Root));
+        [(Cow::Borrowed(object), Form::Object)].into_iter().chain(root).chain(self.forms.of(object))
+    }
+
+    /// Returns the cache key of a path that CloudFront may send to a source, or `None` if it sends
+    /// the path elsewhere. Of several readings of the path, the one with the larger key counts.
+    fn cache_key(&self, path: &[u8], spelling: Spelling, source: usize) -> Option<CacheKey> {
+        let at_source = |route: &Route| route.sources.contains(&source).then_some(route.cache_key);
+        if let [route @ Route { pattern: None, .. }] = &self.routes[..] {
+            return at_source(route);
+        }
+        readings(path, spelling).iter().filter_map(|reading| at_source(self.route(reading)?)).max()
+    }
+
+    /// Returns the behavior for a path: the first whose pattern matches.
+    fn route(&self, path: &[u8]) -> Option<&Route> {
+        self.routes.iter().find(|route| route.pattern.as_ref().is_none_or(|pattern| pattern.matches(path)))
+    }
+
+    /// Returns the items for an object that only an edge function can reach: for each behavior with
+    /// such a function and one of these sources, everything that its pattern begins with.
+    fn rewritten(&self, sources: &[usize]) -> Vec<(Item, Form)> {
+        let reaches =
+            |route: &&Route| route.rewrites && route.sources.iter().any(|one| sources.contains(one));
+        let mut paths: Vec<(Item, Form)> = Vec::new();
+        for route in self.routes.iter().filter(reaches) {
+            let literal = route.pattern.as_ref().map_or(&b""[..], PathPattern::literal_beginning);
+            let item = Item::beginning_with(&String::from_utf8_lossy(literal));
+            if !paths.iter().any(|(other, _)| *other == item) {
+                paths.push((item, Form::EdgeFunction));
+            }
+        }
+        paths
+    }
+}
