@@ -151,8 +151,9 @@ impl Reader {
         let text = |text: V| text.into().to_string_lossy().into_owned();
         let variables = variables.into_iter().map(|(name, value)| (text(name), text(value)));
         let is_read = |name: &str| name.starts_with("INVALIDATOR_") || name.starts_with("AWS_");
-        let variables = variables.filter(|(name, _)| is_read(name)).collect();
-        Self { variables, problems: Vec::new() }
+        let mut reader = Self { variables: BTreeMap::new(), problems: Vec::new() };
+        reader.variables.extend(variables.filter(|(name, _)| is_read(name)));
+        reader
     }
 
     fn finish<T>(self, value: T) -> Result<T, Problems> {

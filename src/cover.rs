@@ -135,7 +135,17 @@ pub fn cover_by(
     effort: Effort<'_>,
     collateral: impl Fn(&Candidate<'_>) -> f64,
 ) -> Cover {
-    let mut paths: Vec<Item> = items.into_iter().collect();
+    cover_list(items.into_iter().collect(), budget, effort, collateral)
+}
+
+/// Covers a list of items. Apart from [`cover_by`] so that the search is compiled once, not for
+/// every kind of iterator.
+fn cover_list(
+    mut paths: Vec<Item>,
+    budget: Budget,
+    effort: Effort<'_>,
+    collateral: impl Fn(&Candidate<'_>) -> f64,
+) -> Cover {
     let is_tag = |item: &Item| item.kind() == Kind::Tag;
     // Mostly there are none, and many paths need not be moved.
     let mut tags: Vec<Item> = Vec::new();

@@ -89,7 +89,9 @@ impl Client {
                 Ok(Page { items: list.items.unwrap_or_default(), is_truncated, next: list.next_marker })
             },
         );
-        Ok(listed.await?.into_iter().filter_map(cache_policy).collect())
+        let mut policies = BTreeMap::new();
+        policies.extend(listed.await?.into_iter().filter_map(cache_policy));
+        Ok(policies)
     }
 
     /// Completes a distribution of the list with everything else that is known of it. Each call

@@ -69,8 +69,12 @@ impl Listing {
     }
 
     /// Returns the indices of the distributions that serve any of these buckets.
-    pub(super) fn serving(&self, buckets: &BTreeSet<String>) -> BTreeSet<usize> {
-        buckets.iter().filter_map(|bucket| self.by_bucket.get(bucket)).flatten().copied().collect()
+    pub(super) fn serving<'b>(&self, buckets: impl IntoIterator<Item = &'b String>) -> BTreeSet<usize> {
+        let mut indices = BTreeSet::new();
+        for bucket in buckets {
+            indices.extend(self.by_bucket.get(bucket).into_iter().flatten());
+        }
+        indices
     }
 
     /// Returns the ids of the distributions with these indices.

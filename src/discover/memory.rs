@@ -42,7 +42,9 @@ impl<'a> Requested<'a> {
         let is_id = |name: &&str| name.parse::<DistributionId>().is_ok();
         let has_nameless = batch.requests.iter().any(|request| request.distribution.is_none());
         let watched = (has_nameless && !is_named).then_some(&*watch.buckets);
-        Self { names: names.filter(|name| !is_id(name)).collect(), watched }
+        let mut requested = Self { names: BTreeSet::new(), watched };
+        requested.names.extend(names.filter(|name| !is_id(name)));
+        requested
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -99,7 +101,7 @@ impl Memory {
         let mut found = Found { bridged, ..Found::default() };
         found.sites.is_old = bridged.is_some();
         let Some(listing) = &mut self.listing else {
-            found.sites.unknown = buckets.iter().map(|bucket| Box::from(&**bucket)).collect();
+            found.sites.unknown.extend(buckets.iter().map(|bucket| Box::from(&**bucket)));
             return Found { failure, ..found };
         };
         let indices = listing.serving(buckets);
@@ -107,7 +109,7 @@ impl Memory {
             failure.get_or_insert(error);
         }
         let unknown = buckets.iter().filter(|bucket| listing.is_unknown(bucket));
-        found.sites.unknown = unknown.map(|bucket| Box::from(&**bucket)).collect();
+        found.sites.unknown.extend(unknown.map(|bucket| Box::from(&**bucket)));
         found.sites.list = indices.into_iter().filter_map(|index| listing.site(index)).collect();
         Found { failure, ..found }
     }
@@ -147,7 +149,7 @@ impl Memory {
             found.sites.by_name.insert(text.to_owned(), answer);
         }
         if let Some(buckets) = watched {
-            let buckets = buckets.iter().map(|bucket| bucket.to_ascii_lowercase()).collect();
+            let buckets: Vec<String> = buckets.iter().map(|bucket| bucket.to_ascii_lowercase()).collect();
             let ids = listing.ids(&listing.serving(&buckets));
             let none = NoDistribution::UnservedBuckets;
             found.sites.of_watched = Some(if ids.is_empty() { Err(none) } else { Ok(ids) });

@@ -93,8 +93,8 @@ impl<'a> Demand<'a> {
         };
         demand.watch(policy, sites);
         let served = |site: &'a Arc<Site>| (site.distribution.clone(), (Some(site.serving()), Vec::new()));
-        let mut asked: BTreeMap<DistributionId, (Option<&Serving>, Vec<usize>)> =
-            sites.list.iter().map(served).collect();
+        let mut asked: BTreeMap<DistributionId, (Option<&Serving>, Vec<usize>)> = BTreeMap::new();
+        asked.extend(sites.list.iter().map(served));
         for (index, request) in batch.requests.iter().enumerate() {
             let (items, distributions) = match resolve(request, policy, sites) {
                 Ok((items, Some(distributions))) => (items, distributions),

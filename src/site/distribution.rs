@@ -250,7 +250,11 @@ impl Distribution {
     /// aliases, in lower case.
     #[must_use]
     pub fn buckets(&self, aliases: &[BucketAlias]) -> BTreeSet<String> {
-        self.origins.iter().flat_map(|origin| buckets_of(&origin.domain_name, aliases)).collect()
+        let mut buckets = BTreeSet::new();
+        for origin in &self.origins {
+            buckets.extend(buckets_of(&origin.domain_name, aliases));
+        }
+        buckets
     }
 
     /// Returns whether a bucket is an origin of the distribution, by its name or one of these
