@@ -2,7 +2,7 @@
 //! paths in, the invalidation that CloudFront made of them out.
 //!
 //! ```
-//! use cloudfront_invalidator::{cloudfront::{Client, Settings}, local::{Server, Options}, request::InvalidationRequest};
+//! use cloudfront_invalidator::{cloudfront::{Client, Settings}, local::{Server, Options}, request::InvalidationRequest, site::DistributionId};
 //! use std::time::Duration;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -11,7 +11,7 @@
 //! let local = Server::start(Options::default()).await?;
 //! let client = Client::new(Settings::local(&local.endpoint_url()));
 //!
-//! let distribution = "E1EXAMPLE".parse()?;
+//! let distribution: DistributionId = "E1EXAMPLE".parse()?;
 //! let request = InvalidationRequest::new(distribution.clone()).paths(["/path1", "path 2", "/img/*"])?;
 //! let created = request.send(&client).await?;
 //! assert_eq!(created.status, "InProgress");
