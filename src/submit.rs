@@ -3,7 +3,7 @@
 //!
 //! Two answers of CloudFront's need more than a retry. If it has too many invalidations in progress,
 //! or the request is too large, the items are folded into fewer wildcards. If it refuses a path, it
-//! refuses the whole request and does not say which path it was; [`isolation`] finds out.
+//! refuses the whole request and does not say which path it was; `isolation` finds out.
 
 mod folding;
 mod isolation;
