@@ -1,7 +1,7 @@
-//! How long a cover takes: `cargo bench --bench cover`.
+//! Measures how long a cover takes: `cargo bench --bench cover`.
 //!
-//! `site` is what a deploy looks like; the others are shapes that someone who may
-//! upload any names could choose.
+//! `site` resembles a real deploy. The other shapes are ones that somebody who may upload any keys
+//! could choose.
 
 use cloudfront_invalidator::{
     cover::{Budget, cover},
@@ -13,14 +13,14 @@ fn main() {
     divan::main();
 }
 
-/// The default.
+/// The default budget.
 const BUDGET: Budget = Budget { items: 150, wildcards: 15 };
 
 fn items(keys: impl Iterator<Item = String>) -> Vec<Item> {
     keys.map(|key| Item::from_key(key.as_bytes())).collect()
 }
 
-/// A number that looks random, the same every time.
+/// Returns a number that looks random but is the same every time.
 const fn mixed(number: usize) -> usize {
     let mut bits = number;
     bits = (bits ^ (bits >> 15)).wrapping_mul(0x2C1B_3C6D);
@@ -28,7 +28,7 @@ const fn mixed(number: usize) -> usize {
     bits ^ (bits >> 15)
 }
 
-/// Pages, images and hashed assets in directories of uneven size.
+/// Returns pages, images and hashed assets in directories of uneven size.
 fn site(size: usize) -> Vec<Item> {
     let directories = size / 12 + 1;
     items((0..size).map(move |n| {
@@ -58,10 +58,9 @@ fn site_of_ten_thousand_by_budget(bencher: Bencher<'_, '_>, (items, wildcards): 
     measure(bencher, &site(10_000), Budget { items, wildcards });
 }
 
-/// A shape: its name, and so many keys of it.
+/// A shape of keys: its name, and a function that returns the given number of them.
 type Shape = (&'static str, fn(usize) -> Vec<Item>);
 
-/// The shapes.
 const SHAPES: [Shape; 6] = [
     ("siblings", |size| items((0..size).map(|n| format!("dir/{n:07}.html")))),
     ("random names", |size| items((0..size).map(|n| format!("{:016x}", mixed(n))))),
@@ -79,6 +78,6 @@ fn binary(number: usize) -> impl Iterator<Item = char> {
 
 #[divan::bench(args = SHAPES.map(|(name, _)| name), sample_count = 5)]
 fn twenty_thousand_shaped_as(bencher: Bencher<'_, '_>, shape: &str) {
-    let (_, keys) = SHAPES.iter().find(|(name, _)| *name == shape).expect("a shape");
+    let (_, keys) = SHAPES.iter().find(|(name, _)| *name == shape).expect("the argument is one of SHAPES");
     measure(bencher, &keys(20_000), BUDGET);
 }

@@ -1,15 +1,21 @@
-//! What a storm of changes does to the queue and to CloudFront's quotas: a simulation of
-//! what the template deploys, with the real cover. docs/operations.md has its table.
+//! Simulates what a storm of changes does to the queue and to CloudFront's quotas, with the
+//! template's settings and the real cover. docs/operations.md shows the resulting table.
 //!
 //! ```sh
 //! cargo bench --bench storm
 //! ```
 //!
-//! Time is simulated, second by second. What is known is as AWS documents it: up to 3,000
-//! messages in a batch, two invocations at a time, 190 seconds until a batch comes again, 240
-//! receives until it is a dead letter; 150 paths and one wildcard a second. As the function does,
-//! an invocation waits for room for half of its 29 seconds, and then folds what it sends. How much CloudFront takes at once is not documented: a second's paths
-//! and 15 wildcards are assumed here, and that a request is taken as a whole or not at all.
+//! The simulation advances second by second. These numbers come from the AWS documentation and the
+//! template:
+//!
+//! - A batch has up to 3,000 messages, and two invocations run at a time.
+//! - A batch returns after 190 seconds and becomes a dead letter after 240 receives.
+//! - CloudFront allows 150 paths and one wildcard a second.
+//!
+//! An invocation behaves as the function does: it retries for half of its 29 seconds, and then
+//! folds what it sends. AWS does not document how much CloudFront accepts at once. The simulation
+//! assumes one second's worth of paths and 15 wildcards, and that CloudFront accepts a request as a
+//! whole or not at all.
 
 use std::collections::BTreeMap;
 
@@ -26,14 +32,15 @@ const RETRIES_FOR: u64 = 29;
 const FOLDS_AFTER: u64 = 14;
 const COMES_AGAIN_AFTER: u64 = 190;
 const MOST_RECEIVES: u32 = 240;
-/// A second, and at once.
+/// The paths that CloudFront accepts: each second, and at most at once.
 const PATHS: (u64, u64) = (150, 150);
+/// The wildcards that CloudFront accepts: each second, and at most at once.
 const WILDCARDS: (u64, u64) = (1, 15);
 
-/// Messages that are received together.
+/// A batch of messages that are received together.
 #[derive(Clone, Copy)]
 struct Batch {
-    /// When its first change happened.
+    /// The second of its first change.
     since: u64,
     paths: u64,
     wildcards: u64,
@@ -41,7 +48,8 @@ struct Batch {
 }
 
 impl Batch {
-    /// What is sent so many seconds after the beginning of the invocation.
+    /// Returns the batch as the function sends it this many seconds after the start of the
+    /// invocation.
     fn after(self, seconds: u64) -> Self {
         let (paths, wildcards) = match seconds.saturating_sub(FOLDS_AFTER) {
             0 => (u64::MAX, u64::MAX),
@@ -53,7 +61,7 @@ impl Batch {
     }
 }
 
-/// What came of a storm.
+/// The results of a storm.
 #[derive(Default)]
 struct Storm {
     seconds: u64,
@@ -64,7 +72,7 @@ struct Storm {
     paths: u64,
 }
 
-/// The keys of a site: a hundred pages in each of a hundred sections of each volume.
+/// Returns the keys of a site: a hundred pages in each of a hundred sections of each volume.
 fn keys(from: usize, to: usize) -> impl Iterator<Item = Item> {
     let key = |n: usize| format!("volume-{}/section-{}/page-{n}.html", n / 10_000, n / 100 % 100);
     (from..to).map(move |n| Item::from_key(key(n).as_bytes()))
@@ -73,11 +81,11 @@ fn keys(from: usize, to: usize) -> impl Iterator<Item = Item> {
 fn storm(changes: usize, a_second: usize, budget: Budget) -> Storm {
     let mut storm = Storm::default();
     let (mut arrived, mut received) = (0, 0);
-    // When the batch that is being gathered was begun.
+    // The second at which Lambda began to gather the next batch.
     let mut gathering: Option<u64> = None;
     let mut ready: Vec<Batch> = Vec::new();
     let mut returned: BTreeMap<u64, Vec<Batch>> = BTreeMap::new();
-    // Each with when it was begun.
+    // The running invocations: the batch, and the second at which it began.
     let mut running: Vec<(Batch, u64)> = Vec::new();
     let (mut paths_left, mut wildcards_left) = (PATHS.1, WILDCARDS.1);
     for now in 0.. {
@@ -86,7 +94,7 @@ fn storm(changes: usize, a_second: usize, budget: Budget) -> Storm {
         wildcards_left = WILDCARDS.1.max(budget.wildcards as u64).min(wildcards_left + WILDCARDS.0);
         ready.extend(returned.remove(&now).unwrap_or_default());
 
-        // CloudFront takes what it has room for.
+        // CloudFront accepts a batch if both quotas allow it.
         running.retain(|(batch, begun)| {
             let batch = batch.after(now - begun);
             if batch.paths <= paths_left && batch.wildcards <= wildcards_left {
@@ -109,7 +117,7 @@ fn storm(changes: usize, a_second: usize, budget: Budget) -> Storm {
             true
         });
 
-        // Lambda fills a batch, or waits for the window to end.
+        // Lambda waits until a batch is full or the window ends.
         while running.len() < INVOCATIONS {
             let waiting = arrived - received;
             if let Some(batch) = ready.pop() {

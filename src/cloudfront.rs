@@ -1,7 +1,7 @@
-//! CloudFront's API: the only room, but for `verify`, that names the SDK.
+//! CloudFront's API. Except for `verify`, only this module uses the SDK.
 //!
-//! An [`struct@Error`] answers questions about what happened, so that nobody else has to
-//! know codes and statuses.
+//! An [`struct@Error`] answers questions about what happened, so no other module has to know error
+//! codes and HTTP statuses.
 
 mod api;
 mod distributions;
@@ -41,17 +41,17 @@ use self::{
 pub use self::{error::Error, settings::Settings};
 use crate::site::DistributionId;
 
-/// How long to wait before the second attempt to create an invalidation.
+/// The wait before the second attempt to create an invalidation.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
-/// How long one answer about invalidations may take.
+/// Time limit for one call that reads invalidations.
 const READ_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long to wait before the second look at an invalidation that is followed, and before the
-/// second attempt to read.
+/// The wait before the second poll of an invalidation that is being followed, and before the second
+/// attempt to read.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 
-/// A CloudFront to talk to.
+/// A client for CloudFront's API.
 #[derive(Clone, Debug)]
 pub struct Client {
     api: Api,
@@ -59,87 +59,88 @@ pub struct Client {
     settings: Settings,
 }
 
-/// An invalidation as CloudFront shows it.
+/// An invalidation as CloudFront describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Invalidation {
-    /// CloudFront's id for it.
+    /// The id that CloudFront gave it.
     pub id: String,
-    /// `InProgress` or `Completed`.
+    /// The status: `InProgress` or `Completed`.
     pub status: String,
-    /// What it purges.
+    /// The items that it purges.
     pub paths: Vec<String>,
-    /// The reference that it was asked for with.
+    /// The caller reference of the request that created it.
     pub caller_reference: String,
-    /// When it was created.
+    /// The time of its creation. `None` if CloudFront's answer has no valid one.
     #[serde(skip)]
     pub created: Option<SystemTime>,
 }
 
-/// What came of a call that creates an invalidation.
+/// The result of a call that creates an invalidation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Creation {
     /// The invalidation.
     pub invalidation: Invalidation,
-    /// Whether this call created it. Otherwise an earlier one with the same reference and paths
-    /// did, and CloudFront bills nothing.
+    /// Whether this call created it. If not, an earlier call with the same caller reference and
+    /// paths did, and CloudFront charges nothing.
     pub is_new: bool,
 }
 
-/// How long to wait for an invalidation to be created.
+/// The time limits for creating an invalidation.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// How long the call may take.
+    /// Time limit for the whole call.
     pub limit: Duration,
-    /// For how much of that to try again where [too much is in progress](Error::is_full).
+    /// The part of the limit during which to retry while [too many invalidations are in
+    /// progress](Error::is_full).
     pub while_full: Duration,
 }
 
 impl From<Duration> for Patience {
-    /// Waits for as long as the call may take, whatever the reason.
+    /// Creates limits that allow retries until the end of the call, whatever the error.
     fn from(limit: Duration) -> Self {
         Self { limit, while_full: limit }
     }
 }
 
-/// How much earlier than the call that created it an invalidation may seem to be: both times are
-/// CloudFront's, but one has whole seconds, and they may come of different machines.
+/// Maximum time by which an invalidation may seem older than the call that created it. Both times
+/// are CloudFront's, but one is in whole seconds, and they may come from different machines.
 const SLACK: Duration = Duration::from_secs(2);
 
 impl Invalidation {
-    /// Whether every edge has purged. The API calls the status any text, so its case does
-    /// not matter.
+    /// Returns whether every edge location has purged the items. Ignores the case of the status,
+    /// because the API does not restrict its text.
     #[must_use]
     pub fn is_completed(&self) -> bool {
         self.status.eq_ignore_ascii_case(COMPLETED)
     }
 }
 
-/// An invalidation as CloudFront lists it.
+/// An invalidation in CloudFront's list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Summary {
-    /// CloudFront's id for it.
+    /// The id that CloudFront gave it.
     pub id: String,
-    /// `InProgress` or `Completed`.
+    /// The status: `InProgress` or `Completed`.
     pub status: String,
-    /// When it was created: RFC 3339, in UTC.
+    /// The time of its creation, in RFC 3339 format and UTC.
     pub created: String,
 }
 
-/// The status of an invalidation that every edge has done.
+/// The status of an invalidation that every edge location has completed.
 ///
 /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_Invalidation.html>
 const COMPLETED: &str = "Completed";
 
 impl Client {
-    /// Creates a client that reads answers of up to 2 MiB, and more after a large request: those
-    /// that fit into the function's memory.
+    /// Creates a client for the function, which has little memory: it reads answers of up to 2 MiB
+    /// plus twice the size of the request.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let http = Http::of(settings.endpoint_url.as_deref(), http::MOST_IN_FUNCTION);
         Self::with_http(settings, http)
     }
 
-    /// Creates a client with the settings and the connections of `profile`.
+    /// Creates a client with the settings and the HTTP client of `profile`.
     #[cfg(feature = "cli")]
     #[must_use]
     pub fn of_profile(profile: &Profile) -> Self {
@@ -150,9 +151,8 @@ impl Client {
         Self { api: Api::new(&settings, &http), http, settings }
     }
 
-    /// Opens a connection that the first call then uses. Does nothing for an endpoint without TLS,
-    /// where there is no handshake to save. If CloudFront cannot be reached, the first call reports
-    /// it.
+    /// Opens a connection for the first call to use. Does nothing for an endpoint without TLS,
+    /// where there is no handshake to save. Ignores errors, because the first call reports them.
     pub async fn connect(&self) {
         let Settings { region, endpoint_url, use_fips, use_dual_stack, .. } = &self.settings;
         let parameters = Params::builder()
@@ -172,18 +172,18 @@ impl Client {
         }
     }
 
-    /// Creates an invalidation, or finds the one that was created with the same
+    /// Creates an invalidation, or finds the one that an earlier call created with the same caller
     /// reference and paths.
     ///
-    /// Tries again what may pass, waiting longer each time: whenever CloudFront is busy,
-    /// in whatever words, and whenever no answer comes, since with the same reference
-    /// nothing is created twice.
+    /// Retries transient errors with growing waits. An error is transient if CloudFront is busy,
+    /// whichever code says so, or if no answer comes. Retries are safe, because CloudFront creates
+    /// only one invalidation for a caller reference.
     ///
     /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>
     ///
     /// # Errors
     ///
-    /// Whatever CloudFront answers, and whatever keeps it from answering: see
+    /// Returns the error that CloudFront answers, or the reason why no answer came: see
     /// [`struct@Error`].
     pub async fn create_invalidation(
         &self,
@@ -219,26 +219,26 @@ impl Client {
         Ok(Creation { invalidation, is_new })
     }
 
-    /// What `take` finds in the answer of an operation that changes nothing.
+    /// Calls an operation that changes nothing, and returns what `take` finds in its answer.
     async fn read<O: Operation, T>(
         &self,
         input: O::Input,
         limit: Duration,
         take: impl Fn(O::Output) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        // There are only few, so they come later.
+        // Reads get only a few attempts, so the waits between them are longer.
         let most = Some(self.settings.max_attempts.unwrap_or(ATTEMPTS));
         let tries = Tries { most, first_wait: FIRST_LOOK, while_full: limit };
         Ok(self.api.call::<O, T>(input, limit, tries, take).await?.value)
     }
 
-    /// The invalidation with this id.
+    /// Returns the invalidation with this id.
     ///
     /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_GetInvalidation.html>
     ///
     /// # Errors
     ///
-    /// As [`Client::create_invalidation`].
+    /// See [`Client::create_invalidation`].
     pub async fn invalidation(&self, distribution: &DistributionId, id: &str) -> Result<Invalidation, Error> {
         let input = GetInvalidationInput::builder().distribution_id(distribution.as_str()).id(id).build()?;
         self.read::<GetInvalidation, _>(input, READ_LIMIT, |answer| {
@@ -247,15 +247,15 @@ impl Client {
         .await
     }
 
-    /// An invalidation as it was seen last: completed, or not where `limit` is over first.
-    /// Tells `progress` of each look at it.
+    /// Polls an invalidation until it is completed or `limit` is over, and returns its last state.
+    /// Calls `progress` with each state.
     ///
-    /// CloudFront says that 95 % are completed within 25 seconds, so looks come one
-    /// second after the other at first, and later five.
+    /// AWS says that 95 % of invalidations are completed within 25 seconds. The first wait is
+    /// therefore one second. Each further wait is one second longer, up to five seconds.
     ///
     /// # Errors
     ///
-    /// As [`Client::create_invalidation`].
+    /// See [`Client::create_invalidation`].
     pub async fn follow(
         &self,
         distribution: &DistributionId,
@@ -276,13 +276,13 @@ impl Client {
         }
     }
 
-    /// All invalidations of a distribution, newest first, every page.
+    /// Lists all invalidations of a distribution, newest first, from all pages.
     ///
     /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_ListInvalidations.html>
     ///
     /// # Errors
     ///
-    /// As [`Client::create_invalidation`].
+    /// See [`Client::create_invalidation`].
     pub async fn invalidations(&self, distribution: &DistributionId) -> Result<Vec<Summary>, Error> {
         let listed = self.pages::<ListInvalidations, _>(
             READ_LIMIT,
@@ -304,10 +304,10 @@ impl Client {
         Ok(listed.await?.into_iter().map(summary).collect())
     }
 
-    /// Reads all pages of a list. Each ends within `limit`. `input` makes the request for the
-    /// page after a marker, with so many items at most, and `page` reads the answer.
+    /// Reads all pages of a list, each within `limit`.
     ///
-    /// If a page is longer than an answer may be, it is asked for again with fewer items.
+    /// `input` builds the request for the page after a marker, with a maximum number of items.
+    /// `page` reads the answer. If an answer is too long, requests the page again with fewer items.
     async fn pages<O: Operation, T>(
         &self,
         limit: Duration,
@@ -336,8 +336,8 @@ impl Client {
     }
 }
 
-/// How many items to ask for, one after the other, where a page is too long: CloudFront's own
-/// choice is 100.
+/// The page sizes to try, in order, after a page that is too long. CloudFront's default is 100
+/// items.
 const PAGE_SIZES: [i32; 3] = [25, 5, 1];
 
 /// A page of a list.
@@ -347,7 +347,8 @@ struct Page<T> {
     next: Option<String>,
 }
 
-/// The marker of the page after the one that `marker` asked for. None after the last.
+/// Returns the marker of the page after the one that `marker` requested. `None` after the last
+/// page. Fails if the answer should have a new marker and does not.
 fn next_page(
     is_truncated: bool,
     next: Option<String>,

@@ -1,7 +1,7 @@
-//! Strings in, [`Config`] out, with every problem reported at once.
+//! Parses a [`Config`] from variables and reports every problem at once.
 //!
-//! Where the strings come from is not known here: the function hands over its
-//! environment, the command line its own with a default or two, a test a list.
+//! This module does not read the environment itself. The function passes its environment, the
+//! command line passes its own with a few defaults added, and tests pass a list.
 
 use std::{collections::BTreeMap, ffi::OsString, fmt, str::FromStr};
 
@@ -44,44 +44,43 @@ variables! {
     METRICS = "INVALIDATOR_METRICS";
 }
 
-/// The default of `INVALIDATOR_MAX_PATHS`: CloudFront takes 150 paths or tags a
-/// second.
+/// The default of `INVALIDATOR_MAX_PATHS`: CloudFront accepts 150 paths or tags per second.
 ///
 /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html>
 pub const DEFAULT_MAX_PATHS: usize = 150;
 
-/// The most that `INVALIDATOR_MAX_PATHS` may be: the 3,000 files in progress that
-/// CloudFront's older quota, still listed by Service Quotas, allows a distribution.
+/// Maximum value of `INVALIDATOR_MAX_PATHS` and `INVALIDATOR_MAX_WILDCARDS`. CloudFront's older
+/// quota, which Service Quotas still lists, allows a distribution 3,000 files in progress.
 ///
 /// <https://docs.aws.amazon.com/general/latest/gr/cf_region.html>
 pub const MOST_PATHS: usize = 3_000;
 
-/// The default of `INVALIDATOR_MAX_WILDCARDS`: the 15 wildcards in progress of the
-/// same older quota. More in one request could never be accepted under it.
+/// The default of `INVALIDATOR_MAX_WILDCARDS`. The same older quota allows 15 wildcards in
+/// progress, and would never accept a request with more.
 ///
 /// <https://docs.aws.amazon.com/general/latest/gr/cf_region.html>
 pub const DEFAULT_MAX_WILDCARDS: usize = 15;
 
-/// Variables that the function knew once. They are accepted and do nothing, so that deployments
-/// that set them go on working.
+/// Variables of earlier versions. They have no effect, but setting them is no error, so existing
+/// deployments keep working.
 pub const RETIRED: [&str; 1] = ["INVALIDATOR_SITES_TTL"];
 
-/// What the `INVALIDATOR_*` variables say.
+/// The settings from the `INVALIDATOR_*` variables.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What becomes of changes.
+    /// The policy for changes and manual events.
     pub policy: Policy,
-    /// Which distributions it is for.
+    /// The distributions to invalidate, and how to find them.
     pub search: Search,
-    /// Whether to stop once the plan is made.
+    /// Whether to stop after planning, without creating invalidations.
     pub dry_run: bool,
     /// Whether the function logs metrics.
     pub metrics: bool,
-    /// Those of [`RETIRED`] that are set.
+    /// The [`RETIRED`] variables that are set.
     pub retired: Vec<&'static str>,
 }
 
-/// Everything that is wrong with a configuration, a sentence each.
+/// All problems with a configuration, one sentence each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(pub Vec<String>);
 
@@ -94,26 +93,26 @@ impl fmt::Display for Problems {
 impl std::error::Error for Problems {}
 
 impl Config {
-    /// Reads the variables, of which those that are not its own are passed over. An
-    /// empty one counts as absent, except that an empty
-    /// `INVALIDATOR_INDEX_DOCUMENT` means that there is none.
+    /// Parses the `INVALIDATOR_*` variables and ignores all others. An empty variable counts as
+    /// absent, except for `INVALIDATOR_INDEX_DOCUMENT`: if that is empty, there is no index
+    /// document.
     ///
     /// # Errors
     ///
-    /// Every problem: values that cannot be, what must be there and is not, names
-    /// that begin with `INVALIDATOR_` but are unknown.
+    /// Returns every problem: invalid values, missing variables, and unknown names that begin with
+    /// `INVALIDATOR_`.
     pub fn read<V: Into<OsString>>(variables: impl IntoIterator<Item = (V, V)>) -> Result<Self, Problems> {
         let mut reader = Reader::new(variables);
         let config = reader.config();
         reader.finish(config)
     }
 
-    /// Reads what `cfadmin` needs when it calls AWS: these variables, and how often to
-    /// try. The rest of the SDK's settings it finds itself.
+    /// Parses the variables that `cfadmin` needs to call AWS: the configuration and the maximum
+    /// number of attempts. `cfadmin` gets the other settings of the AWS SDK from the SDK itself.
     ///
     /// # Errors
     ///
-    /// As [`Config::read`], and an `AWS_MAX_ATTEMPTS` that cannot be.
+    /// Returns the problems of [`Config::read`], and an invalid `AWS_MAX_ATTEMPTS`.
     pub fn of_caller<V: Into<OsString>>(
         variables: impl IntoIterator<Item = (V, V)>,
     ) -> Result<(Self, Option<u32>), Problems> {
@@ -123,13 +122,13 @@ impl Config {
         reader.finish((config, attempts))
     }
 
-    /// Reads what the function needs: these variables and, unless it is a dry run in
-    /// which CloudFront need not be asked for distributions either, those that Lambda
-    /// sets for the AWS SDKs.
+    /// Parses the variables that the function needs: the configuration, and the `AWS_*` variables
+    /// that Lambda sets for the AWS SDKs. A dry run that does not have to look up distributions
+    /// calls no AWS service, so its settings are `None`.
     ///
     /// # Errors
     ///
-    /// As [`Config::read`], and what is missing or wrong of the others.
+    /// Returns the problems of [`Config::read`], and missing or invalid `AWS_*` variables.
     pub fn of_function<V: Into<OsString>>(
         variables: impl IntoIterator<Item = (V, V)>,
     ) -> Result<(Self, Option<Settings>), Problems> {
@@ -140,7 +139,7 @@ impl Config {
     }
 }
 
-/// Variables being read, and what was found wrong with them so far.
+/// The variables, and the problems found in them so far.
 struct Reader {
     variables: BTreeMap<String, String>,
     problems: Vec<String>,
@@ -164,10 +163,8 @@ impl Reader {
         for name in self.variables.keys() {
             let is_known = VARIABLES.iter().chain(&RETIRED).any(|known| known == name);
             if name.starts_with("INVALIDATOR_") && !is_known {
-                self.problems.push(format!(
-                    "{name} is no variable of this function: there are {}",
-                    VARIABLES.join(", ")
-                ));
+                self.problems
+                    .push(format!("unknown variable {name}; known variables are {}", VARIABLES.join(", ")));
             }
         }
         let problems = self.problems.len();
@@ -175,14 +172,15 @@ impl Reader {
         let origin_path = self.value::<OriginPath>(ORIGIN_PATH);
         if distributions.is_empty() && origin_path.is_some() && self.problems.len() == problems {
             self.problems.push(format!(
-                "{ORIGIN_PATH} is set and {DISTRIBUTIONS} is not: then the distributions' own origin paths count"
+                "{ORIGIN_PATH} needs {DISTRIBUTIONS}: without it, the distributions' own origin paths apply"
             ));
         }
         let index_document = self.variables.get(INDEX_DOCUMENT);
         let index_document = index_document.map_or("index.html", |name| name.trim()).to_owned();
         if index_document.contains('/') {
-            self.problems
-                .push(format!("{INDEX_DOCUMENT}={index_document:?} is no document's name: it has a \"/\""));
+            self.problems.push(format!(
+                "{INDEX_DOCUMENT}={index_document:?} is not a document's name: it has a \"/\""
+            ));
         }
         let forms = Forms {
             index_document,
@@ -223,7 +221,7 @@ impl Reader {
             && !is_url(url)
         {
             let example = "one looks like https://cloudfront.amazonaws.com";
-            self.problems.push(format!("{name}={url:?} is no URL: {example}"));
+            self.problems.push(format!("{name}={url:?} is not a URL: {example}"));
         }
         let [key_id, secret] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| self.required(name));
         let mut settings = Settings::new(&key_id, &secret, self.get("AWS_SESSION_TOKEN"));
@@ -241,7 +239,7 @@ impl Reader {
         self.number("AWS_MAX_ATTEMPTS", 100).and_then(|most| most.try_into().ok())
     }
 
-    /// The variable, unless it is absent or empty.
+    /// Returns the variable's trimmed value, or `None` if it is absent or empty.
     fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
@@ -249,7 +247,7 @@ impl Reader {
     fn required(&mut self, name: &str) -> String {
         let value = self.get(name).map(str::to_owned);
         if value.is_none() {
-            self.problems.push(format!("{name} is not set: Lambda sets it, and elsewhere you must"));
+            self.problems.push(format!("{name} is not set: Lambda sets it; elsewhere, set it yourself"));
         }
         value.unwrap_or_default()
     }
@@ -267,7 +265,7 @@ impl Reader {
         self.choice(name).unwrap_or_default()
     }
 
-    /// True, false, or left open.
+    /// Parses a variable that is `true` or `false`. `None` if it is absent or invalid.
     fn choice(&mut self, name: &str) -> Option<bool> {
         match self.get(name)?.to_ascii_lowercase().as_str() {
             "false" => Some(false),
@@ -284,13 +282,13 @@ impl Reader {
         let value = self.get(name)?;
         let number = value.parse().ok().filter(|number| (1..=most).contains(number));
         if number.is_none() {
-            let problem = format!("{name}={value:?} is no whole number from 1 to {most}");
+            let problem = format!("{name}={value:?} is not a whole number from 1 to {most}");
             self.problems.push(problem);
         }
         number
     }
 
-    /// The values between the commas, each once, in order.
+    /// Parses a comma-separated list, in order and without duplicates.
     fn list<T: FromStr<Err: fmt::Display> + PartialEq>(&mut self, name: &str) -> Vec<T> {
         let text = self.get(name).unwrap_or_default().to_owned();
         let mut list = Vec::new();
@@ -304,7 +302,7 @@ impl Reader {
         list
     }
 
-    /// Parses a list of globs.
+    /// Parses a comma-separated list of globs.
     fn globs(&mut self, name: &str) -> Vec<Glob> {
         let text = self.get(name).unwrap_or_default().to_owned();
         let (globs, wrong): (Vec<_>, Vec<_>) = Glob::list(&text).partition(Result::is_ok);
@@ -314,7 +312,7 @@ impl Reader {
     }
 }
 
-/// Whether the SDK can send requests there.
+/// Returns whether the SDK can use the text as an endpoint: an HTTP or HTTPS URL with a host.
 fn is_url(text: &str) -> bool {
     text.parse::<Uri>().is_ok_and(|url| {
         let known = url.scheme_str().is_some_and(|scheme| matches!(scheme, "http" | "https"));

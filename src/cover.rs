@@ -1,26 +1,33 @@
-//! Few items that cover many: what to send when a batch changes more paths than one
-//! wants to pay for or CloudFront takes.
+//! Folds many paths into few items, for a batch that changes more paths than you want to pay for or
+//! CloudFront accepts.
 //!
-//! Folding is a guess about what is in the bucket besides what changed, since a
-//! wildcard also purges that: its **collateral**. Nobody listed the bucket, so the
-//! expected collateral of the wildcard for a common beginning is estimated as
+//! A wildcard also purges objects that did not change: its **collateral**. The function does not
+//! list the bucket, so it has to estimate how many those are. The expected collateral of the
+//! wildcard for a common prefix is
 //!
-//! > the square root of the number of directories that the changed paths below it are
-//! > in, halved for each directory that it is deep and for each byte of an unfinished
-//! > name at its end, + 1/400 for each path that a directory below it lacks,
+//! ```text
+//! sqrt(directories) / 2^(depth + name) + lacking / 400
+//! ```
 //!
-//! and never less than that of all the wildcards within it, whose purge it includes.
-//! A path is lacking where another directory has it whose last two names are the same:
-//! it is likely there, too, and did not change. (Of `1.0/java/util/list.html`,
-//! `2.0/java/util/list.html` and `2.0/java/util/map.html`, the first `java/util/` lacks
-//! `map.html`.) Half a name is shared by few other names; a deeper directory holds
-//! less; and what changes in many directories at once was likely generated anew, so
-//! that ten of them hide less than ten times what one does. docs/cover.md shows how well
-//! that does.
+//! - `directories` is the number of directories that the changed paths with this prefix are in.
+//! - `depth` is the number of directories in the prefix, including the root.
+//! - `name` is the number of bytes of an unfinished name at the end of the prefix.
+//! - `lacking` is the number of paths that the directories below the prefix lack.
 //!
-//! [`cover`] finds the items with the least sum of that, exactly. A wildcard need not
-//! end at a `/`: the branching points of the tree of all paths, byte by byte, are all
-//! tried.
+//! The estimate is never less than the sum for all the wildcards within this one, because it purges
+//! everything that they do.
+//!
+//! A directory lacks a path if another directory with the same last two names has it. The path
+//! probably exists there too and did not change. For example, of `1.0/java/util/list.html`,
+//! `2.0/java/util/list.html` and `2.0/java/util/map.html`, the first `java/util/` lacks `map.html`.
+//!
+//! The formula rests on three observations. Few other names share the first half of a name. A
+//! deeper directory holds fewer objects. Changes in many directories at once usually mean that a
+//! tool has generated them anew, so ten such directories hide fewer than ten times as many
+//! unchanged objects as one. docs/cover.md shows how accurate the estimate is.
+//!
+//! [`cover`] finds the items with the least total collateral, exactly. A wildcard need not end at a
+//! `/`: the search tries every branching point of the tree of all paths, byte by byte.
 //!
 //! ```
 //! use cloudfront_invalidator::{cover::{Budget, cover}, path::Item};
@@ -42,62 +49,61 @@ use directories::Directories;
 pub use search::Effort;
 use search::{Fold, Row, cheapest};
 
-/// How much of what is in a directory is in one of those within it, and how many of
-/// the names that begin alike still do one byte later.
+/// The share of a directory's objects that one directory within it holds, and the share of the
+/// names with a common beginning that still agree one byte later.
 const PER_STEP: f64 = 1.0 / 2.0;
 
-/// What a path counts that is likely there and did not change.
+/// The collateral of a path that a directory lacks.
 const PER_PATH_LACKING: f64 = 1.0 / 400.0;
 
-/// How much one invalidation may hold.
+/// The limits of one invalidation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Items in all: exact paths, wildcards and cache tags. At least 1.
+    /// The maximum number of items: exact paths, wildcards and cache tags together. At least 1.
     pub items: usize,
-    /// How many of them may be wildcards. At least 1.
+    /// The maximum number of wildcards among them. At least 1.
     pub wildcards: usize,
 }
 
-/// Items that cover what was asked for, and how good they are.
+/// Items that cover the given ones, and how good they are.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cover {
-    /// What is to be sent, in the order of the wire. None covers another.
+    /// The items to send, in that order. None of them covers another.
     pub items: Vec<Covering>,
-    /// The expected collateral of what was folded: see the [module](self). Infinite
-    /// where nothing narrower than `/*` fits.
+    /// The expected collateral of the wildcards that replaced other items: see the [module](self).
+    /// Infinite if nothing narrower than `/*` fits.
     pub cost: f64,
-    /// What no cover within the budget can cost less than. The same as `cost`, unless the
-    /// search was cut short.
+    /// The lower bound: no cover within the budget costs less. Equal to `cost` unless the search
+    /// was cut short.
     pub at_least: f64,
 }
 
 /// An item of a [`Cover`], and why it is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Covering {
-    /// What is sent.
+    /// The item to send.
     pub item: Item,
-    /// How many different items that were asked for it covers.
+    /// The number of different given items that it covers.
     pub covers: usize,
-    /// Whether it is there only to save items: a wildcard that nobody asked for.
+    /// Whether it is there only to save items: a wildcard that replaces given ones.
     pub folded: bool,
 }
 
-/// Neighbours with a common beginning, which one wildcard could replace.
+/// Neighboring paths with a common prefix, which one wildcard could replace.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate<'a> {
-    /// What they have in common: what stands before the `*`.
+    /// The common prefix: the text before the `*`.
     pub stem: &'a str,
-    /// How many different directories they are in.
+    /// The number of different directories that they are in.
     pub directories: usize,
-    /// How many paths the directories below the stem are known to lack: those that a
-    /// directory with the same last two names has somewhere in the batch, and that one
-    /// has not.
+    /// The number of paths that the directories below the stem are known to lack. A directory lacks
+    /// a path if another one in the batch with the same last two names has it.
     pub lacking: usize,
-    /// What the next narrower candidates within it come to together.
+    /// The total collateral of the next narrower candidates within this one.
     pub within: f64,
 }
 
-/// What a wildcard for these is expected to purge besides: see the [module](self). In
+/// Returns the expected collateral of a wildcard for this candidate: see the [module](self). It has
 /// no unit; only the proportions matter.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a number of paths, far below 2^52")]
@@ -110,24 +116,23 @@ pub fn expected_collateral(candidate: &Candidate<'_>) -> f64 {
     (alone + PER_PATH_LACKING * candidate.lacking as f64).max(candidate.within)
 }
 
-/// The items within `budget` that cover all of `items` at the least expected
-/// collateral.
+/// Returns the items within `budget` that cover all of `items` at the least expected collateral.
 ///
-/// What fits is only freed of duplicates and of what another item covers; nothing is
-/// folded. `/*` comes only when nothing narrower fits. Cache tags are never folded;
-/// where they alone leave no room, `/*` stands for them too, as it purges everything.
-/// The order of `items` and duplicates in it change nothing.
+/// If the items fit the budget, this only removes duplicates and items that another one covers, and
+/// folds nothing. It returns `/*` only if nothing narrower fits. Cache tags are never folded; if
+/// they alone exceed the budget, `/*` replaces them too, because it purges everything. The order of
+/// `items` and duplicates among them make no difference.
 ///
-/// Exact where the search takes at most [`Effort::LABELS`], as it does for every deploy that
-/// docs/cover.md measures. For others it is a good cover whose distance from the best is at
-/// most `cost - at_least`.
+/// The result is exact if the search makes at most [`Effort::LABELS`] labels, as it does for every
+/// deploy that docs/cover.md measures. Otherwise it is a good cover that costs at most `cost -
+/// at_least` more than the best one.
 #[must_use]
 pub fn cover(items: impl IntoIterator<Item = Item>, budget: Budget) -> Cover {
     cover_by(items, budget, Effort::default(), expected_collateral)
 }
 
-/// Covers as [`cover`] does, by another measure of collateral, such as one that knows the
-/// bucket, and with this much work.
+/// Covers items as [`cover`] does, but with this effort and another measure of collateral, such as
+/// one that knows the content of the bucket.
 #[must_use]
 pub fn cover_by(
     items: impl IntoIterator<Item = Item>,
@@ -138,8 +143,8 @@ pub fn cover_by(
     cover_list(items.into_iter().collect(), budget, effort, collateral)
 }
 
-/// Covers a list of items. Apart from [`cover_by`] so that the search is compiled once, not for
-/// every kind of iterator.
+/// Covers a list of items. This is separate from [`cover_by`] so that the search is compiled once,
+/// not for every type of iterator.
 fn cover_list(
     mut paths: Vec<Item>,
     budget: Budget,
@@ -147,26 +152,26 @@ fn cover_list(
     collateral: impl Fn(&Candidate<'_>) -> f64,
 ) -> Cover {
     let is_tag = |item: &Item| item.kind() == Kind::Tag;
-    // Mostly there are none, and many paths need not be moved.
+    // Most batches have no tags. Partitioning only if there are some avoids moving many paths.
     let mut tags: Vec<Item> = Vec::new();
     if paths.iter().any(is_tag) {
         (tags, paths) = paths.into_iter().partition(is_tag);
     }
     tags.sort_by_cached_key(|tag| (tag.as_str().to_ascii_lowercase(), tag.clone()));
     tags.dedup_by(|next, kept| kept.covers(next));
-    // A wildcard comes right before what it covers.
+    // The order puts a wildcard right before the items that it covers.
     paths.sort_unstable_by(|a, b| {
         let exact = |item: &Item| item.kind() == Kind::Exact;
         a.stem().cmp(b.stem()).then(exact(a).cmp(&exact(b)))
     });
     paths.dedup();
-    let asked = paths.len() + tags.len();
+    let given = paths.len() + tags.len();
     let leaves = without_covered(paths);
 
     let room = budget.items.checked_sub(tags.len());
     let folded = room.and_then(|items| fold(leaves, Budget { items, ..budget }, effort, collateral));
     let mut cover = folded.unwrap_or_else(|| {
-        let everything = Covering { item: Item::everything(), covers: asked, folded: true };
+        let everything = Covering { item: Item::everything(), covers: given, folded: true };
         tags.clear();
         Cover { items: vec![everything], cost: f64::INFINITY, at_least: f64::INFINITY }
     });
@@ -175,7 +180,7 @@ fn cover_list(
     cover
 }
 
-/// The items that no other covers, each with how many it stands for.
+/// Returns the items that no other one covers, each with the number of items that it stands for.
 fn without_covered(sorted: Vec<Item>) -> Vec<Covering> {
     let mut kept: Vec<Covering> = Vec::with_capacity(sorted.len());
     for item in sorted {
@@ -187,7 +192,7 @@ fn without_covered(sorted: Vec<Item>) -> Vec<Covering> {
     kept
 }
 
-/// The best cover of paths, or nothing where only `/*` would do.
+/// Returns the best cover of the paths. `None` if nothing narrower than `/*` fits.
 fn fold(
     leaves: Vec<Covering>,
     budget: Budget,
@@ -223,14 +228,14 @@ fn fold(
     Some(Cover { items, cost: found.cost, at_least: found.at_least })
 }
 
-/// A run of leaves and what they share. A batch has far less than 2^32 of anything.
+/// A run of leaves with a common prefix. A batch has far fewer than 2^32 leaves or bytes.
 #[derive(Clone, Copy, Debug)]
 struct Branch {
     start: u32,
     end: u32,
-    /// How many bytes of their beginning.
+    /// The length of the common prefix in bytes.
     len: u32,
-    /// How long the shortest of the directories is that they are in.
+    /// The length of the shortest directory that one of the leaves is in.
     directory: u32,
 }
 
@@ -241,8 +246,8 @@ impl Branch {
     }
 }
 
-/// Every run of leaves that share more of their beginning than they do with those
-/// beside it: the branching points of the tree of paths, but for the root, in the
+/// Returns every run of leaves that share a longer prefix with one another than with the leaves
+/// beside the run. These are the branching points of the tree of paths, except the root, in the
 /// order of their first leaves and from wide to narrow.
 fn branches(leaves: &[Covering]) -> Vec<Branch> {
     let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
@@ -268,13 +273,13 @@ fn branches(leaves: &[Covering]) -> Vec<Branch> {
     branches
 }
 
-/// The directory that a path is in, with its slash.
+/// Returns the directory that a path is in, with its slash.
 fn directory(leaf: &Covering) -> &str {
     let stem = leaf.item.stem();
     &stem[..stem.rfind('/').map_or(0, |slash| slash + 1)]
 }
 
-/// The branches with what it costs to fold them.
+/// Returns a fold for each branch, with its cost.
 fn candidates(
     leaves: &[Covering],
     branches: &[Branch],
@@ -284,11 +289,11 @@ fn candidates(
     let around = parents(branches);
     let mut within = vec![0.0; branches.len()];
     let mut folds = Vec::with_capacity(branches.len());
-    // From the innermost outwards.
+    // Visit the innermost branches first, so that `within` is complete for those around them.
     for (index, branch) in branches.iter().enumerate().rev() {
         let (run, len) = (branch.leaves(), branch.len as usize);
         let below = directories.below(&run, len);
-        // And the one that the stem itself is in, where some path is directly in it.
+        // Add the directory that the stem itself is in, if some path is directly in it.
         let outer = usize::from(branch.directory < branch.len);
         let candidate = Candidate {
             stem: &leaves[run.start].item.stem()[..len],
@@ -306,7 +311,7 @@ fn candidates(
     folds
 }
 
-/// For each branch, the index of the one that it is directly within.
+/// Returns, for each branch, the index of the innermost branch that contains it.
 fn parents(branches: &[Branch]) -> Vec<Option<usize>> {
     let mut around: Vec<usize> = Vec::new();
     let parent = |(index, branch): (usize, &Branch)| {

@@ -1,11 +1,11 @@
 //! Finds the [`Sites`] of a batch: the distributions that the configuration names by id, or those
 //! that CloudFront lists for a bucket, a domain or an alias.
 //!
-//! [`Finder`] remembers what CloudFront answered, but no decision rests on a list older than
-//! [`FRESH`]. A new list is cheap: a distribution's configuration is read again only if its `ETag`
-//! changed. If CloudFront cannot be reached, the last list serves for as long as [`BRIDGED`], and
-//! everything that it cannot tell is marked as unknown: messages wait for it, and none is taken for
-//! done.
+//! [`Finder`] remembers CloudFront's answers, but no decision rests on a list older than [`FRESH`].
+//! A new list is cheap, because a distribution's configuration is read again only if its `ETag`
+//! changed. If CloudFront is unreachable, the finder uses the last list for up to [`BRIDGED`]. It
+//! marks everything that this list does not show as unknown, and no message that needs it counts
+//! as done.
 
 mod listing;
 mod lookup;
@@ -35,15 +35,15 @@ use crate::{
 /// Maximum age of the list of distributions that a decision rests on.
 pub const FRESH: Duration = Duration::from_secs(10);
 
-/// Maximum age of the list while CloudFront cannot be reached.
+/// Maximum age of the list while CloudFront is unreachable.
 pub const BRIDGED: Duration = Duration::from_mins(15);
 
-/// The distributions that this deployment is for, and what the configuration says about them.
+/// The configuration for finding distributions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Search {
-    /// The distributions. Empty for those that have the bucket of an event as an origin.
+    /// The distributions. If empty, the distributions that have an event's bucket as an origin.
     pub distributions: Vec<Target>,
-    /// The origin path of the distributions that are named here.
+    /// The origin path of the named distributions.
     pub origin_path: OriginPath,
     /// The forms of an object's path.
     pub forms: Forms,
@@ -58,7 +58,7 @@ impl Search {
         self.distributions.is_empty() || self.domains().next().is_some()
     }
 
-    /// Returns the sites of the distributions that are named by id.
+    /// Returns the sites of the distributions that the configuration names by id.
     #[must_use]
     pub fn given(&self) -> Sites {
         let ids = self.distributions.iter().filter_map(|target| match target {
@@ -89,9 +89,9 @@ impl Search {
 pub struct Found {
     /// The sites.
     pub sites: Sites,
-    /// Why sites may be missing or outdated.
+    /// The reason why sites may be missing or outdated. `None` if the lookup succeeded.
     pub failure: Option<Error>,
-    /// The age of the list that was used because CloudFront could not be reached.
+    /// The age of the list that replaces a newer one while CloudFront is unreachable.
     pub bridged: Option<Duration>,
 }
 
@@ -109,12 +109,12 @@ impl Finder {
         Self { search, memory: Mutex::default() }
     }
 
-    /// Finds the sites of the changes that count, and the distributions of the requests. If the
-    /// configuration names distributions, it finds all of those. Calls CloudFront only if the batch
-    /// needs it.
+    /// Finds the sites of the watched changes, and the distributions of the requests. If the
+    /// configuration names distributions, finds all of those instead. Calls CloudFront only if the
+    /// batch needs it.
     ///
-    /// `now` is the wall clock's time, because the monotonic clock stands still while Lambda freezes
-    /// the function.
+    /// `now` is the wall clock's time, because the monotonic clock stops while Lambda freezes the
+    /// function.
     pub async fn find(
         &self,
         batch: &Batch,
@@ -141,13 +141,13 @@ impl Finder {
         found
     }
 
-    /// Forgets the list of distributions, after CloudFront no longer found one of them.
+    /// Forgets the list of distributions. Call this when CloudFront no longer finds one of them.
     pub async fn forget(&self) {
         self.memory.lock().await.forget();
     }
 }
 
-/// Returns the buckets, in lower case, of the changes that count.
+/// Returns the buckets, in lower case, of the watched changes.
 fn buckets(batch: &Batch, watch: &Watch) -> BTreeSet<String> {
     let mut buckets = BTreeSet::new();
     let mut last = None;

@@ -1,22 +1,20 @@
-//! Bytes in, a [`Batch`] of [`Change`]s out: the only room that knows what an
-//! event looks like.
+//! Parses events into a [`Batch`] of [`Change`]s. No other module knows the format of an event.
 //!
-//! An event is told by what it says it is (`eventSource`, `source`, `Event`,
-//! `Type`), never by which structure happens to parse, and is read through small
-//! borrowed views of the fields that are used. Envelopes nest: an S3 notification
-//! in an SNS message in an SQS message is read by the same code as one that came
-//! straight. Reading never fails as a whole: what cannot be read is a [`Message`]
-//! that says so, and the messages beside it are not touched.
+//! The parser recognizes an event by its own type fields (`eventSource`, `source`, `Event`,
+//! `Type`), never by its shape, and borrows only the fields that it needs. Envelopes nest: the same
+//! code parses an S3 notification that arrives directly and one inside an SNS message inside an SQS
+//! message. Parsing never fails as a whole: an unreadable [`Message`] records its error, and the
+//! other messages are unaffected.
 //!
-//! | envelope | told by | read in |
+//! | envelope | recognized by | parsed in |
 //! |---|---|---|
 //! | S3 notification | `Records[].eventSource` is `aws:s3` | `s3` |
-//! | SQS batch | `Records[].eventSource` is `aws:sqs`; the same as a list, from a pipe | `sqs` |
+//! | SQS batch | `Records[].eventSource` is `aws:sqs`; from EventBridge Pipes, a bare list of such records | `sqs` |
 //! | received SQS messages | `Messages` | `sqs` |
 //! | SNS notification | `Records[].EventSource` is `aws:sns`, or `Type` | `sns` |
 //! | EventBridge event | `source` is `aws.s3` | `eventbridge` |
 //! | failed invocation, redriven | `requestPayload` | `destination` |
-//! | S3 test event | `Event` is `s3:TestEvent` | here |
+//! | S3 test event | `Event` is `s3:TestEvent` | this file |
 //! | manual event | `paths` | `manual` |
 
 mod cloudtrail;
@@ -36,32 +34,33 @@ use thiserror::Error;
 
 use crate::text::Plain;
 
-/// Maximum depth of nested envelopes. AWS makes four: a message from SQS with a failed invocation
-/// by SNS, which had an event of S3's. More than this is an attack or a loop.
+/// Maximum depth of nested envelopes. AWS nests at most four: an SQS message that holds the record
+/// of a failed invocation by SNS, whose notification holds an S3 event. Deeper nesting is an attack
+/// or a loop.
 pub const MAX_DEPTH: usize = 8;
 
-/// Maximum number of bytes in envelopes that are within each other: each is in memory at the same
-/// time. Lambda delivers six megabytes, and SQS one in each message.
+/// Maximum total size of nested envelopes in bytes, since all of them are in memory at once. Lambda
+/// delivers at most 6 MB, and one SQS message holds at most 1 MB.
 const MOST_NESTED: usize = 16 * 1024 * 1024;
 
-/// How many bytes of what was found an error quotes.
+/// Maximum number of bytes of the input that an error quotes.
 const MOST_QUOTED: usize = 160;
 
-/// What one invocation brought.
+/// The content of one invocation's event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// What is answered for as a whole: each SQS message, or else the one event.
+    /// The units that succeed or fail as a whole: the SQS messages, or else the event itself.
     pub messages: Vec<Message>,
-    /// Every S3 event in them, in order of appearance, duplicates included.
+    /// Every S3 event in the messages, in order of appearance and including duplicates.
     pub changes: Vec<Change>,
-    /// Invalidations that a person asked for.
+    /// Invalidations requested by hand.
     pub requests: Vec<Request>,
-    /// How many paths those have together.
-    pub typed_paths: usize,
+    /// Total number of paths in `requests`.
+    pub requested_paths: usize,
 }
 
 impl Batch {
-    /// Adds a change, which shares with the one before what is the same.
+    /// Adds a change, sharing the strings that equal those of the previous change to save memory.
     fn push(&mut self, mut change: Change) {
         if let Some(before) = self.changes.last() {
             let share = |text: &mut Arc<str>, before: &Arc<str>| {
@@ -77,82 +76,83 @@ impl Batch {
     }
 }
 
-/// The unit that is done or handed back.
+/// A unit of work that is completed or returned to the queue as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
-    /// The SQS message id by which it can be handed back. None where only the
-    /// invocation as a whole can fail.
+    /// The SQS message id with which the message can return to the queue. `None` if only the whole
+    /// invocation can fail.
     pub id: Option<Box<str>>,
-    /// Why some or all of it could not be read. What could be read of it is in the
-    /// batch all the same.
+    /// The first error, if part of the message cannot be read. The batch still contains the parts
+    /// that can.
     pub unreadable: Option<Box<Unreadable>>,
 }
 
-/// One S3 event about one object.
+/// An S3 event about one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Index of the message that brought it.
+    /// Index of the message that contains it.
     pub message: usize,
-    /// The bucket's name. Changes one after the other share it.
+    /// The bucket's name. Consecutive changes share the string.
     pub bucket: Arc<str>,
     /// The object's key.
     pub key: Key,
-    /// What happened: `ObjectCreated:Put` from a notification, `Object Created`
-    /// from EventBridge. Changes one after the other share it, too.
+    /// The event's name: `ObjectCreated:Put` in a notification, `Object Created` on EventBridge.
+    /// Consecutive changes share the string.
     pub event: Arc<str>,
-    /// Whether that changes what CloudFront serves.
+    /// The event's effect on the content that CloudFront serves.
     pub effect: Effect,
-    /// When it happened, in milliseconds since 1970, where the event says so.
+    /// The time of the event in milliseconds since 1970. `None` if the event does not say.
     pub time: Option<u64>,
-    /// Tells this change from a later one of the same object, and is the same when
-    /// it is delivered again: the sequencer, else the EventBridge id, else the id
-    /// of the message, else of the invocation. Changes one after the other share it.
+    /// An identifier that stays the same when the change is delivered again, and differs for a
+    /// later change to the same object: the sequencer, or else the id of the EventBridge event, of
+    /// the message or of the invocation. Consecutive changes share the string.
     pub identity: Arc<str>,
 }
 
-/// Whether an S3 event changes what CloudFront serves.
+/// The effect of an S3 event on the content that CloudFront serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Content was created, replaced or removed.
+    /// The object was created, replaced or removed.
     Content,
-    /// The same of objects of the bucket that the event does not name. The key is empty.
+    /// Objects in the bucket were created, replaced or removed, but the event does not name them.
+    /// The key is empty.
     WholeBucket,
-    /// A known event that leaves the content as it was, such as a tag.
+    /// A known event that leaves the content unchanged, such as a new tag.
     None,
-    /// An event that this version does not know, about an object. It may have changed.
+    /// An event about an object that this version does not know. The content may have changed.
     Unknown,
 }
 
 impl Effect {
-    /// Returns whether an event with this effect has to name an object.
+    /// Returns whether an event with this effect must name an object.
     const fn needs_object(self) -> bool {
         matches!(self, Self::Content | Self::Unknown)
     }
 }
 
-/// An invalidation that a person asked for.
+/// An invalidation requested by hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Index of the message that brought it.
+    /// Index of the message that contains it.
     pub message: usize,
     /// The paths, wildcards and tags as typed.
     pub paths: Vec<String>,
-    /// The distribution, where the person named one.
+    /// The distribution. `None` if the request names none.
     pub distribution: Option<String>,
-    /// Tells this request from a later one for the same paths: the id of the
-    /// message, else of the invocation.
+    /// An identifier that differs for a later request for the same paths: the id of the message, or
+    /// else of the invocation.
     pub identity: Box<str>,
 }
 
-/// An object's key: bytes, mostly UTF-8.
+/// An object's key: bytes that are usually UTF-8.
 ///
-/// Displays with control characters and bytes that are no UTF-8 escaped, so that
-/// no key can forge a log line or move a terminal's cursor.
+/// `Display` escapes control characters and invalid UTF-8, so no key can forge a log line or move a
+/// terminal's cursor.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Box<[u8]>);
 
 impl Key {
-    /// The bytes, as S3 stores them.
+    /// Returns the bytes as S3 stores them.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -178,63 +178,63 @@ impl fmt::Display for Key {
 }
 
 impl Serialize for Key {
-    /// As text, with the replacement character for what is no UTF-8.
+    /// Serializes the key as text, with invalid UTF-8 as replacement characters.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&String::from_utf8_lossy(&self.0))
     }
 }
 
-/// Why a message cannot be read. Each text quotes what was found.
+/// The reason why a message cannot be read. Most messages quote the input.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Unreadable {
-    /// It is not the JSON that it should be.
+    /// The input is not the expected JSON.
     #[error("{what} cannot be read: {error}: {found}")]
     Json {
-        /// What it said it was.
+        /// The kind of input, such as "an S3 record".
         what: &'static str,
-        /// What the parser says.
+        /// The parser's error.
         error: String,
-        /// The beginning of it.
+        /// The beginning of the input.
         found: String,
     },
-    /// It says to be something else.
+    /// The input comes from a service that this function does not support.
     #[error(
         "{what} {name} is not for this function, which reads S3, SQS, SNS and EventBridge's aws.s3 events"
     )]
     Foreign {
-        /// What kind of thing names itself so.
+        /// The kind of input, such as "a record from".
         what: &'static str,
-        /// The name, quoted.
+        /// The service's name, quoted.
         name: String,
     },
-    /// It does not say what it is.
-    #[error("no event that is known here (S3, SQS, SNS, EventBridge, or {{\"paths\": [\"/…\"]}}): {found}")]
+    /// The input has no type field that this function knows.
+    #[error("not a known event (S3, SQS, SNS, EventBridge, or {{\"paths\": [\"/…\"]}}): {found}")]
     Shape {
-        /// The beginning of it.
+        /// The beginning of the input.
         found: String,
     },
-    /// A record of a version whose meaning is not known.
-    #[error("an S3 record of eventVersion {0}: only 2.x is known")]
+    /// An S3 record has an unsupported major version.
+    #[error("an S3 record has eventVersion {0}; only 2.x is supported")]
     Version(String),
-    /// A record that lacks what it is about.
+    /// A record lacks a required field.
     #[error("{what} has no {field}")]
     Missing {
-        /// What kind of record.
+        /// The kind of record.
         what: &'static str,
         /// The field that is absent or empty.
         field: &'static str,
     },
-    /// SNS asks whether the queue or function wants its messages.
+    /// The message is an SNS confirmation of a subscription or of its end.
     #[error("an SNS {0}, not a notification: confirm or remove the subscription at the topic")]
     Subscription(String),
-    /// Envelopes in envelopes in envelopes.
+    /// Envelopes nest deeper than [`MAX_DEPTH`].
     #[error("envelopes nest more than {MAX_DEPTH} deep")]
     TooDeep,
-    /// Large envelopes in large envelopes.
-    #[error("envelopes within each other have more than {MOST_NESTED} bytes")]
+    /// Nested envelopes are too large in total.
+    #[error("nested envelopes have more than {MOST_NESTED} bytes in total")]
     TooLarge,
-    /// A request by hand that asks for nothing that can be done.
+    /// A manual event has no paths, or too many.
     #[error("manual event: {0}")]
     Request(String),
 }
@@ -246,17 +246,17 @@ impl Unreadable {
     }
 }
 
-/// As much of `bytes` as an error message should quote, quoted.
+/// Quotes the beginning of `bytes`, up to [`MOST_QUOTED`] bytes.
 fn beginning(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MOST_QUOTED)]);
     let more = if bytes.len() > MOST_QUOTED { "…" } else { "" };
     format!("{text:?}{more}")
 }
 
-/// Reads an event, whatever envelope it comes in.
+/// Parses an event in any known envelope.
 ///
-/// `invocation` is the id that stays the same when the invocation is retried: what
-/// identifies a change that carries no sequencer and came in nothing with an id.
+/// `invocation` is an id that stays the same when the invocation is retried. It identifies changes
+/// that have no sequencer and no envelope with an id.
 #[must_use]
 pub fn read(event: &[u8], invocation: &str) -> Batch {
     let mut batch = Batch::default();
@@ -266,12 +266,12 @@ pub fn read(event: &[u8], invocation: &str) -> Batch {
     batch
 }
 
-/// Reads the outermost envelope, whose SQS records are messages of their own.
+/// Parses the outermost envelope. Each SQS record in it becomes a message of its own.
 fn whole(batch: &mut Batch, event: &[u8], invocation: &str) -> Result<(), Unreadable> {
     let envelope = Envelope::read(event)?;
     let records = envelope.records.as_deref().or(envelope.list.as_deref()).unwrap_or_default();
     if records.iter().any(|record| source(record).as_deref() == Ok("aws:sqs")) {
-        // S3 sends an event a message.
+        // S3 sends one event per message.
         batch.messages.reserve(records.len());
         batch.changes.reserve(records.len());
         for record in records {
@@ -293,27 +293,27 @@ fn whole(batch: &mut Batch, event: &[u8], invocation: &str) -> Result<(), Unread
     Ok(())
 }
 
-/// Where what is being read came from.
+/// The origin of the input being parsed.
 #[derive(Clone, Copy)]
 struct Origin<'a> {
-    /// Index of the message that answers for it.
+    /// Index of the message that contains the input.
     message: usize,
-    /// The innermost id around it.
+    /// The id of the innermost envelope that has one, or else of the invocation.
     id: &'a str,
-    /// How many envelopes are around it.
+    /// Number of envelopes around the input.
     depth: usize,
-    /// How many bytes those have that are within others.
+    /// Total size in bytes of the nested envelopes so far.
     bytes: usize,
 }
 
 impl Origin<'_> {
-    /// Reads one envelope into `batch`.
+    /// Parses one envelope into `batch`.
     fn read(self, batch: &mut Batch, json: &[u8]) -> Result<(), Unreadable> {
         let json = without_mark(json);
         self.envelope(batch, json, &Envelope::read(json)?)
     }
 
-    /// Reads the envelope that is inside this one, which has an id of its own.
+    /// Parses an envelope inside this one. `id` is the inner envelope's own id, if it has one.
     fn inside(self, batch: &mut Batch, json: &str, id: Option<&str>) -> Result<(), Unreadable> {
         if self.depth >= MAX_DEPTH {
             return Err(Unreadable::TooDeep);
@@ -327,8 +327,8 @@ impl Origin<'_> {
     }
 
     fn envelope(self, batch: &mut Batch, json: &[u8], envelope: &Envelope<'_>) -> Result<(), Unreadable> {
-        let asks = envelope.paths.is_some() || envelope.distribution.is_some();
-        if asks && envelope.is_of_aws() {
+        let is_request = envelope.paths.is_some() || envelope.distribution.is_some();
+        if is_request && envelope.is_of_aws() {
             return Err(Unreadable::Shape { found: beginning(json) });
         }
         if let Some(records) = &envelope.records {
@@ -337,7 +337,7 @@ impl Origin<'_> {
         if let Some(list) = &envelope.list {
             return each(list, |entry| match source(entry) {
                 Ok(_) => self.record(batch, entry),
-                // No record, but an event of its own.
+                // The entry is not a record but a complete event.
                 Err(_) => self.inside(batch, entry.get(), None),
             });
         }
@@ -370,9 +370,9 @@ impl Origin<'_> {
             (None, Some(kind)) if kind.ends_with("Confirmation") => {
                 Err(Unreadable::Subscription(beginning(kind.as_bytes())))
             }
-            _ if asks => {
-                let request = manual::read(json, batch.typed_paths, self)?;
-                batch.typed_paths += request.paths.len();
+            _ if is_request => {
+                let request = manual::read(json, batch.requested_paths, self)?;
+                batch.requested_paths += request.paths.len();
                 batch.requests.push(request);
                 Ok(())
             }
@@ -396,7 +396,7 @@ impl Origin<'_> {
     }
 }
 
-/// Reads each of some records. One that is bad does not keep the others from being read.
+/// Parses all records, even after a failure, and returns the first error.
 fn each<'a>(
     records: &[&'a RawValue],
     mut read: impl FnMut(&'a RawValue) -> Result<(), Unreadable>,
@@ -409,19 +409,19 @@ fn each<'a>(
     first_bad.map_or(Ok(()), Err)
 }
 
-/// Returns JSON without the byte order mark that some editors and shells put before it.
+/// Strips the byte order mark that some editors and shells put before JSON.
 fn without_mark(json: &[u8]) -> &[u8] {
     json.strip_prefix("\u{feff}".as_bytes()).unwrap_or(json)
 }
 
-/// What an envelope says it is. Fields that only one kind has are not read here,
-/// only looked for.
+/// The fields by which an envelope is recognized. Fields that belong to one kind of envelope are
+/// only detected here; that kind's own module parses them.
 #[derive(Default, Deserialize)]
 struct Envelope<'a> {
-    /// The entries, if it is a list: as EventBridge's pipes deliver them.
+    /// The entries, if the envelope is a bare list, as from EventBridge Pipes.
     #[serde(skip)]
     list: Option<Vec<&'a RawValue>>,
-    /// What `aws sqs receive-message` prints.
+    /// The messages, if the envelope is the output of `aws sqs receive-message`.
     #[serde(borrow, rename = "Messages")]
     messages: Option<Vec<&'a RawValue>>,
     #[serde(borrow, rename = "Records")]
@@ -441,7 +441,7 @@ struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// Whether a service of AWS wrapped something in it.
+    /// Returns whether the envelope has a field that only AWS services set.
     const fn is_of_aws(&self) -> bool {
         let says_what = self.source.is_some() || self.event.is_some() || self.kind.is_some();
         let has_several = self.records.is_some() || self.messages.is_some();
@@ -450,7 +450,7 @@ impl<'a> Envelope<'a> {
 
     fn read(json: &'a [u8]) -> Result<Self, Unreadable> {
         let unreadable = |error| Unreadable::json("the event", &error, json);
-        // Serde would take an array for a structure, field by field.
+        // Serde would read an array as a struct, element by element.
         if json.trim_ascii_start().first() == Some(&b'[') {
             let list: Vec<&RawValue> = serde_json::from_slice(json).map_err(unreadable)?;
             if list.is_empty() {
@@ -462,7 +462,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// The service that a record says it is from.
+/// Returns the service that a record names as its source.
 fn source(record: &RawValue) -> Result<Cow<'_, str>, Unreadable> {
     #[derive(Deserialize)]
     struct Said<'a> {
@@ -473,10 +473,9 @@ fn source(record: &RawValue) -> Result<Cow<'_, str>, Unreadable> {
     said.source.map(|text| text.0).ok_or(Unreadable::Missing { what: "a record", field: "eventSource" })
 }
 
-/// A string that is borrowed from the JSON where no escape stands in it.
+/// A string that is borrowed from the JSON unless it contains an escape.
 ///
-/// Serde borrows a bare `Cow` and an `Option` of this, but never an
-/// `Option<Cow<str>>`.
+/// Serde borrows a bare `Cow` and an `Option<Text>`, but never an `Option<Cow<str>>`.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -487,12 +486,12 @@ impl Text<'_> {
     }
 }
 
-/// The text, unless it is absent or empty.
+/// Returns the text, or `None` if it is absent or empty.
 fn full(text: Option<Text<'_>>) -> Option<Text<'_>> {
     text.filter(|text| !text.0.is_empty())
 }
 
-/// Reads a view of a record.
+/// Parses the fields of a record that `T` needs. `what` names the kind of record in errors.
 fn parse<'a, T: Deserialize<'a>>(what: &'static str, record: &'a RawValue) -> Result<T, Unreadable> {
     let json = record.get();
     if json.starts_with('[') {

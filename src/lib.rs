@@ -1,31 +1,60 @@
-//! S3 changes become CloudFront invalidations, in one straight line:
+//! Turns S3 object-change events into CloudFront invalidations.
 //!
-//! ```text
-//! bytes ──event──▶ Batch ──site, path──▶ items ──cover──▶ fewer ──plan──▶ Plan ──submit──▶ Outcome ──report──▶ answer, log
-//!        what changed    what CloudFront       as few as the      one invalidation       CloudFront     who hears what
-//!                        serves it as          budget allows      per distribution
+//! Plan what an event invalidates, without a call to AWS:
+//!
+//! ```
+//! use std::time::{Duration, Instant};
+//!
+//! use cloudfront_invalidator::{Config, Invalidator};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Config::read([("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE")])?;
+//! let invalidator = Invalidator::new(config, None);
+//!
+//! let event = r#"{"detail-type": "Object Created", "source": "aws.s3",
+//!     "detail": {"bucket": {"name": "my-bucket"}, "object": {"key": "docs/my photo.jpg"}}}"#;
+//! let deadline = Instant::now() + Duration::from_secs(10);
+//! let report = invalidator.run(event, "my-invocation", deadline).await;
+//! assert!(report.is_done());
+//! println!("{}", report.explain(invalidator.policy(), true));
+//! # Ok(())
+//! # }
 //! ```
 //!
-//! [`Invalidator::run`] is the line. Everything but `discover` and `submit`, which ask
-//! CloudFront, is a pure function, so a dry run is the same line stopped after the plan.
-//! The function (`src/main.rs`), the command line (`src/bin/cfadmin`) and the tests all
-//! enter at the left, with bytes.
+//! [`InvalidationRequest`] sends paths that you name yourself.
+//!
+//! Only the items that this page re-exports follow semantic versioning. The modules are public for
+//! the function, for cfadmin and for the tests, and change without notice.
+//!
+//! # Modules
+//!
+//! [`Invalidator::run`] passes an event through the modules in this order:
+//!
+//! ```text
+//! bytes ─event─▶ Batch ─watch, site, path─▶ items ─cover─▶ fewer items ─plan─▶ Plan ─submit─▶ results ─report─▶ answer, log
+//! ```
+//!
+//! `discover` and `submit` call CloudFront; the others are pure functions. A dry run stops after the
+//! plan. The function (`src/main.rs`), cfadmin (`src/bin/cfadmin`) and the tests all call `run`.
 //!
 //! In reading order:
 //!
-//! - [`event`] reads what AWS sends, in whatever envelope
-//! - [`path`] says what CloudFront calls an object
-//! - [`site`] says which paths of a distribution an object is served under
+//! - [`event`] reads events in every envelope in which AWS delivers them
+//! - [`watch`] decides which changes count
+//! - [`path`] spells the paths and wildcards of an object key
+//! - [`site`] maps an object to the paths under which a distribution serves it
 //! - [`discover`] finds the distributions that serve a bucket
-//! - [`cover`] finds few items that cover many
-//! - [`plan`] says what is to be sent, and who waits for it
-//! - [`cloudfront`] is the API
-//! - [`submit`] sends
-//! - [`request`] is an invalidation that a person asks for
-//! - [`report`] makes the answer, the log, and what people read
-//! - [`config`] reads what the environment says
-//! - [`text`] is text for people
-//! - `local` is a CloudFront on loopback (cargo feature `local`)
+//! - [`cover`] folds many paths into few, with the least collateral
+//! - [`plan`] decides which invalidations to send, and which messages depend on each
+//! - [`cloudfront`] is the client of CloudFront's API
+//! - [`submit`] sends the invalidations
+//! - [`request`] is an invalidation of paths that the caller names
+//! - [`report`] writes the answer, the log, the metrics and the texts for people
+//! - [`config`] reads the environment variables
+//! - [`text`] makes text from outside safe to print
+//! - `verify` compares what viewers get with what the bucket holds (feature `cli`)
+//! - `local` is a CloudFront on loopback (feature `local`)
 
 pub mod cloudfront;
 pub mod config;
@@ -47,15 +76,21 @@ pub mod watch;
 
 use std::time::{Instant, SystemTime};
 
-use crate::{
-    cloudfront::Client,
+pub use crate::{
+    cloudfront::{Client, Settings},
     config::Config,
+    path::Item,
+    report::Report,
+    request::InvalidationRequest,
+    site::DistributionId,
+};
+use crate::{
     discover::Finder,
     plan::{Pace, Planner, Policy},
-    report::{Ended, Report},
+    report::Ended,
 };
 
-/// The whole line, with what it remembers from one event to the next.
+/// Turns events into invalidations. Remembers the account's distributions from one event to the next.
 #[derive(Debug)]
 pub struct Invalidator {
     policy: Policy,
@@ -65,32 +100,31 @@ pub struct Invalidator {
 }
 
 impl Invalidator {
-    /// One that does what the configuration says. Without a client nothing is sent and
-    /// nobody asked.
+    /// Creates an invalidator with this configuration. Without a client it looks up no distributions
+    /// and sends nothing.
     #[must_use]
     pub fn new(config: Config, client: Option<Client>) -> Self {
         let Config { policy, search, dry_run, metrics: _, retired: _ } = config;
         Self { policy, finder: Finder::new(search), client, dry_run }
     }
 
-    /// Reads the event, plans, and, unless it is a dry run, sends what is planned by
+    /// Reads the event, plans the invalidations and, unless this is a dry run, sends them before
     /// `deadline`.
     ///
-    /// `invocation` is an id that stays the same when the event is delivered again
-    /// because it failed.
+    /// `invocation` is an id that stays the same when the event is delivered again after a failure.
     pub async fn run(&self, event: impl AsRef<[u8]>, invocation: &str, deadline: Instant) -> Report {
         let batch = event::read(event.as_ref(), invocation);
-        // A large one takes more memory than all that comes of it.
+        // A large event takes more memory than everything derived from it.
         drop(event);
         let client = self.client.as_ref();
         let begun = Instant::now();
         let left = deadline.saturating_duration_since(begun);
-        // Finding the sites may take half of the time.
+        // The lookup may take half of the time.
         let found =
             self.finder.find(&batch, &self.policy.watch, client, begun + left / 2, SystemTime::now()).await;
         let client = client.filter(|_| !self.dry_run);
-        // Planning may take another quarter as thoroughly as it should. What nobody sends is never
-        // too late.
+        // Planning is thorough for another quarter of the time. A dry run has no deadline for its
+        // plan.
         let pace = || match Instant::now() {
             now if now < begun + left * 3 / 4 => Pace::Thorough,
             now if now < begun + left * 7 / 8 || client.is_none() => Pace::Hasty,
@@ -116,7 +150,7 @@ impl Invalidator {
         Report::new(batch, found, plan, results, at)
     }
 
-    /// What it does with changes.
+    /// Returns the policy for changes.
     #[must_use]
     pub const fn policy(&self) -> &Policy {
         &self.policy

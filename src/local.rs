@@ -1,13 +1,20 @@
-//! A CloudFront on loopback that speaks the real REST-XML protocol, as far as
-//! invalidations go, and is as strict: for trying things out and for tests.
+//! A local CloudFront for tests and experiments. It listens on loopback, speaks the real REST-XML
+//! protocol for invalidations, and is as strict as the original.
 //!
-//! CreateInvalidation, GetInvalidation and ListInvalidations; ListDistributions,
-//! GetDistribution, GetDistributionConfig and ListCachePolicies from what the AWS command
-//! line prints ([`Account`]); the rules for paths
-//! and tags, where one bad item sinks the whole request without being named;
-//! idempotent caller references; quotas on what is in progress; completion after a
-//! while; faults on demand; and what viewers get of objects, kept until it is purged. What AWS does not document follows what was seen in
-//! the field. It shares no code with the rooms that it is a witness for.
+//! It has:
+//!
+//! - CreateInvalidation, GetInvalidation and ListInvalidations.
+//! - ListDistributions, GetDistribution, GetDistributionConfig and ListCachePolicies, from the
+//!   output of the AWS command line ([`Account`]).
+//! - The rules for paths and tags: one invalid item fails the whole request, and the error does not
+//!   name it.
+//! - Idempotent caller references.
+//! - Quotas on the invalidations in progress, which complete after a while.
+//! - Faults on demand.
+//! - Answers to viewers, which stay in the cache until they are purged.
+//!
+//! Where AWS documents nothing, it does what CloudFront was seen to do. It shares no code with the
+//! modules that are tested against it, so that a mistake in one shows in the other.
 //!
 //! <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>
 
@@ -46,29 +53,29 @@ pub use self::{
 };
 use self::{edge::Viewed, store::Store, wire::Refusal};
 
-/// How large a request may be: 3,000 paths of 4,000 characters, and a little.
+/// Maximum number of bytes of a request: 3,000 paths of 4,000 characters, and some more.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 
-/// What the account looks like and how it behaves.
+/// The contents of the account, and the behavior of the server.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Distributions of which only the id is known: they take invalidations, and are
-    /// not listed.
+    /// The ids of distributions without a configuration. They accept invalidations, but are not
+    /// listed.
     pub distributions: Vec<String>,
-    /// The others, and their cache policies.
+    /// The other distributions, and the cache policies.
     pub account: Account,
-    /// What it refuses in a path besides what the documentation says.
+    /// Texts that no item may contain, in addition to the documented rules.
     pub refuses: Vec<String>,
-    /// How long an invalidation is in progress.
+    /// The time for which an invalidation is in progress.
     pub completes_after: Duration,
-    /// How many exact paths and tags may be in progress in one distribution.
+    /// Maximum number of exact paths and tags in progress in one distribution.
     pub paths_in_progress: usize,
-    /// How many wildcards may be in progress in one distribution.
+    /// Maximum number of wildcards in progress in one distribution.
     pub wildcards_in_progress: usize,
 }
 
 impl Default for Options {
-    /// One distribution, `E1EXAMPLE`, under the quotas of
+    /// Returns one distribution, `E1EXAMPLE`, with CloudFront's default quotas:
     /// <https://docs.aws.amazon.com/general/latest/gr/cf_region.html>.
     fn default() -> Self {
         Self {
@@ -82,31 +89,30 @@ impl Default for Options {
     }
 }
 
-/// What goes wrong with a call.
+/// A fault that happens to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// An error is answered and nothing created.
+    /// An error answer. Nothing is created.
     Refuse {
         /// The HTTP status.
         status: u16,
         /// CloudFront's code for the error.
         code: String,
-        /// What it says.
+        /// The error message.
         message: String,
     },
-    /// No answer ever comes, and nothing is created.
+    /// A connection that stays open without an answer. Nothing is created.
     Hang,
-    /// The connection closes without an answer, and nothing is created.
+    /// A connection that closes without an answer. Nothing is created.
     Close,
-    /// The invalidation is created, and then the connection closes without an
-    /// answer.
+    /// A connection that closes without an answer after the invalidation is created.
     LoseAnswer,
-    /// The signature is said to be wrong, in the words of AWS: they quote the request, session
-    /// token included. Nothing is created.
+    /// AWS's error for a wrong signature, which quotes the request, including its session token.
+    /// Nothing is created.
     WrongSignature,
 }
 
-/// A running CloudFront. Ends, in the middle of whatever it does, when dropped.
+/// A running CloudFront. Dropping it stops it at once, even in the middle of an answer.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -121,11 +127,11 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Starts one on a free port, in the tokio runtime of the caller.
+    /// Starts a server on a free port, in the caller's tokio runtime.
     ///
     /// # Errors
     ///
-    /// Where no port can be had.
+    /// Fails if no port is free.
     pub async fn start(options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -134,63 +140,64 @@ impl Server {
         Ok(Self { address, store, task })
     }
 
-    /// What `AWS_ENDPOINT_URL_CLOUDFRONT` should be.
+    /// Returns the URL for `AWS_ENDPOINT_URL_CLOUDFRONT`.
     #[must_use]
     pub fn endpoint_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Lets `fault` happen to the next CreateInvalidation that has none yet, of
-    /// this distribution or, without one, of any.
+    /// Makes `fault` happen to the next CreateInvalidation that has no fault yet: of
+    /// `distribution`, or of any distribution if that is `None`.
     pub fn inject(&self, distribution: Option<&str>, fault: Fault) {
         lock(&self.store).faults.push((distribution.map(str::to_owned), fault));
     }
 
-    /// Lets `fault` happen to a call of `operation`, which is ListDistributions,
-    /// GetDistribution, GetDistributionConfig or ListCachePolicies: the next one after as
-    /// many as `after`.
+    /// Makes `fault` happen to a call of `operation`: ListDistributions, GetDistribution,
+    /// GetDistributionConfig or ListCachePolicies. The next `after` calls come before it.
     pub fn inject_read(&self, operation: &'static str, after: usize, fault: Fault) {
         lock(&self.store).read_faults.push((operation, after, fault));
     }
 
-    /// Puts an object into a bucket, or takes it away where there is no content. Viewers
-    /// get it from the distributions whose configuration says so: whoever asks with their
-    /// name as the host. What was answered once is kept until it is purged.
+    /// Puts an object into a bucket, or deletes it if `content` is `None`.
+    ///
+    /// Viewers get it from the distributions that serve it according to their configuration, if
+    /// they send one of the distribution's names as the host. Each answer stays in the cache until
+    /// it is purged.
     pub fn put(&self, bucket: &str, key: &str, content: Option<&[u8]>) {
         lock(&self.store).edge.put(bucket, key, content.map(<[u8]>::to_vec));
     }
 
-    /// Every call that only reads distributions and cache policies, oldest first.
+    /// Returns the operation of every call that read distributions or cache policies, oldest first.
     #[must_use]
     pub fn reads(&self) -> Vec<&'static str> {
         lock(&self.store).reads.clone()
     }
 
-    /// Another account from now on.
+    /// Replaces the account.
     pub fn change(&self, account: Account) {
         lock(&self.store).options.account = account;
     }
 
-    /// Every invalidation that was created, oldest first.
+    /// Returns every invalidation that was created, oldest first.
     #[must_use]
     pub fn recorded(&self) -> Vec<Recorded> {
         lock(&self.store).recorded()
     }
 
-    /// How many invalidations were created.
+    /// Returns the number of invalidations that were created.
     #[must_use]
     pub fn created(&self) -> usize {
         lock(&self.store).created()
     }
 
-    /// How many calls of CreateInvalidation came, whatever became of them.
+    /// Returns the number of CreateInvalidation calls that arrived, whatever their result.
     #[must_use]
     pub fn calls(&self) -> usize {
         lock(&self.store).calls
     }
 }
 
-/// A panic elsewhere leaves the store whole: nothing is half done while it is held.
+/// Locks the store, even after a panic elsewhere: no code panics halfway through a change to it.
 fn lock(store: &Mutex<Store>) -> MutexGuard<'_, Store> {
     store.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -208,11 +215,11 @@ async fn serve(listener: TcpListener, store: Arc<Mutex<Store>>) {
 
 async fn connection(stream: TcpStream, store: Arc<Mutex<Store>>) {
     let service = service_fn(|request| answer(request, Arc::clone(&store)));
-    // An error here is a client that went away, or a fault that closes.
+    // An error here means that the client went away, or that a fault closed the connection.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// The connection is to close without an answer.
+/// The error that makes hyper close the connection without an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("closed on demand")]
 struct Closed;
@@ -270,7 +277,8 @@ async fn answer(
     Ok(response)
 }
 
-/// What viewers get who ask for a distribution by its name, and what S3 answers.
+/// Answers a viewer who sends a distribution's name as the host, or a signed HEAD request for an
+/// object in S3. Returns `None` for any other request.
 fn view(store: &Mutex<Store>, request: &Parts, signed: bool) -> Option<Response<Full<Bytes>>> {
     let mut store = lock(store);
     let Store { options, edge, .. } = &mut *store;
@@ -299,10 +307,10 @@ fn view(store: &Mutex<Store>, request: &Parts, signed: bool) -> Option<Response<
     response.body(Full::new(Bytes::from(content))).ok()
 }
 
-/// Status, location and body of an answer.
+/// The status, location and body of an answer.
 type Reply = Result<(u16, Option<String>, String), Refusal>;
 
-/// Answers a call that changes nothing, unless a fault is to happen to it.
+/// Answers a call that only reads, after any fault that happens to it.
 async fn read(
     store: &Mutex<Store>,
     operation: &'static str,
@@ -316,7 +324,7 @@ async fn read(
     if fault == Some(Fault::LoseAnswer) { Err(Closed) } else { Ok(answered) }
 }
 
-/// Lets happen what goes wrong with a call before it is done.
+/// Carries out a fault that comes before the call itself. Leaves the other faults to the caller.
 async fn happen(fault: Option<&Fault>) -> Result<Result<(), Refusal>, Closed> {
     match fault {
         Some(Fault::Hang) => match std::future::pending::<Infallible>().await {},
@@ -349,7 +357,7 @@ async fn create(
     }))
 }
 
-/// Makes what AWS answers to a request whose signature is wrong.
+/// Builds AWS's answer to a request with a wrong signature.
 fn wrong_signature(request: &Parts) -> Refusal {
     let header = |name: &str| {
         let value = request.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));

@@ -1,4 +1,4 @@
-//! The Lambda function: environment, client, runtime.
+//! The Lambda function: reads the environment, creates the client and runs the Lambda runtime.
 
 use std::{
     env,
@@ -21,12 +21,11 @@ use lambda_runtime::{
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-/// How long before Lambda would kill the invocation it is answered.
+/// The time between the function's answer and its Lambda timeout.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// How long the first event may have to wait for a connection to CloudFront. Where it takes
-/// longer, the way there is what takes the time, and not the CPU: the first call may as well
-/// connect itself.
+/// The longest that the first event may wait for a connection to CloudFront. A handshake that takes
+/// longer waits for the network rather than for the CPU, so nothing is gained by connecting early.
 const CONNECT: Duration = Duration::from_millis(25);
 
 #[tokio::main(flavor = "current_thread")]
@@ -44,14 +43,14 @@ async fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     let metrics = config.metrics;
     let client = settings.map(Client::new);
     if let Some(client) = &client {
-        // Lambda does not throttle the CPU yet.
+        // Lambda gives the whole CPU to the init phase, so the handshake is faster here.
         let _ = timeout(CONNECT, client.connect()).await;
     }
     let invalidator = Invalidator::new(config, client);
     let function = Arc::new(Function { invalidator, metrics, log: Mutex::default() });
 
-    // The runtime would parse the event, and refuse what it cannot parse, before the
-    // function sees it. So it is given "null", and the function the bytes.
+    // The runtime parses the event first and rejects invalid JSON before the function sees it. So
+    // the runtime gets "null", and the function gets the bytes.
     let arrived = Arc::new(Mutex::default());
     let event = Arc::clone(&arrived);
     let take_event = MapRequestLayer::new(move |mut invocation: LambdaInvocation| {
@@ -67,7 +66,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What lasts from one invocation to the next.
+/// The state that lasts from one invocation to the next.
 struct Function {
     invalidator: Invalidator,
     metrics: bool,
@@ -85,7 +84,7 @@ impl Function {
         let metrics = self.metrics.then(|| report.metrics(&invocation));
         let mut lines = lock(&self.log).lines(&report, request_id);
         lines.extend(metrics);
-        // Ends the last one. So they are one write, whatever reads it.
+        // The empty line ends the last one, so that a single write holds all lines.
         lines.push(String::new());
         print!("{}", lines.join("\n"));
         report.answer().map_err(|Failure { error_type, message }| Diagnostic {
@@ -101,7 +100,7 @@ fn now() -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What a panic left behind is as good as before: nothing is half done in a lock.
+/// Locks the mutex, even if a panic poisoned it: no holder leaves its value half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

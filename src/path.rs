@@ -1,22 +1,23 @@
-//! What CloudFront calls an object: the only room that knows the syntax of an
-//! invalidation's items.
+//! The items of an invalidation: paths, wildcards and cache tags. No other module knows their
+//! syntax.
 //!
-//! The rules are CloudFront's, from [Specify the files to invalidate][spec] and
-//! [Specify cache tags][tags], with two things that the field taught: S3's REST endpoints
-//! read a plain `+` in a URL as a space, and website endpoints as itself, so that a key
-//! with either has several URLs ([`Spelling`]); and `~` and `'` cannot be relied on to
-//! match in any spelling.
+//! The rules come from CloudFront's documentation: [Specify the files to invalidate][spec] and
+//! [Specify cache tags][tags]. Two more come from experience:
+//!
+//! - S3's REST endpoints read a plain `+` in a URL as a space, and website endpoints read it as
+//!   `+`. A key with a space or a `+` therefore has several URLs: see [`Spelling`].
+//! - Paths with `~` or `'` do not match reliably in any spelling.
 //!
 //! ```
 //! use cloudfront_invalidator::path::Item;
 //!
-//! // A key is data: every byte of it stands for itself.
+//! // A key is data: every byte stands for itself.
 //! assert_eq!(Item::from_key("my photo?.jpg".as_bytes()).as_str(), "/my%20photo%3F.jpg");
 //!
-//! // What a person types is a path already: escapes and queries keep their meaning.
+//! // A person types a path, not a key: escapes and queries keep their meaning.
 //! assert_eq!("img.jpg?w=100".parse::<Item>()?.as_str(), "/img.jpg?w=100");
 //!
-//! // Where matching is doubtful, the item is widened, never narrowed.
+//! // If an exact path may not match, the item becomes a wildcard that does.
 //! assert_eq!(Item::from_key(b"js/runtime~main.js").as_str(), "/js/runtime*");
 //! # Ok::<(), cloudfront_invalidator::path::ParseItemError>(())
 //! ```
@@ -31,20 +32,20 @@ use thiserror::Error;
 
 use crate::text::is_unseen;
 
-/// CloudFront's limit on one path, in characters.
+/// CloudFront's maximum length of a path, in characters.
 ///
 /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-objects.html>
 pub const MAX_LENGTH: usize = 4_000;
 
-/// CloudFront's limit on one cache tag, in characters, without its `#`.
+/// CloudFront's maximum length of a cache tag, in characters and without the `#`.
 ///
 /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-tags.html>
 pub const MAX_TAG_LENGTH: usize = 256;
 
-/// What must be percent-encoded in a path wherever it comes from: control
-/// characters and RFC 1738's unsafe ones (section 2.2), `%` aside. Bytes outside
-/// ASCII are always encoded. Encoding anything else is a different path to
-/// CloudFront, which then purges nothing.
+/// The ASCII characters to percent-encode in every path: control characters and the unsafe
+/// characters of RFC 1738 (section 2.2) except `%`. Bytes outside ASCII are always encoded. To
+/// CloudFront, a path with any other character encoded is a different path, and invalidating it
+/// purges nothing.
 pub(crate) const UNSAFE: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -61,38 +62,40 @@ pub(crate) const UNSAFE: &AsciiSet = &CONTROLS
     .add(b'}')
     .add(b'~');
 
-/// [`UNSAFE`], and what is syntax in a path but data in a key: `%` begins no
-/// escape there, `?` no query string, and S3 serves `+` only as `%2B`.
+/// The characters to percent-encode in a key: [`UNSAFE`] and those that are syntax in a path but
+/// data in a key. In a key, `%` begins no escape and `?` no query string, and every S3 endpoint
+/// reads `%2B` as `+`.
 const KEY: &AsciiSet = &UNSAFE.add(b'%').add(b'?').add(b'+');
 
-/// One item of an invalidation: an exact path, a wildcard or a cache tag, spelled
-/// as it goes on the wire.
+/// An item of an invalidation: an exact path, a wildcard or a cache tag, in the spelling that is
+/// sent to CloudFront.
 ///
-/// Holds nothing that CloudFront would refuse: a path begins with `/`, is
-/// printable ASCII with what is unsafe escaped, at most [`MAX_LENGTH`] long; a
-/// tag begins with `#`. A path that ends in `*` is a wildcard, because CloudFront
-/// makes it one. [`Item::from_key`] and [`FromStr`] are the doors, and they never
-/// make a wildcard or a tag of a key by accident.
+/// An item follows CloudFront's rules. A path begins with `/`, is printable ASCII with unsafe
+/// characters escaped, and is at most [`MAX_LENGTH`] long. A tag begins with `#`. A path that ends
+/// in `*` is a wildcard, because CloudFront treats it as one. Create items with [`Item::from_key`]
+/// for keys and [`FromStr`] for typed text: neither turns a key into a wildcard or a tag by
+/// accident.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Item(Box<str>);
 
-/// A way in which URLs spell the spaces and pluses of a key. Each is a cache entry of its own.
+/// A way to spell the spaces and pluses of a key in a URL. CloudFront caches each spelling
+/// separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Spelling {
-    /// `%20` and `%2B`: every endpoint of S3's reads them as what they are.
+    /// `%20` and `%2B`: every S3 endpoint reads them as a space and a plus.
     Escaped,
-    /// `+` for a space, and `%2B`: REST endpoints read a `+` as a space, and S3's console writes
-    /// URLs so.
+    /// `+` for a space, and `%2B` for a plus. REST endpoints read a `+` as a space, and the S3
+    /// console writes URLs this way.
     PlusForSpace,
-    /// `%20`, and `+` for itself: website endpoints take a `+` as it is.
+    /// `%20` for a space, and `+` for itself. Website endpoints read a `+` literally.
     PlainPlus,
 }
 
 impl Spelling {
-    /// Every spelling.
+    /// All spellings.
     pub const ALL: [Self; 3] = [Self::Escaped, Self::PlusForSpace, Self::PlainPlus];
 
-    /// Returns whether it spells a key differently from [`Spelling::Escaped`], or is that.
+    /// Returns whether this spelling of the key is [`Spelling::Escaped`] or differs from it.
     #[must_use]
     pub fn concerns(self, key: &[u8]) -> bool {
         match self {
@@ -102,10 +105,12 @@ impl Spelling {
         }
     }
 
-    /// Spells bytes of a key, of which `escaped` has to be escaped: `%` and `+` among them.
+    /// Spells bytes of a key and escapes the characters in `escaped`, which must include `%` and
+    /// `+`.
     pub(crate) fn spell<'b>(self, bytes: &'b [u8], escaped: &'static AsciiSet) -> Cow<'b, str> {
         let spelled = Cow::from(percent_encode(bytes, escaped));
-        // What looks like such an escape in the key has its `%` escaped.
+        // The `%` of a literal "%20" or "%2B" in the key is escaped, so the replacement cannot hit
+        // it.
         match self {
             Self::PlusForSpace if spelled.contains("%20") => spelled.replace("%20", "+").into(),
             Self::PlainPlus if spelled.contains("%2B") => spelled.replace("%2B", "+").into(),
@@ -114,35 +119,37 @@ impl Spelling {
     }
 }
 
-/// What CloudFront makes of an [`Item`].
+/// The kind of an [`Item`], by the way CloudFront reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Purges one URL.
+    /// An exact path. CloudFront purges one URL.
     Exact,
-    /// Purges every URL that begins with what stands before the `*`.
+    /// A path that ends in `*`. CloudFront purges every URL that begins with the text before it.
     Wildcard,
-    /// Purges every object that carries the tag.
+    /// A cache tag. CloudFront purges every object that carries it.
     Tag,
 }
 
 impl Item {
-    /// The path under which CloudFront serves the object with this key, as long as
-    /// nothing between the two rewrites it.
+    /// Creates the path under which CloudFront serves the object with this key, if nothing rewrites
+    /// the path on the way to the origin.
     ///
-    /// Keys are opaque: no cleaning, no Unicode normalisation, a leading or double
-    /// slash stays. Three kinds of key become a wildcard, since no exact path can
-    /// be relied on to match them: with a `~` or a `'` (ends before the first of
-    /// them), ending in `*` (always a wildcard to CloudFront), and those longer
-    /// than a path may be.
+    /// Keys are opaque: there is no cleanup and no Unicode normalization, and leading or double
+    /// slashes stay. Three kinds of key become a wildcard, because no exact path reliably matches
+    /// them:
     ///
-    /// Spaces and pluses are escaped: see [`Item::spelled`] for the other ways.
+    /// - keys with a `~` or a `'`: the wildcard ends before the first of them
+    /// - keys that end in `*`, which CloudFront always reads as a wildcard
+    /// - keys whose path would be longer than [`MAX_LENGTH`]
+    ///
+    /// Escapes spaces and pluses. For other spellings, see [`Item::spelled`].
     #[must_use]
     pub fn from_key(key: &[u8]) -> Self {
         Self::spelled(key, Spelling::Escaped)
     }
 
-    /// Returns the paths of an object whose origin may be any endpoint of S3's: in every spelling,
-    /// each once.
+    /// Creates the paths of an object that any kind of S3 endpoint may serve: one path per
+    /// spelling, without duplicates.
     #[must_use]
     pub fn of_any_endpoint(key: &[u8]) -> Vec<Self> {
         let spellings = Spelling::ALL.into_iter().filter(|spelling| spelling.concerns(key));
@@ -151,7 +158,7 @@ impl Item {
         items
     }
 
-    /// Returns the path of [`Item::from_key`] in a spelling.
+    /// Creates the path of a key like [`Item::from_key`], but in the given spelling.
     #[must_use]
     pub fn spelled(key: &[u8], spelling: Spelling) -> Self {
         let doubtful = key.iter().position(|byte| is_doubtful(*byte));
@@ -167,20 +174,21 @@ impl Item {
         Self(path.into())
     }
 
-    /// `/*`: every object of the distribution, tagged or not.
+    /// Creates the wildcard `/*` for every object of the distribution, with or without tags.
     #[must_use]
     pub fn everything() -> Self {
         Self("/*".into())
     }
 
-    /// The item on the wire.
+    /// Returns the item as it is sent to CloudFront.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Returns the wildcard for everything that begins with the literal beginning of a pattern, such
-    /// as `/media/` of `media/*`: as a configuration writes it, without the slash at its beginning.
+    /// Creates the wildcard for all paths that begin with `literal`, the literal prefix of a path
+    /// pattern without its leading slash. For the pattern `media/*`, the prefix is `media/` and the
+    /// wildcard `/media/*`.
     #[must_use]
     pub fn beginning_with(literal: &str) -> Self {
         let path = encode_typed(&format!("/{literal}"));
@@ -188,7 +196,7 @@ impl Item {
         Self(format!("{}*", &path[..wildcard_end(&path, certain.min(MAX_LENGTH - 1))]).into())
     }
 
-    /// What CloudFront makes of it.
+    /// Returns the kind of the item.
     #[must_use]
     pub fn kind(&self) -> Kind {
         if self.0.starts_with('#') {
@@ -200,8 +208,8 @@ impl Item {
         }
     }
 
-    /// The path without the `*` of a wildcard: what every URL that it purges
-    /// begins with. For an exact path and a tag, all of it.
+    /// Returns the text before the `*` of a wildcard, with which every URL that it purges begins.
+    /// For an exact path or a tag, returns the whole item.
     #[must_use]
     pub fn stem(&self) -> &str {
         match self.kind() {
@@ -210,10 +218,10 @@ impl Item {
         }
     }
 
-    /// Whether purging this also purges all that `other` would.
+    /// Returns whether purging this item also purges everything that `other` would.
     ///
-    /// Tags compare without regard to case, as CloudFront does. That `/*` also
-    /// purges every tagged object is not looked at here.
+    /// Compares tags case-insensitively, as CloudFront does. Ignores that `/*` also purges every
+    /// tagged object.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         match (self.kind(), other.kind()) {
@@ -224,9 +232,9 @@ impl Item {
         }
     }
 
-    /// The wildcard for this path and whatever query string follows it: `/path*`,
-    /// the only form that CloudFront documents for that. Covers more: `/a.js*`
-    /// also purges `/a.json`. A wildcard and a tag stay as they are.
+    /// Returns a wildcard for this path with any query string: `/path*`, the only form that
+    /// CloudFront documents for this. It covers more than that: `/a.js*` also purges `/a.json`.
+    /// Returns wildcards and tags unchanged.
     #[must_use]
     pub fn with_any_query(&self) -> Self {
         match self.kind() {
@@ -235,11 +243,12 @@ impl Item {
         }
     }
 
-    /// The narrowest wildcard at or above the first `len` bytes of this path.
+    /// Creates the narrowest valid wildcard whose stem is at most the first `len` bytes of this
+    /// path's stem.
     ///
     /// # Panics
     ///
-    /// On a tag, which has no prefixes.
+    /// Panics on a tag, which has no prefixes.
     #[must_use]
     pub fn wildcard(&self, len: usize) -> Self {
         assert!(self.kind() != Kind::Tag, "a cache tag has no wildcard: {self}");
@@ -248,10 +257,12 @@ impl Item {
         Self(format!("{}*", &stem[..end]).into())
     }
 
-    /// What to purge instead where CloudFront refuses this: the wildcard that ends before
-    /// the first byte that could be the reason, which is any but letters, digits, `/`,
-    /// `-`, `_` and `.`; where there is none, the directory that it is in, and then those
-    /// around it. None for a tag and for everything.
+    /// Returns a wider wildcard to purge if CloudFront refuses this item.
+    ///
+    /// The wildcard ends before the first byte that could be the reason: any byte except letters,
+    /// digits, `/`, `-`, `_` and `.`. If there is no such byte, it covers the directory that
+    /// contains the item, so that repeated calls go up one directory at a time. `None` for a tag
+    /// and for `/*`.
     #[must_use]
     pub fn wider(&self) -> Option<Self> {
         if self.kind() == Kind::Tag || *self == Self::everything() {
@@ -265,20 +276,20 @@ impl Item {
         Some(self.wildcard(end))
     }
 
-    /// Whether nothing in it gives a reason to refuse it.
+    /// Returns whether the item has no character that could make CloudFront refuse it.
     #[must_use]
     pub fn is_plain(&self) -> bool {
         self.suspect().is_none()
     }
 
-    /// Where its first byte is that CloudFront might refuse.
+    /// Returns the position of the first byte that could make CloudFront refuse the item.
     fn suspect(&self) -> Option<usize> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte);
         self.stem().bytes().position(|byte| !plain(byte))
     }
 
-    /// How many bytes of their stems two paths share, as far as a wildcard may
-    /// reach: see [`Item::wildcard`].
+    /// Returns the length of the longest common stem of two paths at which a wildcard may end: see
+    /// [`Item::wildcard`].
     #[must_use]
     pub fn common_stem(&self, other: &Self) -> usize {
         let (one, two) = (self.stem(), other.stem());
@@ -293,30 +304,31 @@ impl fmt::Display for Item {
     }
 }
 
-/// Why [`Item::from_key`] makes a wildcard of this key, if it does.
+/// Returns the reason why [`Item::from_key`] turns this key into a wildcard. `None` if it does not.
 #[must_use]
 pub fn why_widened(key: &[u8]) -> Option<&'static str> {
     match key.iter().find(|byte| is_doubtful(**byte)) {
         Some(b'~') => Some("CloudFront cannot match \"~\""),
         Some(_) => Some("CloudFront may not match \"'\""),
         None if key.ends_with(b"*") => Some("a \"*\" at the end is always a wildcard"),
-        None if Item::from_key(key).kind() == Kind::Wildcard => Some("longer than a path may be"),
+        None if Item::from_key(key).kind() == Kind::Wildcard => Some("longer than CloudFront accepts"),
         None => None,
     }
 }
 
-/// CloudFront supports `~` "whether it's URL-encoded or not" in no invalidation,
-/// and has refused a raw `'` in the field; whether `%27` matches is unproven.
+/// Returns whether a path with this byte may not match. CloudFront's documentation says that it
+/// does not support `~` in invalidations, "whether it's URL-encoded or not". CloudFront has refused
+/// a raw `'` in practice, and whether `%27` matches is unproven.
 const fn is_doubtful(byte: u8) -> bool {
     matches!(byte, b'~' | b'\'')
 }
 
-/// The last place at or before `len` where a wildcard's stem may end: not before
-/// the first `/`, not inside a percent escape, not after the escapes of an
-/// unfinished UTF-8 character.
+/// Returns the last position at or before `len` where a wildcard's stem may end. The stem includes
+/// the first `/` and ends neither inside a percent escape nor after the escapes of an incomplete
+/// UTF-8 character.
 ///
-/// Depends on what stands before it alone, so that two paths with a common beginning
-/// agree on it.
+/// The result depends only on the text before `len`, so it is the same for all paths that share
+/// that text.
 fn wildcard_end(path: &str, len: usize) -> usize {
     let bytes = path.as_bytes();
     let mut end = len;
@@ -332,11 +344,11 @@ fn wildcard_end(path: &str, len: usize) -> usize {
     end.max(1)
 }
 
-/// Where the escapes of a UTF-8 character begin that `path` ends in and does not
-/// finish.
+/// Returns the position of the first escape of an incomplete UTF-8 character at the end of `path`.
+/// `None` if the path does not end in one.
 fn unfinished_character(path: &[u8]) -> Option<usize> {
     let mut start = path.len();
-    // At most three continuation bytes follow the first of a character.
+    // A character's first byte has at most three continuation bytes.
     for continuing in 0..=3 {
         start = start.checked_sub(3)?;
         let expected = match escape_at(path, start)? {
@@ -351,7 +363,7 @@ fn unfinished_character(path: &[u8]) -> Option<usize> {
     None
 }
 
-/// The byte that the percent escape at `at` stands for, if there is one.
+/// Decodes the percent escape at `at`. `None` if there is no valid escape.
 fn escape_at(path: &[u8], at: usize) -> Option<u8> {
     let [b'%', high, low] = path.get(at..at + 3)? else {
         return None;
@@ -360,74 +372,73 @@ fn escape_at(path: &[u8], at: usize) -> Option<u8> {
     u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
 }
 
-/// Why what a person typed is no item. Each message quotes it and says what to do.
+/// An error for typed text that is not a valid item. Each message quotes the text and says what to
+/// do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ParseItemError {
-    /// Nothing was typed.
-    #[error("\"\" is no path: write \"/\" for the root, or \"/*\" for everything")]
+    /// The text is empty.
+    #[error("\"\" is not a path: write \"/\" for the root, or \"/*\" for everything")]
     Empty,
-    /// What Git Bash on Windows makes of a path.
+    /// A Windows path, into which Git Bash on Windows converts arguments that begin with `/`.
     #[error(
-        "{0:?} is a path of Windows, which Git Bash makes of one that begins with \"/\": set \
+        "{0:?} is a Windows path; Git Bash converts arguments that begin with \"/\": set \
          MSYS_NO_PATHCONV=1, or leave out the first \"/\""
     )]
     Windows(String),
-    /// The name of a file, or a backslash for a slash.
-    #[error("{0:?} is the path of a file: write the path of its URL, such as \"/docs/index.html\"")]
+    /// A path in a file system, or a path with backslashes for slashes.
+    #[error("{0:?} is a file path: write the path of the URL, such as \"/docs/index.html\"")]
     File(String),
-    /// An address of something else than a URL's path.
+    /// An S3 URI, an ARN, a file URL or the id of a distribution.
     #[error(
-        "{0:?} is no path of a URL: write what follows the host, such as \"/docs/index.html\"; keys of objects \
-         are for cfadmin's --keys"
+        "{0:?} is not the path of a URL: write the part after the host, such as \"/docs/index.html\"; for \
+         object keys, use cfadmin's --keys"
     )]
     Address(String),
-    /// Several paths in one.
+    /// Several paths in one text.
     #[error(
-        "{0:?} seems to be several paths: write each by itself; if it is one, write \"%20\" for the space, or end \
-         it after the comma with a \"*\""
+        "{0:?} seems to be several paths: write each one separately; if it is one path, write \"%20\" for \
+         the space, or end it after the comma with a \"*\""
     )]
     Several(String),
     /// Quotation marks or brackets around a path.
     #[error("{0:?} is in quotation marks or brackets: leave them out")]
     Quoted(String),
-    /// Characters that are not seen, such as those that text pasted from a page brings.
-    #[error(
-        "{0:?} has characters that are not seen: type it anew, or escape them if they are part of the path"
-    )]
+    /// Invisible characters, which often come with text pasted from a web page.
+    #[error("{0:?} has invisible characters: type it again, or escape them if they are part of the path")]
     Unseen(String),
-    /// A whole URL, which would be taken for a path and purge nothing.
+    /// A whole URL, which would purge nothing if it were sent as a path.
     #[error("{0:?} is a URL: write only its path, from the first \"/\" after the host")]
     Url(String),
-    /// White space at an end, which would be part of the path.
+    /// White space at the beginning or end, which would become part of the path.
     #[error(
         "{0:?} begins or ends with white space: leave it out, or write \"%20\" if it is part of the path"
     )]
     Space(String),
-    /// An escaped `*` where a wildcard was surely meant.
-    #[error("{0:?} ends in an escaped \"*\", which is no wildcard and purges nothing: write \"*\"")]
+    /// An escaped `*` at the end, where the person surely meant a wildcard.
+    #[error("{0:?} ends in an escaped \"*\", which is not a wildcard and purges nothing: write \"*\"")]
     EscapedWildcard(String),
-    /// A `*` that CloudFront would take literally.
+    /// A `*` before the end, which CloudFront takes literally.
     #[error(
         "{0:?} has a \"*\" before its end, where CloudFront takes it literally and purges nothing: \
          end the path at the first \"*\""
     )]
     InnerWildcard(String),
-    /// Longer than CloudFront takes.
+    /// A path that is longer than CloudFront accepts.
     #[error(
-        "{path:?}… is {length} characters long once encoded and CloudFront takes {MAX_LENGTH}: \
+        "{path:?}… is {length} characters long once encoded, and CloudFront accepts {MAX_LENGTH}: \
          end it earlier, with a \"*\""
     )]
     TooLong {
-        /// The beginning of what was typed.
+        /// The beginning of the typed text.
         path: String,
-        /// Its length on the wire.
+        /// The length of the encoded path.
         length: usize,
     },
-    /// Begins with `#`, but cannot be a cache tag.
-    #[error("{tag:?} is no cache tag: {why}; for a path that begins with \"#\", write \"/%23…\"")]
+    /// Text that begins with `#` but is not a valid cache tag.
+    #[error("{tag:?} is not a valid cache tag: {why}; for a path that begins with \"#\", write \"/%23…\"")]
     Tag {
-        /// The beginning of what was typed.
+        /// The beginning of the typed text.
         tag: String,
         /// The rule that it breaks.
         why: &'static str,
@@ -437,11 +448,11 @@ pub enum ParseItemError {
 impl FromStr for Item {
     type Err = ParseItemError;
 
-    /// The item that a person means by `typed`.
+    /// Parses the path, wildcard or cache tag that a person typed.
     ///
-    /// Supplies the leading slash, encodes what must be, keeps valid escapes and a
-    /// query string, and takes `#tag` for a cache tag. A `~` or `'`, raw or
-    /// encoded, widens as in [`Item::from_key`].
+    /// Adds a missing leading slash, encodes unsafe characters, keeps valid escapes and a query
+    /// string, and reads `#tag` as a cache tag. Text with a `~` or a `'`, raw or encoded, becomes a
+    /// wildcard, as in [`Item::from_key`].
     fn from_str(typed: &str) -> Result<Self, ParseItemError> {
         if typed.is_empty() {
             return Err(ParseItemError::Empty);
@@ -473,8 +484,8 @@ impl FromStr for Item {
     }
 }
 
-/// Returns what is wrong with text that is surely no path, although it could be sent as one, and
-/// would purge nothing.
+/// Returns the error for text that is surely not a path. CloudFront would accept it as one and
+/// purge nothing.
 fn surely_no_path(typed: &str) -> Option<fn(String) -> ParseItemError> {
     let bytes = typed.as_bytes();
     let has_scheme = |scheme: &str| {
@@ -507,28 +518,27 @@ fn surely_no_path(typed: &str) -> Option<fn(String) -> ParseItemError> {
     }
 }
 
-/// Returns whether it looks like the id of a distribution, such as `E1A2B3C4D5E6F7`.
+/// Returns whether the text looks like the id of a distribution, such as `E1A2B3C4D5E6F7`.
 fn is_distribution(typed: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
     let has_digit = typed.bytes().any(|byte| byte.is_ascii_digit());
     (13..=14).contains(&typed.len()) && typed.starts_with('E') && typed.bytes().all(fits) && has_digit
 }
 
-/// Returns whether text begins with a quotation mark, or with a bracket and has a slash, as lists
-/// and placeholders do.
+/// Returns whether the text begins with a quotation mark, or begins with a bracket and has a slash,
+/// as lists and placeholders do.
 fn is_quoted(typed: &str) -> bool {
     const MARKS: [char; 8] = ['"', '\'', '`', '\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}'];
     typed.starts_with(MARKS) || (typed.starts_with(['[', '{', '<']) && typed.contains('/'))
 }
 
-/// Whether someone typed a URL, or the host of one before the path.
+/// Returns whether the text is a URL, or a path with a CloudFront host before it.
 fn is_url(typed: &str) -> bool {
     let host = typed.trim_start_matches('/').split('/').next().unwrap_or_default().to_ascii_lowercase();
     matches!(&*host, "http:" | "https:") || host.ends_with(".cloudfront.net")
 }
 
-/// `typed` with its leading slash, and with everything unsafe encoded except the
-/// escapes that are there already.
+/// Adds a missing leading slash and encodes all unsafe characters. Keeps existing escapes.
 fn encode_typed(typed: &str) -> String {
     let mut path = String::with_capacity(typed.len() + 8);
     if !typed.starts_with('/') {
@@ -545,7 +555,8 @@ fn encode_typed(typed: &str) -> String {
     path
 }
 
-/// Where the first doubtful character of an encoded path begins, raw or escaped.
+/// Returns the position of the first character of an encoded path, raw or escaped, that may not
+/// match: see [`is_doubtful`].
 fn first_doubtful(path: &str) -> Option<usize> {
     let bytes = path.as_bytes();
     (0..bytes.len()).find(|&at| is_doubtful(bytes[at]) || escape_at(bytes, at).is_some_and(is_doubtful))
@@ -567,7 +578,7 @@ fn tag(typed: &str) -> Result<Item, ParseItemError> {
     Err(ParseItemError::Tag { tag: beginning(typed), why })
 }
 
-/// As much of `typed` as an error message should quote.
+/// Returns as much of the typed text as an error message should quote.
 fn beginning(typed: &str) -> String {
     typed.chars().take(120).collect()
 }

@@ -1,9 +1,8 @@
-//! A [`Batch`] and the sites it concerns become a [`Plan`]: a value that says what
-//! is to be sent and who waits for it. Showing it is a dry run.
+//! Turns a [`Batch`] and the sites that it concerns into a [`Plan`]: a value that says what to
+//! send, and which messages depend on it. A dry run prints the plan and sends nothing.
 //!
-//! Distributions of which a batch asks the same are planned once. A [`Planner`] makes one
-//! invalidation after the other, so that each can be sent, and forgotten, before the next is
-//! made.
+//! Distributions that need the same purge are planned once. A [`Planner`] makes one invalidation at
+//! a time, so that each can be sent and dropped before the next one is made.
 
 mod demand;
 
@@ -25,39 +24,39 @@ use crate::{
     watch::{Unwatched, Watch},
 };
 
-/// What this deployment does with changes: everything that a plan depends on
-/// besides the batch and the sites.
+/// The settings of a deployment that a plan depends on.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Which changes are looked at.
+    /// The buckets and keys whose changes count.
     pub watch: Watch,
-    /// How much one invalidation may hold.
+    /// The limits of one invalidation.
     pub budget: Budget,
-    /// Whether invalidations are made that a person asks for.
+    /// Whether manual requests are carried out.
     pub manual: bool,
 }
 
-/// What is to be sent for a batch, and what is not.
+/// The invalidations to send for a batch, and the changes and requests that lead to none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// At most one for a distribution, in the order of their ids.
+    /// The invalidations, at most one for each distribution, in the order of the distributions'
+    /// ids.
     pub invalidations: Vec<Invalidation>,
-    /// Changes that need none: index in the batch, and why.
+    /// Changes that need no invalidation: the index in the batch, and the reason.
     pub ignored: Vec<(usize, Ignored)>,
-    /// Requests that cannot be done: index of the message, and why.
+    /// Requests that cannot be carried out: the index of the message, and the reason.
     pub rejected: Vec<(usize, Rejected)>,
-    /// Indices of the messages that are not done whatever is sent, since some of the
-    /// distributions that they concern could not be found out: sorted, each once.
+    /// Indices of the messages that return to the queue whatever is sent, because some of the
+    /// distributions that they concern could not be determined. Sorted, without duplicates.
     pub waiting: Vec<usize>,
 }
 
-/// Why a change leads to no invalidation.
+/// The reason why a change leads to no invalidation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(untagged)]
 pub enum Ignored {
-    /// The change does not count.
+    /// A change that does not count.
     Unwatched(Unwatched),
-    /// No distribution serves the object.
+    /// A change of an object that no distribution serves.
     Unserved(Unserved),
 }
 
@@ -70,43 +69,45 @@ impl fmt::Display for Ignored {
     }
 }
 
-/// One call of CreateInvalidation.
+/// A call of CreateInvalidation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalidation {
     /// The distribution.
     pub distribution: DistributionId,
-    /// What to purge there.
+    /// The items to purge there, and what they are for.
     pub purge: Arc<Purge>,
-    /// The same for the same batch, another for any other: see [`plan`].
+    /// The caller reference. The same batch always gives the same one, and any other batch a
+    /// different one: see [`plan`].
     pub caller_reference: String,
 }
 
-/// What to purge in one distribution, or in several of which a batch asks the same.
+/// The items to purge in one distribution, or in several that need the same purge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Purge {
-    /// The items, in the order of the wire. After [`Invalidation::shorten`], only the first ones.
+    /// The items, in the order in which they are sent. After [`Invalidation::shorten`], only the
+    /// first ones.
     pub items: Arc<[Covering]>,
-    /// How many items there are.
+    /// The number of items, including those that [`Invalidation::shorten`] dropped.
     pub item_count: usize,
-    /// How many of them are wildcards.
+    /// The number of wildcards among them.
     pub wildcard_count: usize,
-    /// Indices of the messages that are done only when this is: sorted, each once.
+    /// Indices of the messages that are done only once this purge is. Sorted, without duplicates.
     pub messages: Vec<usize>,
-    /// How many changes it is for.
+    /// The number of changes that led to it.
     pub change_count: usize,
-    /// Indices of the first [`Purge::MOST_CHANGES`] of them.
+    /// Indices of the first [`Purge::MOST_CHANGES`] of those changes.
     pub changes: Vec<usize>,
-    /// The time of the oldest of them, in milliseconds since 1970.
+    /// The time of the oldest change, in milliseconds since 1970. `None` if no change has a time.
     pub oldest: Option<u64>,
-    /// Whether time ran out, so that more is purged than the budget makes necessary.
+    /// Whether planning ran out of time, so that this may purge more than the budget requires.
     pub is_hasty: bool,
 }
 
 impl Purge {
-    /// Maximum number of changes that it names.
+    /// Maximum number of changes in `changes`.
     pub const MOST_CHANGES: usize = 5;
 
-    /// Returns how many bytes the items have on the wire.
+    /// Returns the total length of the items in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.items.iter().map(|one| one.item.as_str().len()).sum()
@@ -114,8 +115,9 @@ impl Purge {
 }
 
 impl Invalidation {
-    /// Returns the reference for a part of it, or for other items that stand for such a part:
-    /// the same for the same ones of the same batch, another for any others.
+    /// Returns the caller reference for sending a part of the items, or other items in place of
+    /// such a part. The same items of the same invalidation always give the same reference, and any
+    /// other items a different one.
     #[must_use]
     pub fn reference_of<'a>(&'a self, part: impl IntoIterator<Item = &'a Item>) -> String {
         let mut hash = Fields::default();
@@ -127,13 +129,13 @@ impl Invalidation {
         hash.hex()
     }
 
-    /// Returns the items as CloudFront takes them.
+    /// Returns the items in the form in which CloudFront accepts them.
     #[must_use]
     pub fn paths(&self) -> impl ExactSizeIterator<Item = &str> {
         self.purge.items.iter().map(|covering| covering.item.as_str())
     }
 
-    /// Drops all items but those that have at most `bytes` together. The counts stay.
+    /// Keeps only as many of the first items as fit into `bytes`. The counts stay as they are.
     pub fn shorten(&mut self, mut bytes: usize) {
         let fits = |one: &&Covering| {
             let left = bytes.checked_sub(one.item.as_str().len());
@@ -149,31 +151,30 @@ impl Invalidation {
 }
 
 impl Plan {
-    /// Returns how many paths CloudFront bills for it: every item counts as one.
+    /// Returns the number of paths that CloudFront bills for the plan: one for each item.
     #[must_use]
     pub fn billed_paths(&self) -> usize {
         self.invalidations.iter().map(|invalidation| invalidation.purge.item_count).sum()
     }
 }
 
-/// How thoroughly there is time to plan.
+/// The thoroughness of planning that the remaining time allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pace {
-    /// The best cover.
+    /// The search for the best cover.
     Thorough,
-    /// A cover that is quickly found.
+    /// A cover that is quick to find.
     Hasty,
-    /// `/*`, without a look at the paths.
+    /// `/*`, without computing any paths.
     Everything,
 }
 
 /// Plans one invalidation for each distribution that a change or request concerns.
 ///
-/// The caller reference is a SHA-256 over the distribution, the items and the
-/// identity of each cause, whatever their order and however often each was
-/// delivered. So the same batch delivered again is the same invalidation to
-/// CloudFront, which bills and purges once, while a later change of the same keys
-/// is a new one.
+/// The caller reference is a SHA-256 over the distribution, the items and the identity of each
+/// cause. The order of the causes and the number of times that each was delivered do not affect it.
+/// If SQS delivers the same batch again, CloudFront therefore recognizes the invalidation, and
+/// bills and purges only once. A later change of the same keys is a new invalidation.
 ///
 /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>
 #[must_use]
@@ -186,39 +187,40 @@ pub fn plan(batch: &Batch, policy: &Policy, sites: &Sites) -> Plan {
     planner.finish(invalidations)
 }
 
-/// Maximum number of bytes of covers that are kept for distributions that serve in other ways
-/// and still need the same paths.
+/// Maximum number of bytes of covers to keep for reuse. Distributions that serve objects in
+/// different ways often still need the same paths.
 const MOST_KEPT: usize = 4 * 1024 * 1024;
 
-/// A plan in the making: see [`plan`].
+/// A [`Plan`] in progress: see [`plan`].
 #[derive(Debug)]
 pub struct Planner<'a> {
     policy: &'a Policy,
     demand: Demand<'a>,
-    /// Whether no change may be ignored for what the sites say, which is no longer sure.
+    /// Whether the sites may be out of date. The message of a change that they do not serve then
+    /// returns to the queue: the change must not be ignored.
     is_old: bool,
-    /// How many labels each group may take.
+    /// The maximum number of labels for each group.
     labels: usize,
-    /// How many groups were begun.
+    /// The number of groups begun so far.
     begun: usize,
-    /// The group that is being handed out: what to purge, its digest, and how many of its
-    /// distributions have it.
+    /// The group that [`Planner::next`] is working through: its purge, the digest of that, and the
+    /// number of its distributions that already have their invalidation.
     current: Option<(Arc<Purge>, [u8; 32], usize)>,
     kept: Vec<Kept>,
     kept_bytes: usize,
 }
 
-/// A cover that may be needed again.
+/// A cover that another group may need again.
 #[derive(Debug)]
 struct Kept {
-    /// Of what was to be covered.
+    /// The digest of the items to cover.
     digest: [u8; 32],
     items: Arc<[Covering]>,
     is_hasty: bool,
 }
 
 impl<'a> Planner<'a> {
-    /// Begins a plan.
+    /// Starts a plan.
     #[must_use]
     pub fn new(batch: &'a Batch, policy: &'a Policy, sites: &'a Sites) -> Self {
         let demand = Demand::of(batch, policy, sites);
@@ -234,11 +236,11 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Plans the next invalidation, as thoroughly as `pace` says at the time. `None` after the
-    /// last one.
+    /// Plans the next invalidation, as thoroughly as `pace` allows at the time. Returns `None`
+    /// after the last one.
     ///
-    /// The order is that of the distributions' ids, but that those of which the batch asks the
-    /// same follow each other.
+    /// The invalidations come in the order of the distributions' ids, except that distributions
+    /// that need the same purge follow one another.
     pub fn next(&mut self, pace: &dyn Fn() -> Pace) -> Option<Invalidation> {
         loop {
             if let Some((purge, digest, given)) = &mut self.current {
@@ -263,7 +265,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Ends the plan, whose invalidations are these.
+    /// Completes the plan, which made these invalidations.
     #[must_use]
     pub fn finish(self, mut invalidations: Vec<Invalidation>) -> Plan {
         let Demand { batch, ignored, rejected, mut waiting, .. } = self.demand;
@@ -277,8 +279,8 @@ impl<'a> Planner<'a> {
         Plan { invalidations, ignored, rejected, waiting }
     }
 
-    /// Plans what to purge in the distributions of a group, with a digest of it and of its causes.
-    /// `None` for nothing.
+    /// Plans what to purge in the distributions of a group. Returns the purge and a digest of its
+    /// items and causes, or `None` if there is nothing to purge.
     fn purge(&mut self, group: usize, pace: &dyn Fn() -> Pace) -> Option<(Arc<Purge>, [u8; 32])> {
         let group = &self.demand.groups[group];
         let is_last_resort = pace() == Pace::Everything;
@@ -340,8 +342,8 @@ impl<'a> Planner<'a> {
         Some((Arc::new(purge), digest))
     }
 
-    /// Covers items within the budget, or finds the cover that was made of the same ones, and
-    /// tells whether time ran out.
+    /// Covers the items within the budget, or reuses the cover of an earlier group with the same
+    /// items. Also returns whether time ran out.
     fn cover(&mut self, items: Vec<Item>, pace: &dyn Fn() -> Pace) -> (Arc<[Covering]>, bool) {
         let digest = (self.demand.groups.len() > 1).then(|| {
             let mut hash = Fields::default();
@@ -370,22 +372,23 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Why one item is in a plan.
+/// The reason why an item is in a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason<'a> {
-    /// Index of the invalidation among those that were asked about.
+    /// Index of the invalidation in the list that was passed to [`reasons`].
     pub invalidation: usize,
     /// Index of the item in the invalidation.
     pub covering: usize,
-    /// What asked for it.
+    /// The change or request that needs the item.
     pub cause: Cause<'a>,
-    /// What the cause asked for, which may be folded into the item that is sent.
+    /// The item that the cause itself needs. It may have been folded into the item that is sent.
     pub item: Item,
-    /// How that follows from the cause.
+    /// The form in which `item` follows from the cause.
     pub form: Form,
 }
 
-/// Finds every reason for every item of `invalidations`, which were planned from these.
+/// Finds every reason for every item of `invalidations`, which were planned from the other
+/// arguments.
 #[must_use]
 pub fn reasons<'a>(
     batch: &'a Batch,
@@ -396,8 +399,8 @@ pub fn reasons<'a>(
     let demand = Demand::of(batch, policy, sites);
     let mut reasons = Vec::new();
     for (index, invalidation) in invalidations.iter().enumerate() {
-        let asks = |group: &&Group<'_>| group.distributions.contains(&invalidation.distribution);
-        let Some(group) = demand.groups.iter().find(asks) else { continue };
+        let is_its = |group: &&Group<'_>| group.distributions.contains(&invalidation.distribution);
+        let Some(group) = demand.groups.iter().find(is_its) else { continue };
         let by_stem = ByStem::of(&invalidation.purge.items);
         let mut find = |cause, item: Item, form| {
             if let Some(covering) = by_stem.covering(&item) {
@@ -419,7 +422,7 @@ pub fn reasons<'a>(
     reasons
 }
 
-/// The items of a cover, of which none covers another, in the order of their stems.
+/// The items of a cover in the order of their stems. None of them covers another.
 struct ByStem<'a> {
     items: &'a [Covering],
     order: Vec<usize>,
@@ -442,15 +445,17 @@ impl<'a> ByStem<'a> {
         if asked.kind() == Kind::Tag {
             return self.items.iter().position(|one| one.item.covers(asked));
         }
-        // The stem of a wildcard that covers it begins it. Whatever is between the two in this
-        // order begins with that stem as well, and would be covered itself.
+        // The stem of a wildcard that covers `asked` is a prefix of its stem. Every stem between
+        // the two in this order also begins with that prefix, so the wildcard would cover that item
+        // as well, and a cover holds no such item. Only the nearest item can therefore cover
+        // `asked`.
         let after = self.order.partition_point(|index| self.items[*index].item.stem() <= asked.stem());
         let nearest = self.order[..after].last()?;
         self.items[*nearest].item.covers(asked).then_some(*nearest)
     }
 }
 
-/// Hashes what is purged and why, in an order that does not depend on that of the causes.
+/// Hashes the items and the identities of their causes, independently of the order of the causes.
 fn digest(items: &[Covering], causes: &[Cause<'_>]) -> [u8; 32] {
     let mut identities: Vec<_> = causes.iter().map(Cause::identity).collect();
     identities.sort_unstable();
@@ -466,7 +471,7 @@ fn digest(items: &[Covering], causes: &[Cause<'_>]) -> [u8; 32] {
     hash.bytes()
 }
 
-/// A SHA-256 over fields. Each goes in behind its length, so that no two lists of fields make
+/// A SHA-256 over fields. The length of each field precedes it, so that no two lists of fields hash
 /// the same bytes.
 #[derive(Default)]
 struct Fields(Sha256);

@@ -1,6 +1,5 @@
-//! What happened, told to everyone who has to hear it: Lambda and the queue
-//! ([`Report::answer`]), machines (`Serialize`), people (`Display`,
-//! [`Report::explain`]) and the log ([`Log`]).
+//! Reports what happened to a batch: to Lambda and the queue ([`Report::answer`]), to machines
+//! (`Serialize`), to people (`Display`, [`Report::explain`]) and to the log ([`Log`]).
 
 mod ended;
 mod json;
@@ -19,7 +18,7 @@ pub use self::{
     ended::{Behind, Ended},
     json::to_json,
     log::{Invocation, Log},
-    metrics::METRICS,
+    metrics::metrics,
     price::{FREE_PATHS, dollars},
 };
 use crate::{
@@ -32,47 +31,49 @@ use crate::{
     text::{Plain, joined},
 };
 
-/// The `errorType` of an event, or a part of one, that cannot be read or done.
+/// The `errorType` of an event, or a part of one, that cannot be parsed or processed.
 pub const EVENT_UNREADABLE: &str = "EventUnreadable";
 
-/// A batch, what was planned for it, and how that went.
+/// A batch, the plan for it, and the results.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// What came in.
+    /// The batch.
     pub batch: Batch,
-    /// The sites that it concerns, as far as they could be found.
+    /// The sites that the batch concerns, as far as they could be found.
     pub found: Found,
-    /// What was to be done.
+    /// The plan for the batch.
     pub plan: Plan,
-    /// How it went. None where nothing was sent because nothing should be.
+    /// The results of the plan. `None` in a dry run, which sends nothing.
     pub outcome: Option<Outcome>,
-    /// When that was, in milliseconds since 1970.
+    /// The time at which the work ended, in milliseconds since 1970.
     pub ended: u64,
-    /// What is behind the items that CloudFront refused or never saw.
+    /// The items that CloudFront refused or never received, and what needs them.
     behind: Vec<Behind>,
 }
 
-/// Maximum number of entries of each list in the function's answer, and of bytes of paths: Lambda
-/// takes 6 MB.
+/// Maximum number of ignored changes, and of unreadable messages, in the function's answer. Lambda
+/// accepts answers of up to 6 MB.
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 #[cfg(feature = "function")]
 const MOST_ENTRIES: usize = 500;
+
+/// Maximum number of bytes of paths in the function's answer.
 #[cfg(feature = "function")]
 const MOST_ANSWER_BYTES: usize = 1024 * 1024;
 
-/// An invocation that failed as a whole, so that Lambda invokes again.
+/// An invocation that failed as a whole, so that Lambda retries it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// A name that alarms can rely on.
+    /// A stable name that alarms can match.
     pub error_type: &'static str,
-    /// Everything that went wrong.
+    /// The errors, in one line.
     pub message: String,
 }
 
 impl Report {
-    /// Makes the report on a batch as of `ended`: milliseconds since 1970. `results` is `None` if
-    /// nothing was to be sent.
+    /// Creates the report on a batch that ended at `ended`, in milliseconds since 1970. `results`
+    /// is `None` in a dry run.
     #[must_use]
     pub fn new(
         batch: Batch,
@@ -86,18 +87,19 @@ impl Report {
         Self { batch, found, plan, outcome, ended, behind }
     }
 
-    /// What Lambda is told.
+    /// Returns the function's answer to Lambda.
     ///
-    /// For an SQS batch the messages that have to come again: each that could not be
-    /// read, each with a change that some failed invalidation was to purge, and each of
-    /// which it is not known who serves it. For everything else the report itself.
+    /// For an SQS batch, the answer lists the messages that return to the queue: those that could
+    /// not be parsed or processed, those with a change that a failed invalidation was to purge, and
+    /// those whose distributions could not be determined. For any other event, the answer is the
+    /// report itself.
     ///
     /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>
     ///
     /// # Errors
     ///
-    /// Something failed that cannot be handed back alone, because it came in no SQS
-    /// message or in one without an id.
+    /// Fails if something that failed cannot return to the queue on its own, because it did not
+    /// come in an SQS message, or the message has no id.
     #[cfg(feature = "function")]
     pub fn answer(&self) -> Result<Box<RawValue>, Failure> {
         let failed = self.failed_messages();
@@ -118,14 +120,16 @@ impl Report {
             .map_err(|error| Failure { error_type: "AnswerUnwritable", message: error.to_string() })
     }
 
-    /// Whether everything that was asked for is done, or was only to be planned.
+    /// Returns whether no message has to return to the queue. In a dry run, planning a message is
+    /// enough.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.failed_messages().is_empty()
     }
 
-    /// Returns how many paths CloudFront bills: those of the invalidations that it created or,
-    /// where none was sent, would create. One that existed already is billed no second time.
+    /// Returns the number of paths that CloudFront bills: those of the invalidations that it
+    /// created or, in a dry run, would create. It does not bill an invalidation again that already
+    /// existed.
     #[must_use]
     pub fn billed_paths(&self) -> usize {
         let new = |part: &Part| if part.created.is_new { part.items.len() } else { 0 };
@@ -143,7 +147,7 @@ impl Report {
         (0..self.plan.invalidations.len()).map(billed).sum()
     }
 
-    /// Indices of the messages that are not done: sorted, each once.
+    /// Returns the indices of the messages that are not done: sorted, without duplicates.
     fn failed_messages(&self) -> Vec<usize> {
         let mut failed: Vec<usize> = self.unreadable().map(|(message, _)| message).collect();
         failed.extend(&self.plan.waiting);
@@ -158,7 +162,7 @@ impl Report {
         failed
     }
 
-    /// What could not be read or done: index of the message, and why.
+    /// Returns the index of each message that could not be parsed or processed, with the reason.
     fn unreadable(&self) -> impl Iterator<Item = (usize, String)> {
         let unread =
             self.batch.messages.iter().enumerate().filter_map(|(index, message)| {
@@ -169,7 +173,7 @@ impl Report {
         unread.chain(rejected)
     }
 
-    /// The invalidations that may not exist, or not all of them, and why.
+    /// Returns the invalidations that may not exist, or only in part, each with its error.
     fn failures(&self) -> impl Iterator<Item = (&Invalidation, &Error)> {
         self.plan.invalidations.iter().enumerate().filter_map(|(index, invalidation)| {
             match self.sent(index) {
@@ -191,8 +195,9 @@ impl Report {
         unknown.filter(move |(index, _)| !is_ignored(index)).map(|(_, change)| change)
     }
 
-    /// How long ago the oldest change was, in milliseconds, whose invalidation at `index`
-    /// CloudFront took.
+    /// Returns the age of the oldest change behind the invalidation at `index`, in milliseconds.
+    /// `None` if the change has no time, or if CloudFront did not accept the invalidation or only
+    /// said that it existed.
     fn age(&self, index: usize) -> Option<u64> {
         if !matches!(self.sent(index)?, Sent::Accepted(_) | Sent::Folded(..) | Sent::Isolated(_)) {
             return None;
@@ -200,7 +205,7 @@ impl Report {
         Some(self.ended.saturating_sub(self.plan.invalidations[index].purge.oldest?))
     }
 
-    /// How the invalidation at `index` went, if it was sent.
+    /// Returns the result of the invalidation at `index`. `None` in a dry run.
     fn sent(&self, index: usize) -> Option<&Sent> {
         self.outcome.as_ref()?.0.get(index)
     }
@@ -222,21 +227,20 @@ impl Report {
     }
 }
 
-/// The report as machines read it: one object with `invalidations`, `ignored`,
-/// `unreadable`, `billed_paths` and, where the distributions could not be looked up,
-/// `look_up`.
+/// Serializes the report as one object with `invalidations`, `ignored`, `unreadable`,
+/// `billed_paths` and, if the distribution lookup failed, `look_up`.
 impl Serialize for Report {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.document(usize::MAX, usize::MAX).serialize(serializer)
     }
 }
 
-/// A report as machines read it.
+/// The report in its machine-readable form.
 #[derive(Serialize)]
 struct ReportJson<'a> {
     invalidations: Vec<Sending<'a>>,
     ignored: Vec<Passed<'a>>,
-    /// How many ignored changes are left out.
+    /// The number of ignored changes that are left out.
     #[serde(skip_serializing_if = "is_zero")]
     more_ignored: usize,
     unreadable: Vec<Unread<'a>>,
@@ -250,7 +254,7 @@ const fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-/// A change that led to nothing.
+/// A change that led to no invalidation.
 #[derive(Serialize)]
 struct Passed<'a> {
     bucket: &'a str,
@@ -259,7 +263,7 @@ struct Passed<'a> {
     reason: Ignored,
 }
 
-/// A message that could not be read.
+/// A message that could not be parsed or processed.
 #[derive(Serialize)]
 struct Unread<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -268,7 +272,8 @@ struct Unread<'a> {
 }
 
 impl Report {
-    /// Makes the document, with at most so many entries in each list, and bytes of paths in all.
+    /// Builds the document, with at most `entries` ignored changes and unreadable messages, and
+    /// with at most `bytes` of paths in all.
     fn document(&self, entries: usize, bytes: usize) -> ReportJson<'_> {
         let each = bytes / self.plan.invalidations.len().max(1);
         let passed = |&(index, reason): &(usize, Ignored)| {
@@ -290,25 +295,25 @@ impl Report {
     }
 }
 
-/// How looking up the distributions failed.
+/// A failed lookup of the distributions.
 #[derive(Serialize)]
 struct LookUp {
     error_type: &'static str,
     error: String,
-    /// How many messages wait for it.
+    /// The number of messages that return to the queue because of it.
     waiting: usize,
-    /// The age of the list that is used instead of a newer one.
+    /// The age of the earlier list that is used instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     list_age_seconds: Option<u64>,
 }
 
-/// One invalidation as it is shown, with what CloudFront said of it.
+/// An invalidation in its machine-readable form, with its result.
 #[derive(Serialize)]
 struct Sending<'a> {
     distribution: &'a str,
-    /// The first ones, if there are very many.
+    /// The paths, or the first ones if there are too many to show.
     paths: Vec<&'a str>,
-    /// How many there are. `None` if all are shown.
+    /// The total number of paths. `None` if `paths` has them all; log lines always have it.
     #[serde(skip_serializing_if = "Option::is_none")]
     path_count: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -316,15 +321,15 @@ struct Sending<'a> {
     caller_reference: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
-    /// Those of the parts, where it was taken isolated.
+    /// The ids of the parts, if it was sent in parts to isolate refused paths.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ids: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<&'a str>,
-    /// Whether it existed before, so that nothing is billed.
+    /// Whether it existed before, so that CloudFront does not bill it again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     existed: bool,
-    /// How many planned paths these stand for, where CloudFront took only fewer and wider ones.
+    /// The number of planned paths, if CloudFront accepted only fewer, wider ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     folded_from: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -334,7 +339,7 @@ struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    /// Drops all paths but those that have at most `bytes` together, and counts them before.
+    /// Keeps only the first paths, up to `bytes` in all. Counts the paths before it drops any.
     fn shortened(mut self, mut bytes: usize) -> Self {
         let fits = |path: &&str| {
             let left = bytes.checked_sub(path.len());
@@ -349,7 +354,7 @@ impl Sending<'_> {
         self
     }
 
-    /// Counts the paths, if that was not done before.
+    /// Sets the counts, unless they are set already.
     fn counted(mut self) -> Self {
         let wildcards = self.paths.iter().filter(|path| path.ends_with('*')).count();
         self.path_count.get_or_insert(self.paths.len());

@@ -1,13 +1,13 @@
-//! An invalidation that a person asks for, as boto's `create_invalidation_request` was:
-//! paths in, the invalidation that CloudFront made of them out.
+//! Requests for an invalidation of given paths, in the manner of boto's
+//! `create_invalidation_request`: you pass paths and get the invalidation that CloudFront creates.
 //!
 //! ```
-//! use cloudfront_invalidator::{cloudfront::{Client, Settings}, local::{Server, Options}, request::InvalidationRequest, site::DistributionId};
+//! use cloudfront_invalidator::{Client, DistributionId, InvalidationRequest, Settings, local::{Options, Server}};
 //! use std::time::Duration;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // A CloudFront on this machine, with the distribution E1EXAMPLE.
+//! // A local stand-in for CloudFront, with the distribution E1EXAMPLE.
 //! let local = Server::start(Options::default()).await?;
 //! let client = Client::new(Settings::local(&local.endpoint_url()));
 //!
@@ -17,7 +17,7 @@
 //! assert_eq!(created.status, "InProgress");
 //! assert_eq!(created.paths, ["/img/*", "/path%202", "/path1"]);
 //!
-//! // Until it is completed, or a minute is over.
+//! // Wait at most one minute for CloudFront to complete it.
 //! let completed = client.follow(&distribution, &created.id, Duration::from_secs(60), |_| ()).await?;
 //! assert!(completed.is_completed());
 //! # Ok(())
@@ -35,10 +35,10 @@ use crate::{
     site::DistributionId,
 };
 
-/// How long [`InvalidationRequest::send`] may take, unless told otherwise.
+/// Default time limit of [`InvalidationRequest::send`].
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
 
-/// Paths to purge in one distribution.
+/// A request to purge paths, wildcards and cache tags in one distribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidationRequest {
     distribution: DistributionId,
@@ -48,18 +48,19 @@ pub struct InvalidationRequest {
 }
 
 impl InvalidationRequest {
-    /// One for this distribution, without paths yet.
+    /// Creates a request for this distribution, without paths yet.
     #[must_use]
     pub const fn new(distribution: DistributionId) -> Self {
         Self { distribution, items: BTreeSet::new(), caller_reference: None, limit: DEFAULT_LIMIT }
     }
 
-    /// With these paths, wildcards and cache tags besides, as a person types them: see
-    /// [`Item`]'s `FromStr`. The same one twice is one.
+    /// Adds paths, wildcards and cache tags as a person types them: see [`Item`]'s `FromStr`.
+    /// Ignores duplicates.
     ///
     /// # Errors
     ///
-    /// The first that is none, quoted, with what to write instead.
+    /// Fails at the first text that is not a valid item. The error quotes it and says what to write
+    /// instead.
     pub fn paths<P: AsRef<str>>(
         mut self,
         paths: impl IntoIterator<Item = P>,
@@ -70,38 +71,39 @@ impl InvalidationRequest {
         Ok(self)
     }
 
-    /// With the paths besides under which CloudFront serves objects with these keys.
+    /// Adds the paths under which CloudFront serves objects with these keys.
     #[must_use]
     pub fn keys<K: AsRef<[u8]>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
         self.items.extend(keys.into_iter().flat_map(|key| Item::of_any_endpoint(key.as_ref())));
         self
     }
 
-    /// With these items besides.
+    /// Adds items.
     #[must_use]
     pub fn items(mut self, items: impl IntoIterator<Item = Item>) -> Self {
         self.items.extend(items);
         self
     }
 
-    /// With this caller reference: the same one and the same paths again are the same
-    /// invalidation. Without one, each time is another.
+    /// Sets the caller reference. Sending the same paths with the same reference again creates no
+    /// second invalidation. Without a caller reference, every [`send`](Self::send) creates a new
+    /// one.
     #[must_use]
     pub fn caller_reference(mut self, reference: impl Into<String>) -> Self {
         self.caller_reference = Some(reference.into());
         self
     }
 
-    /// Ending within this time.
+    /// Sets the time limit of [`send`](Self::send).
     #[must_use]
     pub const fn within(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// What it would purge, in the order of the wire.
+    /// Returns the items to purge, in the order in which they are sent.
     #[must_use]
-    pub fn asked(&self) -> impl ExactSizeIterator<Item = &Item> {
+    pub fn requested(&self) -> impl ExactSizeIterator<Item = &Item> {
         self.items.iter()
     }
 
@@ -109,7 +111,7 @@ impl InvalidationRequest {
     ///
     /// # Errors
     ///
-    /// As [`Client::create_invalidation`].
+    /// Fails like [`Client::create_invalidation`].
     pub async fn send(&self, client: &Client) -> Result<Invalidation, Error> {
         let paths = self.items.iter().map(Item::as_str);
         let reference = self.caller_reference.clone().unwrap_or_else(unique);
@@ -118,7 +120,7 @@ impl InvalidationRequest {
     }
 }
 
-/// A reference that nobody else has.
+/// Returns a unique caller reference, made of the time and the process id.
 #[must_use]
 pub fn unique() -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

@@ -38,37 +38,37 @@ pub use self::{
 };
 use crate::path::Item;
 
-/// Minimum number of seconds for which CloudFront must cache an error for a change of its page to be
-/// worth a `/*`. Shorter ones heal by themselves.
+/// Minimum error-caching TTL, in seconds, for which a changed error page is worth a `/*`. Shorter
+/// ones expire soon enough by themselves.
 pub const LASTING_ERROR: i64 = 60;
 
-/// The sites that a batch concerns, as far as they are known.
+/// The known sites that a batch concerns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sites {
-    /// The sites, each distribution once.
+    /// The sites, one for each distribution.
     pub list: Vec<Arc<Site>>,
-    /// Whether the list comes from `INVALIDATOR_DISTRIBUTIONS`. A request that names no distribution
-    /// then means all of them.
+    /// Whether the list comes from `INVALIDATOR_DISTRIBUTIONS`. A request that names no
+    /// distribution then means all of them.
     pub named: bool,
-    /// Whether a distribution that the configuration names could not be found. No message is done
-    /// then that concerns all of them.
+    /// Whether a distribution that the configuration names could not be found. No message that
+    /// concerns all of them is then done.
     pub unresolved: bool,
-    /// The buckets, in lower case, that other distributions may serve as well: distributions that
-    /// could not be read, or listed.
+    /// The buckets, in lower case, that distributions missing from the list may serve as well:
+    /// distributions that could not be read or listed.
     pub unknown: BTreeSet<Box<str>>,
-    /// The distributions behind the names in requests, other than ids. A name that is missing could
-    /// not be looked up.
+    /// The distributions behind the names in requests, except for ids. A name that is missing here
+    /// could not be looked up.
     pub by_name: BTreeMap<String, Result<Vec<DistributionId>, NoDistribution>>,
-    /// The distributions that serve the watched buckets. `None` if no request needs them, or they
+    /// The distributions that serve the watched buckets. `None` if no request needs them or if they
     /// could not be looked up.
     pub of_watched: Option<Result<Vec<DistributionId>, NoDistribution>>,
     /// Whether the list is older than it should be, because CloudFront could not be reached. No
-    /// change may be ignored because of it.
+    /// change is then ignored because none of these sites serves it.
     pub is_old: bool,
 }
 
 impl Sites {
-    /// Returns the site of a distribution.
+    /// Returns the site of a distribution. `None` if it is not in the list.
     #[must_use]
     pub fn of(&self, distribution: &DistributionId) -> Option<&Site> {
         self.list.iter().find(|site| site.distribution == *distribution).map(|site| &**site)
@@ -82,11 +82,12 @@ pub struct Site {
     pub distribution: DistributionId,
     /// An alias of the distribution, or else its domain. `None` if unknown.
     pub name: Option<String>,
-    /// The edge functions that may request other objects than the paths name.
+    /// The edge functions that may request objects other than those that the paths name.
     pub rewrites: Vec<Rewrite>,
     /// Whether viewers reach it only through distribution tenants.
     pub multi_tenant: bool,
-    /// Whether it reads cache tags, so that they can be invalidated. `None` if unknown.
+    /// Whether the distribution reads cache tags, so that you can invalidate by tag. `None` if
+    /// unknown.
     pub has_cache_tags: Option<bool>,
     serving: Serving,
 }
@@ -101,8 +102,8 @@ pub struct Rewrite {
 }
 
 impl Site {
-    /// Creates the site of a distribution whose configuration is unknown: it serves every bucket,
-    /// below `origin_path`.
+    /// Creates the site of a distribution whose configuration is unknown. It serves the keys below
+    /// `origin_path` of every bucket.
     #[must_use]
     pub fn given(distribution: DistributionId, origin_path: OriginPath, forms: Forms) -> Self {
         let source = Source { buckets: None, path: origin_path, is_website: None };
@@ -123,12 +124,12 @@ impl Site {
         }
     }
 
-    /// Creates the site of a distribution with this configuration. If it is unknown whether query
-    /// strings are in a behavior's cache key, they are taken to be.
+    /// Creates the site of a distribution from its configuration. If it is unknown whether a
+    /// behavior's cache key contains query strings, this assumes that it does.
     #[must_use]
     pub fn of(distribution: &Distribution, aliases: &[BucketAlias], forms: Forms) -> Self {
         let mut sources = Vec::new();
-        // For each origin, the index of its source. `None` for an origin that is no bucket.
+        // The index of each origin's source. `None` for an origin that is not a bucket.
         let mut source_of = Vec::with_capacity(distribution.origins.len());
         for origin in &distribution.origins {
             let buckets = buckets_of(&origin.domain_name, aliases);
@@ -189,7 +190,7 @@ impl Site {
     ///
     /// # Errors
     ///
-    /// The reason why the distribution does not serve the object.
+    /// Returns the reason if the distribution does not serve the object.
     pub fn paths(&self, bucket: &str, key: &[u8]) -> Result<Vec<(Item, Form)>, Unserved> {
         self.serving.paths(bucket, key)
     }

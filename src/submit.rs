@@ -1,9 +1,10 @@
-//! Sends the invalidations of a [`Plan`](crate::plan::Plan), several at a time, and records how each
-//! went.
+//! Sends the invalidations of a [`Plan`](crate::plan::Plan), several at a time, and records how
+//! each went.
 //!
-//! Two answers of CloudFront's need more than a retry. If it has too many invalidations in progress,
-//! or the request is too large, the items are folded into fewer wildcards. If it refuses a path, it
-//! refuses the whole request and does not say which path it was; `isolation` finds out.
+//! Two of CloudFront's errors need more than a retry. If CloudFront has too many invalidations in
+//! progress, or the request is too large, this module folds the items into fewer wildcards. If
+//! CloudFront refuses a path, it refuses the whole request and does not say which path it was;
+//! `isolation` finds out.
 
 mod folding;
 mod isolation;
@@ -27,21 +28,21 @@ use crate::{
 /// after a burst of several.
 const MOST_AT_ONCE: usize = 8;
 
-/// Maximum number of bytes of paths in flight, unless a single invalidation has more. Each path is in
-/// memory several times: in the plan, in the request, and in its body.
+/// Maximum number of bytes of paths in flight, unless a single invalidation has more. Each path is
+/// in memory several times: in the plan, in the request and in its body.
 const MOST_BYTES_AT_ONCE: usize = 1024 * 1024;
 
-/// How each invalidation of a plan went, in the order of the plan.
+/// The results of a plan's invalidations, in the order of the plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome(pub Vec<Sent>);
 
-/// How one invalidation went.
+/// The result of one invalidation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sent {
     /// CloudFront accepted it, now or when an earlier delivery of the batch sent it.
     Accepted(Created),
-    /// CloudFront had too many invalidations in progress, or the request was too large, as the error
-    /// says. It accepted fewer, wider items.
+    /// CloudFront had too many invalidations in progress, or the request was too large; the error
+    /// says which. It accepted fewer, wider items.
     Folded(Part, Error),
     /// CloudFront reported that the caller reference was used before. The invalidation exists, but
     /// its id is unknown.
@@ -49,9 +50,9 @@ pub enum Sent {
         /// Whether an earlier attempt of this invocation probably created it.
         is_new: bool,
     },
-    /// It may not exist. The messages that need it return to the queue.
+    /// It failed, and may not exist. The messages that need it return to the queue.
     Failed(Error),
-    /// CloudFront refused one of its paths, and accepted others in parts.
+    /// CloudFront refused one or more of its paths. The rest was sent in parts, as far as possible.
     Isolated(Isolated),
 }
 
@@ -78,7 +79,7 @@ impl Created {
 pub struct Part {
     /// The invalidation that CloudFront created.
     pub created: Created,
-    /// Its items.
+    /// The items in it.
     pub items: Vec<Item>,
 }
 
@@ -106,7 +107,7 @@ pub struct Isolated {
 /// An item that CloudFront refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// Its index in the plan.
+    /// The index of the item in the planned invalidation.
     pub item: usize,
     /// Whether CloudFront refused it on its own, not only together with others.
     pub alone: bool,
@@ -122,10 +123,10 @@ impl Isolated {
     }
 }
 
-/// Sends each invalidation that `next` returns, as soon as it returns it, and passes it to `done` with
-/// how it went. A call without an answer by `deadline` has failed.
+/// Sends each invalidation as soon as `next` returns it, and passes it to `done` with its result. A
+/// call without an answer by `deadline` has failed.
 ///
-/// Limits how many invalidations are in flight, and calls `next` only when there is room for another.
+/// Limits the invalidations in flight, and calls `next` only when another one may be sent.
 pub async fn submit(
     client: &Client,
     mut next: impl FnMut() -> Option<plan::Invalidation>,
@@ -151,7 +152,7 @@ pub async fn submit(
                     (bytes, invalidation, sent)
                 });
                 // Planning blocks this thread. If it takes long, let this request get on its way
-                // before the next one is planned.
+                // before planning the next one.
                 timeout(planning, in_flight.next()).await.ok().flatten()
             }
             None => match in_flight.next().await {

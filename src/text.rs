@@ -1,4 +1,4 @@
-//! Text for people: what comes from outside, made safe to show, and numbers in words.
+//! Formats text for people: untrusted input made safe to show, counts, lists and errors.
 
 use std::{
     error::Error,
@@ -6,8 +6,8 @@ use std::{
     iter,
 };
 
-/// Text from outside as people may see it: what could forge a line, move a
-/// terminal's cursor or turn the direction of reading is escaped.
+/// Untrusted text that is safe to show. `Display` escapes every character that could forge a line,
+/// move a terminal's cursor or change the reading direction.
 #[derive(Clone, Copy, Debug)]
 pub struct Plain<'a>(pub &'a str);
 
@@ -19,9 +19,9 @@ impl fmt::Display for Plain<'_> {
     }
 }
 
-/// Returns whether a character is not seen, but may change how what is around it is shown: a
-/// control (DEL and C1 included), a format character (zero-width and bidirectional ones), or a
-/// separator of lines or paragraphs.
+/// Returns whether a character is invisible but can change how the text around it looks. These are
+/// control characters (including DEL and C1), format characters (including zero-width and
+/// bidirectional ones), and line and paragraph separators.
 ///
 /// <https://www.unicode.org/reports/tr44/#General_Category_Values>: Cc, Cf, Zl and Zp
 pub(crate) fn is_unseen(c: char) -> bool {
@@ -60,7 +60,8 @@ pub fn counted(number: usize, what: &str) -> String {
 /// Maximum number of entries that [`joined`] shows.
 const MOST_JOINED: usize = 20;
 
-/// Joins texts by a separator: the first twenty, and how many more there are.
+/// Joins texts with a separator. After the first twenty, adds only the number of the others: "and 3
+/// more".
 #[must_use]
 pub fn joined(texts: impl IntoIterator<Item = String>, separator: &str) -> String {
     let mut texts = texts.into_iter();
@@ -72,8 +73,8 @@ pub fn joined(texts: impl IntoIterator<Item = String>, separator: &str) -> Strin
     shown.join(separator)
 }
 
-/// Formats an error and its causes: "request failed: connection refused". Leaves out a cause that
-/// the error before it already quotes.
+/// Formats an error with its causes: "request failed: connection refused". Leaves out a cause that
+/// the text so far already ends with.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
     for error in iter::successors(Some(error), |&error| error.source()) {

@@ -1,5 +1,5 @@
-//! What viewers get, and what the bucket holds: a HEAD through CloudFront, one to S3, and
-//! what the two together tell ([`judge`]).
+//! Checks whether viewers get what the bucket holds: sends one HEAD request through CloudFront and
+//! one to S3, and compares the answers ([`judge`]).
 
 mod verdict;
 
@@ -27,45 +27,45 @@ use crate::{
     text::chain,
 };
 
-/// What S3 leaves as it is in a key, where it checks signatures.
+/// The bytes to percent-encode in a key. S3 encodes the same ones when it checks a signature.
 ///
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// How long one answer may take.
+/// Maximum time to wait for an answer.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// What a viewer is answered, as far as it tells about the cache.
+/// The status and headers that a viewer gets, as far as they concern the cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The entity tag, quotes and all.
+    /// The entity tag, including the quotes.
     pub etag: Option<String>,
-    /// When the object was last changed, as HTTP writes dates.
+    /// The date of the object's last change, in HTTP's format.
     pub last_modified: Option<String>,
-    /// For how many seconds CloudFront has had it.
+    /// The number of seconds for which CloudFront has cached the object.
     pub age: Option<u64>,
-    /// What CloudFront did, such as `Hit from cloudfront`.
+    /// The `X-Cache` header, which says how CloudFront answered, such as `Hit from cloudfront`.
     pub x_cache: Option<String>,
     /// The edge location that answered.
     pub pop: Option<String>,
-    /// Where it sends the viewer instead.
+    /// The URL to which the answer redirects the viewer.
     pub location: Option<String>,
 }
 
-/// What is known of the object that viewers should get.
+/// The state of the object that viewers should get.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// It is there, with this entity tag.
+    /// An object with this entity tag.
     Present(String),
-    /// It is not there.
+    /// An object that does not exist.
     Absent,
-    /// Nothing, and why not.
+    /// An unknown state, for this reason.
     Unknown(String),
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub struct NoAnswer(String);
@@ -76,21 +76,21 @@ impl NoAnswer {
     }
 }
 
-/// One who looks.
+/// A client that sends requests as a viewer, and looks up objects in S3.
 #[derive(Debug)]
 pub struct Viewer {
     http: Http,
-    /// The host and port that answer for every distribution, without TLS. None: whoever
-    /// DNS names.
+    /// The host and port that answer for every distribution, without TLS. `None` to resolve each
+    /// distribution's name by DNS.
     edge: Option<String>,
     credentials: Option<Credentials>,
-    /// Where S3 is, if not where AWS has it.
+    /// The URL of S3. `None` for AWS's own endpoints.
     s3: Option<String>,
     region: Option<String>,
 }
 
 impl Viewer {
-    /// One who asks AWS.
+    /// Creates a viewer for AWS, with the credentials of `profile` if it has any.
     pub async fn new(profile: &Profile) -> Self {
         let config = &profile.config;
         let credentials = match config.credentials_provider() {
@@ -106,7 +106,7 @@ impl Viewer {
         }
     }
 
-    /// One who asks a [`Local`](crate::local::Server), whose `endpoint_url` this is.
+    /// Creates a viewer for a local [`Server`](crate::local::Server) at `endpoint_url`.
     #[must_use]
     pub fn local(endpoint_url: &str) -> Self {
         Self {
@@ -118,12 +118,11 @@ impl Viewer {
         }
     }
 
-    /// What a viewer gets who asks for the head of `url` with these headers. Redirects are
-    /// not followed.
+    /// Sends a HEAD request for `url` with these headers, as a viewer. Does not follow redirects.
     ///
     /// # Errors
     ///
-    /// Where nobody answers, and where a header cannot be one.
+    /// Fails if there is no answer, or if the URL or a header is invalid.
     pub async fn look(&self, url: &Uri, headers: &[(String, String)]) -> Result<Answer, NoAnswer> {
         let mut request = http::Request::new(SdkBody::empty());
         *request.method_mut() = Method::HEAD;
@@ -151,8 +150,9 @@ impl Viewer {
         })
     }
 
-    /// What S3 holds of these objects, of which the first that is there counts, and which
-    /// one that is: else the first.
+    /// Looks these objects up in S3, in order. Returns the state of the first one that exists or
+    /// whose state is unknown, with that object. If S3 has none of them, returns
+    /// [`Expected::Absent`] with the first object.
     pub async fn expected<'o>(&self, objects: &'o [Object]) -> (Expected, Option<&'o Object>) {
         for object in objects {
             match self.head(object).await {
@@ -173,7 +173,7 @@ impl Viewer {
             return Ok(match (status, headers.get("x-amz-bucket-region")) {
                 (200, _) => match headers.get("etag") {
                     Some(etag) => Expected::Present(etag.to_owned()),
-                    None => Expected::Unknown("S3 tells no ETag".to_owned()),
+                    None => Expected::Unknown("S3 returned no ETag".to_owned()),
                 },
                 (404, _) => Expected::Absent,
                 (300..=400, Some(other)) if !last && region.as_deref() != Some(other) => {
@@ -181,17 +181,17 @@ impl Viewer {
                     continue;
                 }
                 (403, _) => Expected::Unknown(
-                    "S3 does not tell: s3:GetObject is not allowed, or the object is not there, which takes \
-                     s3:ListBucket to tell"
+                    "S3 denied access: s3:GetObject is not allowed, or the object does not exist, which S3 \
+                     reports only if s3:ListBucket is allowed"
                         .to_owned(),
                 ),
-                (status, _) => Expected::Unknown(format!("S3 answers HTTP {status}")),
+                (status, _) => Expected::Unknown(format!("S3 answered HTTP {status}")),
             });
         }
-        Err(NoAnswer("S3 does not tell the bucket's region".to_owned()))
+        Err(NoAnswer("S3 did not report the bucket's region".to_owned()))
     }
 
-    /// A HEAD of an object, signed where there are credentials.
+    /// Builds a HEAD request for an object, signed if there are credentials.
     fn signed(
         &self,
         endpoint: &Endpoint,
@@ -203,7 +203,7 @@ impl Viewer {
         let key = percent_encode(key, ENCODED);
         let url = match &self.s3 {
             Some(url) => format!("{}/{bucket}/{key}", url.trim_end_matches('/')),
-            // The certificate does not cover further labels.
+            // S3's certificate does not cover host names with further labels.
             None if bucket.contains('.') => format!("https://s3.{region}.{partition}/{bucket}/{key}"),
             None => format!("https://{bucket}.s3.{region}.{partition}/{key}"),
         };

@@ -1,4 +1,4 @@
-//! Which changes lead to invalidations at all: by bucket, key and kind of event.
+//! Filters changes by bucket, key and kind of event before any distribution is considered.
 
 use std::{fmt, str::FromStr};
 
@@ -8,19 +8,19 @@ use thiserror::Error;
 
 use crate::event::{Change, Effect};
 
-/// The buckets and keys whose changes count.
+/// The buckets and keys to watch.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
-    /// The buckets' names. Empty for all buckets.
+    /// The names of the buckets. Empty for all buckets.
     pub buckets: Vec<String>,
-    /// Globs of which a key must match at least one. `None` for all keys.
+    /// Globs for the keys to watch: a key must match at least one. `None` for all keys.
     pub include: Option<Vec<Glob>>,
-    /// Globs of which a key must match none.
+    /// Globs for the keys to ignore, even if they match `include`.
     pub exclude: Vec<Glob>,
 }
 
 impl Watch {
-    /// Returns why a change does not count, or `None` if it does.
+    /// Returns the reason to ignore a change. `None` if the change is watched.
     #[must_use]
     pub fn ignores(&self, change: &Change) -> Option<Unwatched> {
         if change.effect == Effect::None {
@@ -39,15 +39,15 @@ impl Watch {
     }
 }
 
-/// Why a change does not count, wherever its object is served.
+/// The reason to ignore a change, whichever distributions serve its object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unwatched {
-    /// The event leaves the object's content as it was.
+    /// The event leaves the object's content unchanged.
     Event,
-    /// The bucket is not among those configured.
+    /// The bucket is not in the configured list.
     Bucket,
-    /// The key matches no glob to include, or one to exclude.
+    /// The key matches no `include` glob, or it matches an `exclude` glob.
     Key,
 }
 
@@ -77,7 +77,7 @@ impl fmt::Display for Unwatched {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob(Box<str>);
 
-/// The error for a glob that would match nothing, or something else than it seems to.
+/// An error for a glob that would match nothing, or other keys than it seems to.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{glob:?} {why}")]
 pub struct NotAGlob {
@@ -92,8 +92,8 @@ impl Glob {
         glob_match(self.0.as_bytes(), key)
     }
 
-    /// Parses a list of globs with commas between them. A comma that is escaped, or inside `{…}` or
-    /// `[…]`, belongs to its glob. Empty globs are skipped.
+    /// Parses a comma-separated list of globs. A comma that is escaped or inside `{…}` or `[…]` is
+    /// part of its glob. Skips empty globs.
     pub fn list(text: &str) -> impl Iterator<Item = Result<Self, NotAGlob>> {
         let mut braces = 0_usize;
         let mut rest = Some(text);
@@ -127,15 +127,16 @@ impl FromStr for Glob {
     }
 }
 
-/// Returns what is wrong with a glob. The crate that matches globs would accept it and match
-/// nothing, or something else.
+/// Returns the problem with a glob, if it has one. The `fast_glob` crate reports no errors: it
+/// would match nothing, or other keys than the glob seems to mean.
 fn problem(glob: &str) -> Option<&'static str> {
     if glob.starts_with('/') {
         return Some("matches no key: keys have no leading \"/\"; for one that does, write \"[/]\"");
     }
     if glob.starts_with('!') {
         return Some(
-            "would match all but that: exclude it instead, or write \"[!]…\" for a key that begins so",
+            "would match every key but those: exclude them instead, or write \"[!]…\" for a key that \
+             begins with \"!\"",
         );
     }
     let mut braces = 0_usize;
@@ -160,9 +161,9 @@ enum Token {
     Close,
     /// A `,`, in braces or not.
     Comma,
-    /// Any other character, an escaped one, or a class.
+    /// Any other character, an escaped character, or a class.
     Other,
-    /// A part that breaks a rule, and the rule.
+    /// A part that breaks a rule, with the error text.
     Wrong(&'static str),
 }
 
@@ -174,7 +175,7 @@ fn tokens(glob: &str) -> impl Iterator<Item = (Token, usize)> {
         let (token, len) = match text.chars().next()? {
             '\\' => match text[1..].chars().next() {
                 Some(escaped) => (Token::Other, 1 + escaped.len_utf8()),
-                None => (Token::Wrong("ends in a \"\\\", which is to be followed by something"), 1),
+                None => (Token::Wrong("ends in a \"\\\" that escapes nothing"), 1),
             },
             '[' => class(text),
             '{' => (Token::Open, 1),
@@ -187,10 +188,10 @@ fn tokens(glob: &str) -> impl Iterator<Item = (Token, usize)> {
     })
 }
 
-/// Reads the class at the beginning of a glob, and returns it with its length.
+/// Reads the class at the beginning of a glob. Returns its token and length.
 fn class(glob: &str) -> (Token, usize) {
     let negated = glob[1..].strip_prefix(['!', '^']).unwrap_or(&glob[1..]);
-    // A "]" right at the beginning is a member of the class.
+    // A "]" as the first character is a member of the class.
     let first = negated.chars().next().map_or(0, char::len_utf8);
     let Some(end) = negated[first..].find(']').map(|end| first + end) else {
         return (Token::Wrong("has a \"[\" that no \"]\" closes"), glob.len());
@@ -199,7 +200,7 @@ fn class(glob: &str) -> (Token, usize) {
     if negated[..end].is_ascii() {
         (Token::Other, len)
     } else {
-        (Token::Wrong("has a class of other than ASCII characters: write alternatives, {ä,ö}"), len)
+        (Token::Wrong("has a class of non-ASCII characters: write alternatives such as {ä,ö}"), len)
     }
 }
 

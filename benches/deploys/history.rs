@@ -1,4 +1,4 @@
-//! The histories: every deploy, with the bucket as it was after it.
+//! Reads the histories of the sites: every deploy, with the content of the bucket after it.
 
 use std::{
     collections::BTreeSet,
@@ -12,43 +12,44 @@ use cloudfront_invalidator::path::Item;
 use flate2::read::GzDecoder;
 use percent_encoding::percent_decode_str;
 
-/// The sites, each by the name of its history.
+/// The sites, by the names of their histories.
 pub(crate) const SITES: [&str; 3] = ["flink", "hexo", "kafka"];
 
-/// Deploys of more keys than this are left out: a batch of events holds no more.
+/// Maximum number of keys in a deploy. Larger ones are left out, because a batch of events holds no
+/// more.
 const MOST_CHANGES: usize = 10_000;
 
-/// One deploy of a site.
+/// A deploy of a site.
 pub(crate) struct Deploy {
-    /// The paths of what it put or deleted.
+    /// The paths of the objects that it put or deleted.
     pub(crate) changed: Vec<Item>,
-    /// The keys of what was in the bucket after it and did not change: sorted.
+    /// The keys that were in the bucket after it and did not change: sorted.
     unchanged: Vec<Rc<[u8]>>,
-    /// How many keys were in the bucket after it.
+    /// The number of keys in the bucket after it.
     bucket: usize,
 }
 
 impl Deploy {
-    /// Whether a cover within this many items is worth measuring on it: it has more
-    /// changes than that, but is not a whole new site.
+    /// Returns whether to measure covers of this many items on the deploy: it has more changes than
+    /// that, but is not a whole new site.
     pub(crate) fn counts(&self, items: usize) -> bool {
         let changed = self.changed.len();
         changed > items && changed <= MOST_CHANGES && changed * 10 < self.bucket * 9
     }
 
-    /// How many objects did not change.
+    /// Returns the number of objects that did not change.
     pub(crate) fn unchanged(&self) -> usize {
         self.unchanged.len()
     }
 
-    /// How many of them have a path that begins so.
+    /// Returns the number of unchanged objects whose path begins with `stem`.
     pub(crate) fn unchanged_below(&self, stem: &str) -> usize {
         let key: Vec<u8> = percent_decode_str(&stem[1..]).collect();
         let first = self.unchanged.partition_point(|other| **other < *key);
         self.unchanged[first..].partition_point(|other| other.starts_with(&key))
     }
 
-    /// How many of them these items purge.
+    /// Returns the number of unchanged objects that the paths in `sent` purge.
     pub(crate) fn collateral(&self, sent: &BTreeSet<String>) -> usize {
         let mut wider: Option<&str> = None;
         let mut stems: Vec<&str> = sent.iter().filter_map(|path| path.strip_suffix('*')).collect();
@@ -62,14 +63,14 @@ impl Deploy {
     }
 }
 
-/// Every deploy of a site that may count for some budget.
+/// Reads every deploy of a site that may count for some budget.
 pub(crate) fn deploys(site: &str) -> Vec<Deploy> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("benches/deploys/data/{site}.txt.gz"));
-    let history = BufReader::new(GzDecoder::new(File::open(file).expect("a history")));
+    let history = BufReader::new(GzDecoder::new(File::open(file).expect("the history opens")));
     let mut bucket: BTreeSet<Rc<[u8]>> = BTreeSet::new();
     let mut changed: BTreeSet<Rc<[u8]>> = BTreeSet::new();
     let mut deploys = Vec::new();
-    for line in history.lines().map(|line| line.expect("a line of a history")) {
+    for line in history.lines().map(|line| line.expect("the history is readable")) {
         match line.split_once(' ') {
             None => deploys.extend(finish(&mut changed, &bucket)),
             Some((what, key)) => {
@@ -87,7 +88,8 @@ pub(crate) fn deploys(site: &str) -> Vec<Deploy> {
     deploys
 }
 
-/// The deploy that changed these, leaving the bucket like this, if it may count.
+/// Returns the deploy that changed these keys and left the bucket like this. `None` if it cannot
+/// count for any budget. Clears `changed` for the next deploy.
 fn finish(changed: &mut BTreeSet<Rc<[u8]>>, bucket: &BTreeSet<Rc<[u8]>>) -> Option<Deploy> {
     let changed = std::mem::take(changed);
     (1..=MOST_CHANGES).contains(&changed.len()).then(|| Deploy {

@@ -1,12 +1,11 @@
-//! Replays every deploy of three real sites and measures what each way to fold it
-//! purges that did not change: `cargo bench --bench deploys` prints the tables and
-//! draws the picture of docs/cover.md.
+//! Replays every deploy of three real sites and measures the collateral of each way to fold it: the
+//! number of objects that a plan purges although they did not change. `cargo bench --bench deploys`
+//! prints the tables and draws the picture of docs/cover.md.
 //!
-//! `benches/deploys/data` holds the histories: which keys each deploy put (`P`) and
-//! deleted (`D`), from the public repositories of flink.apache.org, hexo.io and
-//! kafka.apache.org. Counted are the deploys that change more keys than the budget has
-//! items, at most 10,000, and less than nine tenths of the bucket. Collateral is the
-//! number of objects that a plan purges although they did not change.
+//! `benches/deploys/data` holds the histories: the keys that each deploy put (`P`) and deleted
+//! (`D`). They come from the public repositories of flink.apache.org, hexo.io and kafka.apache.org.
+//! A deploy counts if it changes more keys than the budget has items, at most 10,000, and less than
+//! nine tenths of the bucket.
 
 mod history;
 mod picture;
@@ -15,16 +14,16 @@ mod rules;
 use history::{Deploy, SITES, deploys};
 use rules::{Rule, real};
 
-/// The budgets of the tables: items, and wildcards among them.
+/// The budgets of the tables: the number of items, and of wildcards among them.
 const BUDGETS: [(usize, usize); 4] = [(15, 10), (50, 15), (150, 5), (150, 15)];
 
-/// The numbers of items in the picture, at 15 wildcards or as many as fit.
+/// The numbers of items in the picture, each with 15 wildcards or as many as there are items.
 const PICTURED: [usize; 8] = [8, 15, 25, 50, 100, 150, 300, 600];
 
-/// Where the picture goes.
+/// The file for the picture.
 const PICTURE: &str = "docs/cover.svg";
 
-/// What a rule comes to over all deploys that count.
+/// The totals of a rule over all deploys that count.
 #[derive(Clone, Default)]
 struct Total {
     deploys: usize,
@@ -54,7 +53,7 @@ impl Total {
         total
     }
 
-    /// The row of the table, with the collateral as a multiple of the best possible.
+    /// Returns the row of the table, with the collateral as a multiple of the best possible one.
     fn row(&self, name: &str, best: &Self) -> String {
         let dollars = real(self.items) * 0.005;
         let share = 100.0 * self.share / real(self.deploys);
@@ -92,5 +91,5 @@ fn main() {
         (rule.name(), PICTURED.map(collateral).to_vec())
     });
     picture::draw(PICTURE, &lines);
-    println!("\n{PICTURE} is drawn");
+    println!("\nwrote {PICTURE}");
 }

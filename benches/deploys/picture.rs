@@ -1,4 +1,4 @@
-//! The picture: collateral against budget.
+//! Draws the picture: collateral against budget.
 
 use plotters::prelude::{
     BLACK, ChartBuilder, Color, IntoDrawingArea, IntoLogRange, LineSeries, RGBColor, SVGBackend,
@@ -17,7 +17,7 @@ const COLOURS: [RGBColor; 6] = [
     RGBColor(0x00, 0x9E, 0x73),
 ];
 
-/// Draws the lines, both axes logarithmic, below the project's folder.
+/// Draws the lines on two logarithmic axes. `path` is relative to the project's root.
 pub(crate) fn draw(path: &str, lines: &[Line]) {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     let area = SVGBackend::new(&file, (860, 520)).into_drawing_area();
@@ -59,5 +59,5 @@ pub(crate) fn draw(path: &str, lines: &[Line]) {
         area.present()?;
         Ok(())
     })();
-    drawn.expect("a picture");
+    drawn.expect("the picture is drawn");
 }

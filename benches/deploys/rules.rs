@@ -1,4 +1,4 @@
-//! The ways to fold a deploy that are compared.
+//! Compares ways to fold a deploy.
 
 use std::collections::BTreeSet;
 
@@ -9,20 +9,20 @@ use cloudfront_invalidator::{
 
 use crate::history::Deploy;
 
-/// A way to fold.
+/// A way to fold a deploy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
-    /// What simple tools do.
+    /// `/*` alone, as simple tools send it.
     Everything,
-    /// s3deploy's rule, at its own 8 items.
+    /// s3deploy's rule with its own limit of 8 items.
     S3deployAtEight,
-    /// s3deploy's rule, at as many items as the others have.
+    /// s3deploy's rule with as many items as the other rules have.
     S3deploy,
-    /// The best that can be done with whole directories by one who knows the bucket.
+    /// The best cover of whole directories, if the content of the bucket is known.
     Directories,
-    /// This project's.
+    /// This project's cover.
     Cover,
-    /// The same search by one who knows the bucket: as good as it gets.
+    /// The same search, if the content of the bucket is known: the best possible cover.
     Perfect,
 }
 
@@ -47,7 +47,7 @@ impl Rule {
         }
     }
 
-    /// What it sends for a deploy.
+    /// Returns the paths that the rule sends for a deploy.
     pub(crate) fn apply(self, deploy: &Deploy, items: usize, wildcards: usize) -> BTreeSet<String> {
         let changed = || deploy.changed.iter().cloned();
         let budget = Budget { items, wildcards };
@@ -76,16 +76,16 @@ fn sent(cover: Cover) -> BTreeSet<String> {
     cover.items.into_iter().map(|one| one.item.to_string()).collect()
 }
 
-/// A stem up to its last slash. What shares the stem shares that, and a fold of more
-/// that shares it too is at least as good, so folding by this cost finds the best
-/// directories.
+/// Returns a stem up to its last slash. Paths that share the stem also share that directory. A fold
+/// of all paths that share the directory is at least as good, so folding by this cost finds the
+/// best directories.
 fn directory(stem: &str) -> &str {
     &stem[..=stem.rfind('/').unwrap_or_default()]
 }
 
-/// From the description of the tool: for each depth from the deepest to 1, until no
-/// more than `most` are left, every path that is deeper becomes its parent's parent
-/// with `/*`; if there are still more, `/*`.
+/// Folds paths as the description of s3deploy says. For each depth from the deepest to 1, every
+/// deeper path becomes its parent's parent with `/*`, until no more than `most` paths are left. If
+/// there are still more, only `/*` remains.
 fn s3deploy(changed: &[Item], most: usize) -> BTreeSet<String> {
     let depth = |path: &str| path.matches('/').count();
     let mut paths: BTreeSet<String> = changed.iter().map(ToString::to_string).collect();

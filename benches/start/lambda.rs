@@ -1,4 +1,4 @@
-//! One function, from its start to its end.
+//! Runs one function from start to end, as Lambda would, and measures it.
 
 use std::{
     fs,
@@ -15,11 +15,11 @@ use crate::{
     peers::{Authority, CloudFront, head},
 };
 
-/// What was measured: milliseconds and megabytes.
+/// The measurements of one run, in milliseconds and megabytes.
 pub(crate) struct Run {
-    /// From its start until it asks for an event.
+    /// The time from the start of the process until it requests an event.
     pub(crate) init: f64,
-    /// From the event until its answer.
+    /// The time from the first event until the answer to it.
     pub(crate) first: f64,
     pub(crate) warm: Vec<f64>,
     pub(crate) cpu_first: f64,
@@ -27,14 +27,15 @@ pub(crate) struct Run {
     pub(crate) peak: f64,
 }
 
-/// A request of the function's, and where it waits for what is answered.
+/// A request that the function made to the Runtime API, and the stream on which it waits for the
+/// answer.
 struct Asked {
     at: Instant,
     is_next: bool,
     stream: TcpStream,
 }
 
-/// Far longer than anything takes.
+/// Maximum time to wait for a request: far longer than any takes.
 const HANG: Duration = Duration::from_mins(1);
 
 pub(crate) fn run(
@@ -78,11 +79,12 @@ pub(crate) fn run(
         .spawn()
         .expect("the function");
     let mut next = ask(&asked, &mut child, contender.name);
-    assert!(next.is_next, "it asks for an event first");
+    assert!(next.is_next, "the function requests an event first");
     let init = next.at - begun;
     if let Some(throttle) = throttle {
         throttle.add(child.id());
-        // What the group may use at once is used up, as after a second of init.
+        // Wait for more than one period of the group, so that the limit is in force before the
+        // event, as it is on Lambda after init.
         std::thread::sleep(Duration::from_millis(25));
     }
     let before = cpu(child.id());
@@ -93,7 +95,7 @@ pub(crate) fn run(
         let begun = send(&mut next.stream, number, &scenario.event);
         let answer = ask(&asked, &mut child, contender.name);
         times.push(milliseconds(answer.at - begun));
-        assert!(!answer.is_next, "it answers before it asks again");
+        assert!(!answer.is_next, "the function answers before it requests the next event");
         let mut stream = answer.stream;
         let _ = stream.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
         next = ask(&asked, &mut child, contender.name);
@@ -115,10 +117,10 @@ fn milliseconds(duration: Duration) -> f64 {
 }
 
 fn ask(asked: &Receiver<Asked>, child: &mut Child, name: &str) -> Asked {
-    asked.recv_timeout(HANG).unwrap_or_else(|_| panic!("{name} does not ask: {:?}", child.try_wait()))
+    asked.recv_timeout(HANG).unwrap_or_else(|_| panic!("no request from {name}: {:?}", child.try_wait()))
 }
 
-/// Reads requests of one connection. Each is answered before the next comes.
+/// Reads the requests of one connection. Each gets its answer before the next one comes.
 fn requests(stream: &TcpStream, sender: &Sender<Asked>) {
     let _ = stream.set_nodelay(true);
     let mut reader = BufReader::with_capacity(1 << 16, stream);
@@ -155,7 +157,7 @@ fn send(stream: &mut TcpStream, number: usize, event: &str) -> Instant {
     begun
 }
 
-/// Milliseconds of CPU that a process has used, in all its threads.
+/// Returns the milliseconds of CPU that a process has used in all its threads.
 fn cpu(process: u32) -> f64 {
     let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     let used = |thread: fs::DirEntry| -> Option<f64> {
@@ -165,7 +167,7 @@ fn cpu(process: u32) -> f64 {
     threads.filter_map(used).sum::<f64>() / 1e6
 }
 
-/// The most memory that it had, in MB.
+/// Returns the peak memory of a process in MB.
 fn peak(process: u32) -> f64 {
     let told = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = told.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -173,7 +175,7 @@ fn peak(process: u32) -> f64 {
     kilobytes.unwrap_or(f64::NAN) / 1024.0
 }
 
-/// A cgroup with the CPU share of 128 MB: 128 of the 1,769 that are one CPU.
+/// A cgroup with the CPU share of 128 MB. Lambda grants one CPU at 1,769 MB.
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>
 pub(crate) struct Throttle {
@@ -181,7 +183,7 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
-    /// None where no group can be made.
+    /// Creates the group. Returns `None` if this machine does not allow it.
     pub(crate) fn new() -> Option<Self> {
         let name = format!("invalidator-bench-{}", std::process::id());
         let one = PathBuf::from("/sys/fs/cgroup/cpu").join(&name);

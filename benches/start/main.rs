@@ -1,12 +1,18 @@
-//! How long a function takes to start and to answer, and what it needs: `make bench`.
+//! Measures how long a function takes to start and to answer, and how much CPU and memory it needs:
+//! `make bench`.
 //!
-//! Plays Lambda's Runtime API and a CloudFront that answers at once, over http and over TLS
-//! with an authority of its own beside the system's, and starts functions again and again,
-//! shuffled in every round: the invalidator, an empty `lambda_runtime` function (the floor),
-//! and the Python function that people paste, where Python has boto3 and awslambdaric.
-//! Where cgroups can be made, also with the CPU share that Lambda gives 128 MB after init.
+//! The benchmark plays Lambda's Runtime API and a CloudFront that answers at once, over HTTP or
+//! over TLS, with a certificate authority of its own in addition to the system's. It starts these
+//! functions many times, in a different order in each round:
 //!
-//! docs/performance.md has the figures, and what they mean.
+//! - the invalidator
+//! - an empty `lambda_runtime` function, and the same function parsing the event
+//! - the Python function that people copy from the web, if Python has boto3 and awslambdaric
+//!
+//! Some scenarios also limit the CPU to the share that Lambda grants at 128 MB after init. They
+//! need a machine that allows cgroups.
+//!
+//! docs/performance.md has the figures and explains them.
 
 mod lambda;
 mod peers;
@@ -22,7 +28,7 @@ use std::{
 use lambda::{Run, run};
 use peers::{Authority, CloudFront};
 
-/// A function to be measured.
+/// A function to measure.
 #[derive(Clone)]
 struct Contender {
     name: &'static str,
@@ -39,7 +45,7 @@ fn contenders() -> Vec<Contender> {
     let measured = target.join("measured");
     let ours = env::var_os("BOOTSTRAP").map_or_else(|| measured.join("invalidator"), PathBuf::from);
     let rust = |name, program: PathBuf, variables: &[(&str, &str)], calls| {
-        assert!(program.is_file(), "{} is not there: make bench builds it", program.display());
+        assert!(program.is_file(), "{} is missing; make bench builds it", program.display());
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Contender { name, program, arguments: Vec::new(), variables: variables.collect(), calls }
     };
@@ -60,26 +66,26 @@ fn contenders() -> Vec<Contender> {
             calls: true,
         });
     } else {
-        eprintln!("no Python: {} has no boto3 and awslambdaric (make bench installs them)", python.display());
+        eprintln!("no Python: {} lacks boto3 or awslambdaric (make bench installs them)", python.display());
     }
     all
 }
 
-/// What is asked of the functions.
+/// The conditions of a measurement.
 struct Scenario {
     name: &'static str,
     event: String,
     tls: bool,
-    /// How far away CloudFront is, in milliseconds there and back.
+    /// The round-trip time to CloudFront in milliseconds.
     away: u64,
-    /// Whether the CPU is that of 128 MB after init.
+    /// Whether the CPU share is that of 128 MB after init.
     throttled: bool,
     rounds: usize,
     warm: usize,
-    /// The functions that are left out.
+    /// The names of the functions to leave out.
     without: &'static [&'static str],
-    /// How many distributions there are for the function to find the one that serves the bucket. 0:
-    /// it is given.
+    /// The number of distributions among which the function finds the one that serves the bucket.
+    /// If 0, the configuration names the distribution.
     distributions: usize,
 }
 
@@ -92,12 +98,12 @@ fn record(key: &str, sequencer: usize) -> serde_json::Value {
     record
 }
 
-/// A batch of 10,000 messages, the most that Lambda hands over, in the 6 MB that it may take.
+/// Builds a batch of 10,000 messages, Lambda's maximum, within the 6 MB of an event.
 fn batch() -> String {
     let message = |n: usize| {
         let key = format!("volume-{}/section-{}/page-{n}.html", n / 1_000, n / 20 % 50);
         let mut record = record(&key, n);
-        // With all that S3 says of each, 10,000 would not fit.
+        // With all fields of S3's records, 10,000 messages would not fit.
         for left_out in ["requestParameters", "responseElements", "userIdentity"] {
             record.as_object_mut().expect("a record").remove(left_out);
         }
@@ -180,14 +186,14 @@ fn main() {
     for scenario in scenarios().into_iter().filter(|scenario| scenario.name.contains(&only)) {
         let group = if scenario.throttled { lambda::Throttle::new() } else { None };
         if scenario.throttled && group.is_none() {
-            println!("\n{}: left out, no cgroup can be made here (try as root)", scenario.name);
+            println!("\n{}: skipped, because this machine allows no cgroup (try as root)", scenario.name);
             continue;
         }
         let cloudfront =
             CloudFront::start(scenario.tls.then_some(&authority), scenario.away, scenario.distributions);
         let mut runs: BTreeMap<usize, Vec<Run>> = BTreeMap::new();
         for round in 0..scenario.rounds {
-            // Another order each time, the same in every run of this program.
+            // A different order in each round, but the same in every run of the benchmark.
             let turn = round * 7 % order.len().max(1);
             order.rotate_left(turn);
             if round % 2 == 1 {

@@ -1,4 +1,4 @@
-//! A CloudFront that answers at once, and the authority that vouches for it.
+//! Plays a CloudFront that answers at once, and the certificate authority that it needs.
 
 use std::{
     fs,
@@ -18,10 +18,10 @@ use rustls::{
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 
-/// Where systems keep the authorities that they trust.
+/// The files in which systems keep the authorities that they trust.
 const SYSTEM: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
-/// An authority, and a server that it vouches for.
+/// A certificate authority, and a TLS server with a certificate from it.
 pub(crate) struct Authority {
     server: Arc<ServerConfig>,
     bundle: PathBuf,
@@ -31,7 +31,7 @@ impl Authority {
     pub(crate) fn new() -> Self {
         let mut parameters = CertificateParams::new(Vec::new()).expect("parameters");
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // Of the same name, the server's certificate would look as if it vouched for itself.
+        // With the default name for both, the server's certificate would look self-signed.
         parameters.distinguished_name.push(DnType::CommonName, "the benchmark's authority");
         let key = KeyPair::generate().expect("a key");
         let own = parameters.self_signed(&key).expect("a certificate");
@@ -48,14 +48,14 @@ impl Authority {
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .expect("a server");
-        // Beside those of the system, which have to be read, too.
+        // Include the system's authorities, so that the time to read them is measured too.
         let system = SYSTEM.iter().find_map(|path| fs::read_to_string(path).ok()).unwrap_or_default();
         let bundle = std::env::temp_dir().join(format!("invalidator-bench-{}.pem", std::process::id()));
         fs::write(&bundle, format!("{system}\n{}", own.pem())).expect("a file");
         Self { server: Arc::new(server), bundle }
     }
 
-    /// The file with the authorities.
+    /// Returns the path of the file with all authorities.
     pub(crate) fn bundle(&self) -> &str {
         self.bundle.to_str().expect("a path that is text")
     }
@@ -67,20 +67,21 @@ impl Drop for Authority {
     }
 }
 
-/// How many connections it serves at a time. Who connects need not wait for a thread to start.
+/// Number of connections to serve at a time. Their threads start beforehand, so that no client
+/// waits for one.
 const CONNECTIONS: usize = 8;
 
-/// It takes every invalidation, and has some distributions, of which the first serves the bucket
-/// `site`.
+/// A CloudFront that accepts every invalidation. It may have distributions; the first one serves
+/// the bucket `site`.
 pub(crate) struct CloudFront {
     pub(crate) url: String,
     calls: Arc<AtomicUsize>,
 }
 
-/// The number of distributions on a page, as CloudFront has it.
+/// Number of distributions on a page, as in CloudFront.
 const PAGE: usize = 100;
 
-/// Returns a page of the list of distributions, as the query of a request line asks for it.
+/// Returns the page of the list of distributions that a request line asks for.
 pub(crate) fn list(request: &str, distributions: usize) -> String {
     let parameter = |name: &str| {
         let (_, rest) = request.split_once(&format!("{name}="))?;
@@ -100,8 +101,8 @@ pub(crate) fn list(request: &str, distributions: usize) -> String {
     )
 }
 
-/// Returns a distribution in the list, with everything that CloudFront says of one with a bucket, an
-/// API and two behaviors.
+/// Returns a distribution in the list, with all fields that CloudFront returns for one with a
+/// bucket, an API and two behaviors.
 fn summary(number: usize) -> String {
     let bucket = if number == 0 { "site".to_owned() } else { format!("site-{number}") };
     let behavior = |target: &str| {
@@ -153,14 +154,14 @@ fn summary(number: usize) -> String {
     )
 }
 
-/// What it says of the configuration of every distribution: only the root is looked at.
+/// The configuration of every distribution. The function reads only the root object from it.
 const CONFIG: &str = "<?xml version=\"1.0\"?>\n\
     <DistributionConfig xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\"><CallerReference>x\
     </CallerReference><DefaultRootObject>index.html</DefaultRootObject><Origins><Quantity>0</Quantity></Origins>\
     <DefaultCacheBehavior><TargetOriginId>site</TargetOriginId><ViewerProtocolPolicy>allow-all\
     </ViewerProtocolPolicy></DefaultCacheBehavior><Comment></Comment><Enabled>true</Enabled></DistributionConfig>";
 
-/// Returns what it answers to the creation of an invalidation.
+/// Returns the answer to CreateInvalidation.
 fn created(body: &[u8]) -> String {
     let body = String::from_utf8_lossy(body);
     let reference = body.split_once("<CallerReference>").and_then(|(_, rest)| rest.split_once('<'));
@@ -175,7 +176,8 @@ fn created(body: &[u8]) -> String {
 }
 
 impl CloudFront {
-    /// One this many milliseconds away, there and back, with so many distributions.
+    /// Starts a CloudFront with this many distributions and a round-trip time of `away`
+    /// milliseconds.
     pub(crate) fn start(authority: Option<&Authority>, away: u64, distributions: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
@@ -193,13 +195,13 @@ impl CloudFront {
         let url = if authority.is_some() {
             format!("https://localhost:{port}")
         } else {
-            // The empty function looks up no names either.
+            // An address, because the empty function does not resolve a name either.
             format!("http://127.0.0.1:{port}")
         };
         Self { url, calls }
     }
 
-    /// How many invalidations it took.
+    /// Returns the number of invalidations that it accepted.
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }
@@ -213,7 +215,7 @@ fn connection(
     calls: &AtomicUsize,
 ) {
     let _ = stream.set_nodelay(true);
-    // What TCP would take, and with TLS its handshake.
+    // One round trip for TCP and, below, one for the TLS handshake.
     let distance = Duration::from_millis(away);
     std::thread::sleep(distance);
     match tls {
@@ -260,7 +262,7 @@ fn answer(stream: impl Read + Write, distance: Duration, distributions: usize, c
     }
 }
 
-/// Reads headers to their end, and tells how long the body is.
+/// Reads headers to their end. Returns the length of the body.
 pub(crate) fn head(reader: &mut impl BufRead) -> usize {
     let mut length = 0;
     let mut line = String::new();

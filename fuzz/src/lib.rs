@@ -1,5 +1,5 @@
-//! What must hold for any bytes: called by the fuzzer with what it makes up, and by the
-//! tests with what it found.
+//! Checks that must hold for any bytes. The fuzzer calls them with generated input, and the tests
+//! call them with the input that the fuzzer found.
 
 use std::sync::Arc;
 
@@ -19,7 +19,8 @@ use cloudfront_invalidator::{
 };
 use percent_encoding::percent_decode_str;
 
-/// Bytes to a batch, a plan, an answer and a log: no panic, nothing forged, nothing lost.
+/// Turns bytes into a batch, a plan, an answer and a log. Checks that nothing panics, that no
+/// change is lost, and that the input cannot forge output.
 pub fn event(data: &[u8]) {
     let batch = read(data, "invocation");
     assert!(!batch.messages.is_empty() || batch.changes.is_empty());
@@ -53,7 +54,8 @@ pub fn event(data: &[u8]) {
     assert!(!shown.contains(['\r', '\u{1b}', '\u{0}']), "{shown:?}");
 }
 
-/// A key to a path that CloudFront takes, and that is the key or covers it.
+/// Turns a key into a path. Checks that CloudFront accepts the path, and that it is the key or
+/// covers it.
 pub fn key(data: &[u8]) {
     let item = Item::from_key(data);
     is_acceptable(&item);
@@ -65,21 +67,22 @@ pub fn key(data: &[u8]) {
     }
 }
 
-/// What a person typed to an item that CloudFront takes, or to an error that quotes it.
+/// Parses a path or tag as a person would type it. Checks that the result is an item that
+/// CloudFront accepts, or an error of limited length.
 pub fn typed(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match text.parse::<Item>() {
         Ok(item) => {
             assert_eq!(item.kind() == Kind::Tag, text.starts_with('#'));
             is_acceptable(&item);
-            assert_eq!(item.as_str().parse::<Item>().as_ref(), Ok(&item), "typed again");
+            assert_eq!(item.as_str().parse::<Item>().as_ref(), Ok(&item), "the item parses to itself");
         }
         Err(why) => assert!(why.to_string().len() < 10_000),
     }
 }
 
-/// Lines of keys to a cover that covers them within the budget, which is in the first two
-/// bytes.
+/// Covers the keys, one on each line, within the budget in the first two bytes. Checks that the
+/// cover keeps to the budget and covers every key.
 pub fn cover(data: &[u8]) {
     let [items, wildcards, rest @ ..] = data else { return };
     let budget = Budget { items: usize::from(*items).max(1), wildcards: usize::from(*wildcards % 32).max(1) };
@@ -94,8 +97,8 @@ pub fn cover(data: &[u8]) {
     assert!(found.at_least <= found.cost);
 }
 
-/// Lines of a distribution's configuration, the first of them a bucket and a key, to paths
-/// that CloudFront takes.
+/// Maps a key to the paths of a distribution. The input lines are the bucket, the key and then the
+/// distribution's configuration. Checks that CloudFront accepts the paths.
 pub fn site(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut lines = text.split('\n');
@@ -164,7 +167,7 @@ fn forms(query_strings: Option<bool>) -> Forms {
     Forms { index_document: "index.html".to_owned(), bare_directories: true, clean_urls: true, query_strings }
 }
 
-/// The documented rules for an item.
+/// Asserts that an item follows CloudFront's documented rules.
 ///
 /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-objects.html>
 fn is_acceptable(item: &Item) {

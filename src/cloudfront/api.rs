@@ -1,7 +1,9 @@
-//! The SDK's operations, called as its own `Client` calls them. That one does more than is
-//! needed here before it can call anything: see [`endpoint`](super::endpoint). Left out are what
-//! tells AWS about its use, but for the user agent, its retries, for which there are better ones
-//! here, and its watch over slow streams: every attempt has a limit.
+//! Calls the SDK's operations in place of the SDK's own `Client`, which does more work than
+//! necessary before its first call: see [`endpoint`](super::endpoint).
+//!
+//! This module leaves out three features of that client: the reporting of feature usage to AWS,
+//! except for the user agent; its retries, because those here know CloudFront's errors better; and
+//! its protection against stalled streams, because every attempt has a time limit.
 
 use std::{
     fmt::Debug,
@@ -52,39 +54,42 @@ use tokio::time::timeout;
 
 use super::{Error, Http, Settings, endpoint::Resolver, secrets::Secrets};
 
-/// The service's name in signatures, and in what the SDK says of itself.
+/// The service's name in signatures and in the user agent.
 const SERVICE: &str = "cloudfront";
 
-/// The least that one attempt gets, where the whole call has that long. CloudFront
-/// has been seen to take some seconds for an answer.
+/// Minimum time limit for one attempt, unless the whole call has less time left. CloudFront
+/// sometimes takes several seconds to answer.
 const LEAST_ATTEMPT: Duration = Duration::from_secs(5);
 
-/// How many attempts the time is made to suffice for.
+/// The number of attempts among which a call divides its time limit. Also the default maximum
+/// number of attempts to read.
 pub(super) const ATTEMPTS: u32 = 3;
 
-/// The longest wait between two attempts.
+/// Maximum wait between two attempts.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// More than any call may take.
+/// Upper bound of a call's time limit, so that its deadline cannot overflow.
 const LONGEST_CALL: Duration = Duration::from_hours(24);
 
-/// How often to try, and how patiently.
+/// The limits for the attempts of a call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tries {
-    /// The most attempts. None: as many as there is time for.
+    /// Maximum number of attempts. `None` for as many as fit into the time limit.
     pub(super) most: Option<u32>,
-    /// How long to wait before the second, twice as long before the third, and so on.
+    /// The wait before the second attempt. It doubles before each further attempt, up to
+    /// [`LONGEST_WAIT`].
     pub(super) first_wait: Duration,
-    /// How long to try again where [too much is in progress](Error::is_full).
+    /// The time during which to retry while [too many invalidations are in
+    /// progress](Error::is_full).
     pub(super) while_full: Duration,
 }
 
-/// What an answer said, and when the call was begun.
+/// A value from an answer, and the time when its call began.
 #[derive(Debug)]
 pub(super) struct Answer<T> {
     pub(super) value: T,
-    /// The beginning of the first attempt by CloudFront's clock, to the second. `None` if the
-    /// answer has no date.
+    /// The beginning of the first attempt by CloudFront's clock, which counts whole seconds. `None`
+    /// if the answer has no date.
     pub(super) begun: Option<SystemTime>,
 }
 
@@ -118,7 +123,7 @@ impl Api {
             .with_auth_scheme_option_resolver(Some(signing))
             .with_auth_scheme(SigV4AuthScheme::new())
             .with_identity_cache(Some(IdentityCache::lazy().build()))
-            // What is to be tried again is known better below.
+            // `call` does its own retries.
             .with_retry_strategy(Some(NeverRetryStrategy::new()))
             .with_sleep_impl(Some(TokioSleep::new()))
             .with_time_source(Some(SystemTimeSource::new()))
@@ -132,10 +137,10 @@ impl Api {
         Self { plugins: RuntimePlugins::new().with_client_plugin(plugin), secrets: settings.secrets.clone() }
     }
 
-    /// What `take` finds in the operation's answer, within `limit`.
+    /// Calls an operation within `limit`, and returns what `take` finds in its answer.
     ///
-    /// Tries again what may pass, waiting longer each time, and at once, but only once, where
-    /// CloudFront's clock seems to be another: by then that is known.
+    /// Retries transient errors with growing waits. If the first attempt fails with a signature
+    /// error, retries it immediately: by then, its answer has told the SDK CloudFront's time.
     pub(super) async fn call<O: Operation, T>(
         &self,
         input: O::Input,
@@ -173,7 +178,7 @@ impl Api {
                 Err(error) => return Err(error),
             };
             had_no_answer |= error.is_unreachable();
-            // That CloudFront is busy says more than that it did not say so again.
+            // Report "busy" rather than a timeout that follows: it is the more useful of the two.
             last = Some(match last {
                 Some(busy) if busy.is_busy() && !error.is_busy() => busy,
                 _ => error,
@@ -187,12 +192,12 @@ impl Api {
     }
 }
 
-/// Keeps the date of the last answer.
+/// The date of the last answer.
 #[derive(Clone, Debug, Default)]
 struct DateOfAnswer(Arc<Mutex<Option<SystemTime>>>);
 
 impl DateOfAnswer {
-    /// Returns what CloudFront's clock showed at this moment of the past.
+    /// Returns the time that CloudFront's clock showed at `then`, a moment in the past.
     fn at(&self, then: Instant) -> Option<SystemTime> {
         let date = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         date?.checked_sub(then.elapsed())
@@ -218,18 +223,18 @@ impl Intercept for DateOfAnswer {
     }
 }
 
-/// One attempt, which ends within `limit`.
+/// Makes one attempt, which ends within `limit`.
 async fn once<O: Operation>(
     plugins: &RuntimePlugins,
     input: O::Input,
     limit: Duration,
 ) -> Result<O::Output, Error> {
     if limit.is_zero() {
-        // A timeout of nothing would still look first, and might see an answer.
+        // Even with a timeout of zero, tokio polls the call once, which might send the request.
         return Err(Error::too_late());
     }
-    // The names would be for traces, which nobody takes here. What the SDK does in there is so
-    // deep that the compiler gives up on whoever holds it, unless it is in a box.
+    // Only traces use the names, and nothing here records traces. The box is necessary because the
+    // SDK nests futures so deeply that the compiler gives up on any future that contains them.
     let call = Box::pin(invoke(SERVICE, "", Input::erase(input), plugins));
     match timeout(limit, call).await.map_err(|_| Error::too_late())? {
         Ok(output) => Ok(output.downcast().expect("the operation's answer")),
@@ -241,19 +246,19 @@ async fn once<O: Operation>(
     }
 }
 
-/// How long to wait before each further attempt. Two functions that are refused at the
-/// same time do not come back at the same time.
+/// Returns the waits before each further attempt. They are random, so that two functions that
+/// CloudFront throttles at the same time do not retry at the same time.
 fn waits(first: Duration) -> impl Iterator<Item = Duration> {
     let random = RandomState::new();
     let longer = |wait: &Duration| Some((*wait * 2).min(LONGEST_WAIT));
     iter::successors(Some(first), longer).enumerate().map(move |(number, wait)| {
-        // Between a half and all of it.
+        // A random duration between half of the wait and all of it.
         let share = u32::try_from(random.hash_one(number) % 1_000).unwrap_or_default();
         wait / 2 + wait * share / 2_000
     })
 }
 
-/// An operation, with the types that it takes and gives: the SDK erases them.
+/// An operation, with the types of its input, output and error, which the SDK erases.
 pub(super) trait Operation: RuntimePlugin + Default + 'static {
     type Input: Clone + Debug + Send + Sync + 'static;
     type Output: Debug + Send + Sync + 'static;

@@ -1,4 +1,4 @@
-//! What CloudFront says of the account's distributions.
+//! Reads the account's distributions and cache policies from CloudFront.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,20 +20,20 @@ use crate::site::{
     QueryStrings, managed_policy,
 };
 
-/// For how many seconds CloudFront keeps an error where a configuration does not say.
+/// The number of seconds for which CloudFront caches an error if the configuration does not say.
 ///
 /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/HTTPStatusCodes.html>
 const DEFAULT_ERROR_TTL: i64 = 10;
 
 impl Client {
-    /// Lists every distribution of the account, all pages, without what the list does not
-    /// tell: [`Details`], and what cache policies say. Each page ends within `limit`.
+    /// Lists all distributions of the account, from all pages, each within `limit`. The list does
+    /// not include their [`Details`] or the settings of cache policies.
     ///
     /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_ListDistributions.html>
     ///
     /// # Errors
     ///
-    /// As [`Client::create_invalidation`].
+    /// See [`Client::create_invalidation`].
     pub async fn distributions(&self, limit: Duration) -> Result<Vec<Distribution>, Error> {
         let listed = self.pages::<ListDistributions, _>(
             limit,
@@ -49,13 +49,13 @@ impl Client {
         Ok(listed.await?.into_iter().filter_map(distribution).collect())
     }
 
-    /// Reads what the list of distributions does not tell of one.
+    /// Reads the settings of a distribution that the list of distributions does not include.
     ///
     /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_GetDistributionConfig.html>
     ///
     /// # Errors
     ///
-    /// As [`Client::create_invalidation`].
+    /// See [`Client::create_invalidation`].
     pub async fn details(&self, distribution: &DistributionId, limit: Duration) -> Result<Details, Error> {
         let input = GetDistributionConfigInput::builder().id(distribution.as_str()).build()?;
         self.read::<GetDistributionConfig, _>(input, limit, |answer| {
@@ -69,13 +69,13 @@ impl Client {
         .await
     }
 
-    /// Lists the account's own cache policies: whether each has query strings in the cache key.
+    /// Lists the account's own cache policies by id: `true` if query strings are in the cache key.
     ///
     /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_ListCachePolicies.html>
     ///
     /// # Errors
     ///
-    /// As [`Client::create_invalidation`].
+    /// See [`Client::create_invalidation`].
     pub async fn cache_policies(&self, limit: Duration) -> Result<BTreeMap<String, bool>, Error> {
         let listed = self.pages::<ListCachePolicies, _>(
             limit,
@@ -94,12 +94,12 @@ impl Client {
         Ok(policies)
     }
 
-    /// Completes a distribution of the list with everything else that is known of it. Each call
-    /// that takes ends within `limit`.
+    /// Completes a distribution from the list with its details and the settings of its cache
+    /// policies. Each call ends within `limit`.
     ///
     /// # Errors
     ///
-    /// As [`Client::create_invalidation`].
+    /// See [`Client::create_invalidation`].
     pub async fn with_details(
         &self,
         mut distribution: Distribution,
@@ -115,7 +115,7 @@ impl Client {
     }
 }
 
-/// Reads the id of a cache policy, and whether it has query strings in the cache key. `None` if
+/// Returns the id of a cache policy, and whether it has query strings in the cache key. `None` if
 /// the answer does not say.
 fn cache_policy(summary: CachePolicySummary) -> Option<(String, bool)> {
     let policy = summary.cache_policy?;
@@ -124,7 +124,7 @@ fn cache_policy(summary: CachePolicySummary) -> Option<(String, bool)> {
     Some((policy.id, behavior != CachePolicyQueryStringBehavior::None))
 }
 
-/// None for an id that cannot be one.
+/// Converts a distribution of the list. Returns `None` if its id is not valid.
 fn distribution(summary: DistributionSummary) -> Option<Distribution> {
     let origins = summary.origins.map(|origins| origins.items).unwrap_or_default();
     let groups = summary.origin_groups.and_then(|groups| groups.items).unwrap_or_default();
@@ -174,7 +174,7 @@ fn distribution(summary: DistributionSummary) -> Option<Distribution> {
     })
 }
 
-#[expect(deprecated, reason = "what came before cache policies is still in use")]
+#[expect(deprecated, reason = "the settings that preceded cache policies are still in use")]
 fn behavior(behavior: CacheBehavior) -> Behavior {
     Behavior {
         pattern: Some(behavior.path_pattern),
@@ -184,7 +184,7 @@ fn behavior(behavior: CacheBehavior) -> Behavior {
     }
 }
 
-#[expect(deprecated, reason = "what came before cache policies is still in use")]
+#[expect(deprecated, reason = "the settings that preceded cache policies are still in use")]
 fn default_behavior(behavior: DefaultCacheBehavior) -> Behavior {
     Behavior {
         pattern: None,
@@ -201,8 +201,8 @@ fn query_strings(policy: Option<String>, forwarded: Option<ForwardedValues>) -> 
     }
 }
 
-/// Returns the functions that run before CloudFront sends a request to the origin. They may request
-/// another object.
+/// Returns the functions that run before CloudFront sends a request to the origin, and may
+/// therefore request another object.
 fn edge_functions(
     functions: Option<FunctionAssociations>,
     lambdas: Option<LambdaFunctionAssociations>,

@@ -1,4 +1,4 @@
-//! Why CloudFront did not do it, as answers to questions.
+//! The error of a call to CloudFront, which answers questions about what happened.
 
 use std::iter;
 
@@ -9,8 +9,8 @@ use thiserror::Error;
 use super::secrets::Secrets;
 use crate::text::chain;
 
-/// What CloudFront says of a caller reference that was used before, seen in the field. Documented is
-/// a code of its own, which was not seen.
+/// CloudFront's message for a caller reference that was used before, as observed. AWS documents an
+/// error code of its own for this case, which was never observed.
 const REFERENCE_USED: &str = "Your request contains a caller reference that was used for a previous \
                               invalidation batch for the same distribution.";
 
@@ -20,10 +20,9 @@ const MOST_REFERENCE: usize = 80;
 /// Maximum number of characters of an error.
 const MOST_TEXT: usize = 2_000;
 
-/// Why CloudFront did not do it.
+/// The reason why a call to CloudFront failed.
 ///
-/// Displays the whole chain of causes, which the SDK's own error hides behind
-/// "service error".
+/// Displays the whole chain of causes, which the SDK's own error hides behind "service error".
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{text}")]
 pub struct Error {
@@ -34,18 +33,18 @@ pub struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     AlreadyDone,
-    /// The same, of an invalidation that an attempt without an answer may have created.
+    /// Already done, perhaps by an earlier attempt of the same call that got no answer.
     JustDone,
     Busy,
     Full,
     Denied,
-    /// The signature, or its time: the clocks may differ.
+    /// A wrong signature, or a wrong time in it: the clocks may differ.
     Unsigned,
     NoSuchDistribution,
     NoSuchInvalidation,
     PathRejected,
     TooLarge,
-    /// The answer is longer than it may be.
+    /// An answer over the size limit.
     TooLong,
     Unreachable,
     Other,
@@ -56,7 +55,8 @@ impl Error {
         Self { kind, text }
     }
 
-    /// Makes it fit to be shown: in one line, of limited length, without any of these secrets.
+    /// Prepares the error for display: redacts the secrets, puts the text on one line, and limits
+    /// its length.
     pub(super) fn presentable(self, secrets: &Secrets) -> Self {
         let text = secrets.redact(&self.text);
         let lines = text.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty());
@@ -68,56 +68,57 @@ impl Error {
         Self { text, ..self }
     }
 
-    /// An answer came, without what it should hold.
+    /// Creates the error for an answer that lacks a required part.
     pub(super) fn no_answer(missing: &str) -> Self {
         Self::new(Kind::Unreachable, format!("CloudFront's answer has no {missing}"))
     }
 
-    /// Makes an error of an answer that is about another invalidation.
+    /// Creates the error for an answer about another invalidation.
     pub(super) fn other_invalidation(sent: &str, answered: &str) -> Self {
         let answered: String = answered.chars().take(MOST_REFERENCE).collect();
         Self::new(
             Kind::Other,
-            format!("CloudFront's answer to the caller reference {sent:?} has {answered:?}"),
+            format!("CloudFront's answer to the caller reference {sent:?} has the reference {answered:?}"),
         )
     }
 
-    /// One answer, or several together, took too long.
+    /// Creates the error for one or more answers that took too long.
     pub(crate) fn too_late() -> Self {
-        Self::new(Kind::Unreachable, "CloudFront's answers took too long".to_owned())
+        Self::new(Kind::Unreachable, "CloudFront took too long to answer".to_owned())
     }
 
-    /// There is no such distribution: what was looked for, and what there is.
+    /// Creates the error for a distribution that does not exist. `text` names it and those that do.
     pub(crate) const fn no_such_distribution(text: String) -> Self {
         Self::new(Kind::NoSuchDistribution, text)
     }
 
-    /// CloudFront would have to be asked, and may not be.
+    /// Creates the error for a lookup without access to CloudFront.
     pub(crate) fn offline() -> Self {
         Self::new(
             Kind::Other,
-            "distributions would have to be looked up, and CloudFront is not asked".to_owned(),
+            "cannot look up distributions offline: set INVALIDATOR_DISTRIBUTIONS or pass --distributions"
+                .to_owned(),
         )
     }
 
-    /// The reference was used before. Since a reference stands for one distribution
-    /// and one set of paths, this very invalidation exists.
+    /// Returns whether the caller reference was used before. Because a reference stands for one
+    /// distribution and one set of paths, this very invalidation exists.
     ///
-    /// Documented as `InvalidationBatchAlreadyExists`; seen in the field as an
-    /// `InvalidArgument` that speaks of the caller reference.
+    /// AWS documents the code `InvalidationBatchAlreadyExists` for this case. CloudFront has been
+    /// observed to answer `InvalidArgument` with a message about the caller reference instead.
     #[must_use]
     pub fn is_already_done(&self) -> bool {
         matches!(self.kind, Kind::AlreadyDone | Kind::JustDone)
     }
 
-    /// Returns whether it is [already done](Self::is_already_done) by an earlier attempt of the
-    /// same call, as far as one can tell.
+    /// Returns whether an earlier attempt of the same call, which got no answer, has probably
+    /// created the invalidation: a kind of [already done](Self::is_already_done).
     #[must_use]
     pub fn is_just_done(&self) -> bool {
         self.kind == Kind::JustDone
     }
 
-    /// Makes an error of a further attempt, after one that had no answer.
+    /// Converts the error of an attempt that follows one without an answer.
     pub(super) fn after_no_answer(self) -> Self {
         match self.kind {
             Kind::AlreadyDone => Self { kind: Kind::JustDone, ..self },
@@ -125,66 +126,68 @@ impl Error {
         }
     }
 
-    /// CloudFront has too much to do; the same call will succeed later.
+    /// Returns whether CloudFront is too busy. The same call will succeed later.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         matches!(self.kind, Kind::Busy | Kind::Full)
     }
 
-    /// Too many invalidations are in progress: a kind of [busy](Self::is_busy) that ends
-    /// when some of them are completed.
+    /// Returns whether too many invalidations are in progress: a kind of [busy](Self::is_busy) that
+    /// ends when some of them are completed.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.kind == Kind::Full
     }
 
-    /// The credentials do not allow it.
+    /// Returns whether the credentials do not allow the call.
     #[must_use]
     pub fn is_denied(&self) -> bool {
         matches!(self.kind, Kind::Denied | Kind::Unsigned)
     }
 
-    /// A kind of [denied](Self::is_denied) that may come of a wrong clock.
+    /// Returns whether the signature was rejected: a kind of [denied](Self::is_denied) that a wrong
+    /// clock may cause.
     pub(super) fn is_unsigned(&self) -> bool {
         self.kind == Kind::Unsigned
     }
 
-    /// The account has no such distribution.
+    /// Returns whether the account has no such distribution.
     #[must_use]
     pub fn is_no_such_distribution(&self) -> bool {
         self.kind == Kind::NoSuchDistribution
     }
 
-    /// The account has no such distribution, or the distribution no such invalidation.
+    /// Returns whether the account has no such distribution, or the distribution has no such
+    /// invalidation.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(self.kind, Kind::NoSuchDistribution | Kind::NoSuchInvalidation)
     }
 
-    /// Returns whether the answer was longer than an answer may be.
+    /// Returns whether the answer was over the size limit.
     pub(super) fn is_too_long(&self) -> bool {
         self.kind == Kind::TooLong
     }
 
-    /// CloudFront refuses one of the paths, without saying which.
+    /// Returns whether CloudFront refuses one of the paths. It does not say which.
     #[must_use]
     pub fn is_path_rejected(&self) -> bool {
         self.kind == Kind::PathRejected
     }
 
-    /// More paths than CloudFront takes in one request.
+    /// Returns whether the request has more paths than CloudFront accepts.
     #[must_use]
     pub fn is_too_large(&self) -> bool {
         self.kind == Kind::TooLarge
     }
 
-    /// No answer came, in time or at all.
+    /// Returns whether no complete answer came in time.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         self.kind == Kind::Unreachable
     }
 
-    /// A name for this kind of error that alarms can rely on.
+    /// Returns a stable name for this kind of error, for use in alarms.
     #[must_use]
     pub const fn error_type(&self) -> &'static str {
         match self.kind {
@@ -202,7 +205,7 @@ impl Error {
     }
 }
 
-/// A request that cannot even be built.
+/// Converts the error for a request that cannot be built.
 impl From<BuildError> for Error {
     fn from(error: BuildError) -> Self {
         Self::new(Kind::Other, chain(&error))
@@ -226,9 +229,10 @@ where
                 (Kind::of(code.unwrap_or_default(), message.unwrap_or_default(), status), text)
             }
             _ if is_too_long(&error) => (Kind::TooLong, chain(&error)),
-            // No answer, or one that broke off.
+            // No answer, or an incomplete one.
             SdkError::TimeoutError(_) | SdkError::ResponseError(_) => (Kind::Unreachable, chain(&error)),
-            // Connections cut are of no kind, and so are credentials that are not found.
+            // The SDK gives no kind of its own to cut connections or to missing credentials, so
+            // only the text tells them apart.
             SdkError::DispatchFailure(failure) if !failure.is_user() => {
                 let text = chain(&error);
                 (if text.contains("credentials") { Kind::Other } else { Kind::Unreachable }, text)
@@ -241,8 +245,8 @@ where
 }
 
 impl Kind {
-    /// What an answer means. CloudFront models few of the codes that it sends, and
-    /// throttles with status 400.
+    /// Classifies an answer by its code, message and status. CloudFront's model has few of the
+    /// codes that it sends, and it throttles with status 400.
     ///
     /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>
     fn of(code: &str, message: &str, status: u16) -> Self {
@@ -289,7 +293,7 @@ impl Kind {
     }
 }
 
-/// Returns whether the answer was longer than [`Http`](super::Http) reads.
+/// Returns whether the answer was longer than the limit of [`Http`](super::Http).
 fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
     iter::successors(Some(error), |error| error.source()).any(<dyn std::error::Error>::is::<LengthLimitError>)
 }

@@ -1,8 +1,7 @@
-//! The one client that everything goes through: hyper's, over rustls, without HTTP/2, which is
-//! not needed here.
+//! The HTTP client for all requests: hyper over rustls, without HTTP/2, which is not needed here.
 //!
-//! It is made once, where Lambda does not throttle the CPU: before the first event. The SDK's
-//! own makes what it needs for TLS again at the first request.
+//! The function creates it once, before the first event, while Lambda does not throttle the CPU.
+//! The SDK's own client would set up TLS again at the first request.
 
 use std::{
     pin::Pin,
@@ -35,16 +34,16 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use tokio::time::timeout;
 use tower_service::Service;
 
-/// How long a connection may take to be made, from looking up the name to the end of TLS's
-/// handshake.
+/// Time limit for opening a connection, from the DNS lookup to the end of the TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Connections, kept for as long as they may be used.
+/// An HTTP client that keeps its connections open for reuse.
 #[derive(Clone, Debug)]
 pub(crate) struct Http(SharedHttpConnector);
 
-/// Maximum number of bytes of an answer in the function, which has little memory, besides what the
-/// answer repeats of the request. A page of a list that is longer is asked for in parts.
+/// Maximum number of bytes of an answer in the function, which has little memory. The parts of the
+/// request that the answer repeats do not count. If a page of a list is longer, the client requests
+/// it in parts.
 pub(super) const MOST_IN_FUNCTION: usize = 2 * 1024 * 1024;
 
 /// Maximum number of bytes of an answer elsewhere: more than 3,000 paths of 4,000 characters.
@@ -52,8 +51,10 @@ pub(super) const MOST_IN_FUNCTION: usize = 2 * 1024 * 1024;
 pub(crate) const MOST_ELSEWHERE: usize = 64 * 1024 * 1024;
 
 impl Http {
-    /// Makes one for this endpoint, which needs no authorities if its URL has no TLS, or for any
-    /// endpoint. Answers have at most `most_bytes`, and twice as many as the request besides.
+    /// Creates a client for this endpoint, or for any endpoint if it is `None`. Does not load
+    /// certificate authorities if the endpoint's URL has no TLS.
+    ///
+    /// Limits an answer to `most_bytes` plus twice the size of the request.
     pub(crate) fn of(endpoint_url: Option<&str>, most_bytes: usize) -> Self {
         let authorities = !endpoint_url.is_some_and(|url| url.starts_with("http://"));
         let mut tcp = Tcp::new();
@@ -65,29 +66,29 @@ impl Http {
         Self(SharedHttpConnector::new(Hyper { client, most_bytes }))
     }
 
-    /// Sends a request. Redirects are not followed.
+    /// Sends a request. Does not follow redirects.
     pub(crate) fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         self.0.call(request)
     }
 
-    /// The same for the SDK.
+    /// Returns this client in the SDK's type. It shares the connections.
     pub(super) fn client(&self) -> SharedHttpClient {
         let connector = self.0.clone();
         http_client_fn(move |_: &HttpConnectorSettings, _: &RuntimeComponents| connector.clone())
     }
 }
 
-/// Whom to believe: the system's authorities or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, which
-/// have to be read, or nobody.
+/// Creates the TLS configuration. With `authorities`, reads and trusts the system's certificate
+/// authorities, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`. Without, trusts none.
 fn tls(authorities: bool) -> ClientConfig {
-    // On ring: aws-lc gathers 45 ms of entropy at the first handshake.
+    // ring rather than aws-lc, which spends 45 ms on gathering entropy at the first handshake.
     let builder = || {
         ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .expect("ring has the suites of TLS 1.2 and 1.3")
+            .expect("ring supports TLS 1.2 and 1.3")
     };
     let known = authorities.then(|| builder().with_native_roots().ok()).flatten();
-    // Where there are none, each connection will tell that its authority is not known.
+    // If there are no authorities, each connection fails because its authority is unknown.
     known.unwrap_or_else(|| builder().with_root_certificates(RootCertStore::empty())).with_no_client_auth()
 }
 
@@ -112,7 +113,7 @@ where
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connection = timeout(CONNECT_TIMEOUT, self.0.call(uri));
         Box::pin(async {
-            let late = || format!("not within {} s", CONNECT_TIMEOUT.as_secs());
+            let late = || format!("no connection within {} s", CONNECT_TIMEOUT.as_secs());
             connection.await.unwrap_or_else(|_| Err(late().into()))
         })
     }
@@ -134,7 +135,7 @@ impl HttpConnector for Hyper {
         };
         let answer = self.client.request(request);
         HttpConnectorFuture::new(async move {
-            // Whatever keeps a request from being answered may pass.
+            // Any failure to get an answer may be temporary, so report all as I/O errors.
             let answer = answer.await.map_err(|error| ConnectorError::io(error.into()))?;
             let answer = answer.map(|body| SdkBody::from_body_1_x(Limited::new(body, most_bytes)));
             HttpResponse::try_from(answer).map_err(|error| ConnectorError::other(error.into(), None))

@@ -1,4 +1,4 @@
-//! Who asks, as the AWS command line finds it out.
+//! The caller's credentials and settings, found as the AWS CLI finds them.
 
 use aws_config::SdkConfig;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
@@ -7,7 +7,8 @@ use aws_types::service_config::ServiceConfigKey;
 
 use super::{Http, MOST_ELSEWHERE, Settings, api::ATTEMPTS, secrets::Secrets};
 
-/// Whatever the AWS command line would use here: environment, profiles, single sign-on.
+/// The credentials and settings that the AWS CLI would use here, from the environment, profiles or
+/// single sign-on.
 #[derive(Clone, Debug)]
 pub struct Profile {
     pub(crate) config: SdkConfig,
@@ -16,7 +17,8 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Looks for it. `profile`, `region` and `endpoint_url` come before what is found.
+    /// Loads the profile. `profile`, `region` and `endpoint_url` override what the environment and
+    /// the configuration files say.
     pub async fn load(
         max_attempts: Option<u32>,
         profile: Option<&str>,
@@ -24,8 +26,8 @@ impl Profile {
         endpoint_url: Option<&str>,
     ) -> Self {
         let http = Http::of(None, MOST_ELSEWHERE);
-        // Read from the environment by the SDK itself, wrong retry settings are a panic. This is
-        // for what finds credentials.
+        // Set the retries here, because the SDK panics if it reads invalid ones from the
+        // environment. They apply only to finding credentials.
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(http.client())
             .retry_config(RetryConfig::standard().with_max_attempts(max_attempts.unwrap_or(ATTEMPTS)));
@@ -41,7 +43,7 @@ impl Profile {
         Self { config: loader.load().await, http, max_attempts }
     }
 
-    /// The URL that is named for this service's endpoint, or for that of all.
+    /// Returns the configured endpoint URL for this service, or else the one for all services.
     pub(crate) fn endpoint_url(&self, service: &str) -> Option<String> {
         let all = || self.config.endpoint_url().map(str::to_owned);
         let key =
@@ -61,7 +63,7 @@ impl Profile {
             settings.region = region.to_string();
         }
         settings.endpoint_url = if config.get_origin("endpoint_url").is_client_config() {
-            // The argument of `load` comes before the environment's variable for CloudFront.
+            // The argument of `load` overrides the environment variable for CloudFront.
             config.endpoint_url().map(str::to_owned)
         } else {
             self.endpoint_url("CloudFront")
@@ -75,7 +77,7 @@ impl Profile {
     }
 }
 
-/// Remembers which credentials are in use, so that no error shows them.
+/// A credentials provider that remembers the credentials in use, so that no error shows them.
 #[derive(Debug)]
 struct Remembered {
     provider: SharedCredentialsProvider,

@@ -1,7 +1,7 @@
-//! Keeps credentials out of what is shown.
+//! Keeps credentials out of errors.
 //!
-//! CloudFront's `SignatureDoesNotMatch` quotes the request that it signed, session token included,
-//! and proxies quote what they were sent.
+//! CloudFront's `SignatureDoesNotMatch` quotes the request that it signed, including the session
+//! token, and proxies quote the requests that they receive.
 
 use std::{
     borrow::Cow,
@@ -9,17 +9,17 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// What stands in the place of a secret.
+/// The replacement for a secret.
 const REDACTED: &str = "[redacted]";
 
-/// Minimum number of characters at the beginning of a secret that give it away: what is quoted may
-/// be cut off.
+/// Minimum number of bytes from the beginning of a secret to redact. A quoted secret may be cut
+/// off.
 const LEAST: usize = 8;
 
-/// What comes right before a secret in a request, whoever's it is.
+/// The names of the request fields whose values are secrets, even those of other callers.
 const NAMES: [&str; 3] = ["x-amz-security-token", "x-amz-signature", "signature="];
 
-/// Credentials that no text may show.
+/// The credentials that no text may show.
 #[derive(Clone, Default)]
 pub(super) struct Secrets(Arc<Mutex<Vec<String>>>);
 
@@ -30,7 +30,7 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Adds secrets. Short ones, which are none, are left out.
+    /// Adds secrets. Ignores those that are too short to be credentials.
     pub(super) fn add<'a>(&self, secrets: impl IntoIterator<Item = &'a str>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for secret in secrets {
@@ -40,8 +40,8 @@ impl Secrets {
         }
     }
 
-    /// Replaces every secret in a text: each of these in every spelling, as a whole or cut off, and
-    /// what follows the names of such fields.
+    /// Replaces every secret in a text: these secrets in every spelling, whole or cut off, and the
+    /// values of the fields in [`NAMES`].
     pub(super) fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut redacted = String::new();
@@ -66,7 +66,7 @@ impl Secrets {
     }
 }
 
-/// Returns where a secret ends that begins at `at`, whole or cut off.
+/// Returns the end of the secret if it begins at `at`, whole or cut off. `None` if it does not.
 fn end_of(secret: &str, text: &str, at: usize) -> Option<usize> {
     let (mut end, mut found) = (at, 0);
     for expected in secret.bytes() {
@@ -79,9 +79,9 @@ fn end_of(secret: &str, text: &str, at: usize) -> Option<usize> {
     (found >= LEAST && text.is_char_boundary(end)).then_some(end)
 }
 
-/// Returns how many bytes at the beginning of a text spell `expected`: as it is, percent-encoded
-/// (`%2B`, and `%252B` in what is encoded again), as an entity of XML (`&#43;`, `&#x2b;`, `&amp;`), or
-/// escaped in JSON (`\u002b`, `\/`).
+/// Returns the number of leading bytes of a text that spell `expected`: literally, percent-encoded
+/// (`%2B`, or `%252B` if encoded twice), as an XML entity (`&#43;`, `&#x2b;`, `&amp;`), or escaped
+/// in JSON (`\u002b`, `\/`). `None` if the text begins with something else.
 fn spelled(expected: u8, text: &[u8]) -> Option<usize> {
     let hex = |digits: &[u8]| {
         let digits = std::str::from_utf8(digits).ok()?;
@@ -105,11 +105,11 @@ fn spelled(expected: u8, text: &[u8]) -> Option<usize> {
         }
         _ => None,
     };
-    // What begins such a spelling may be a character of the secret itself.
+    // A character that introduces such a spelling may also be part of the secret itself.
     encoded.or_else(|| (text.first() == Some(&expected)).then_some(1))
 }
 
-/// Returns where what follows one of the [`NAMES`] at `at` begins and ends.
+/// Returns the beginning and the end of the value that follows one of the [`NAMES`] at `at`.
 fn end_of_named(text: &str, at: usize) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
     let name = NAMES.iter().find(|name| {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_secret_stays() {
+    fn other_text_stays_as_it_is() {
         for text in ["", "IQoJ", "short", "üüüüüüüü%", "%", "&#x", "&#;", "\\u12", "the signature is wrong"]
         {
             assert_eq!(redact(text), text);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_a_name_is_a_secret() {
+    fn values_of_secret_fields_are_redacted() {
         let text = "host:x\nx-amz-security-token:FwoGZXIvYXdzEBY+/=\n\nX-Amz-Signature=0123456789abcdef&a";
         let expected = "host:x\nx-amz-security-token:[redacted]\n\nX-Amz-Signature=[redacted]&a";
         assert_eq!(redact(text), expected);

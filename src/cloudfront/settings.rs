@@ -1,4 +1,4 @@
-//! The settings of a [`Client`](super::Client): where CloudFront is, and who calls it.
+//! The settings of a [`Client`](super::Client): its endpoint, credentials and retries.
 
 use aws_sdk_cloudfront::config::{AppName, Credentials, SharedCredentialsProvider};
 
@@ -11,19 +11,19 @@ pub struct Settings {
     pub region: String,
     /// The endpoint's URL. `None` for the partition's own.
     pub endpoint_url: Option<String>,
-    /// Whether to call the endpoint with FIPS 140 cryptography.
+    /// Whether to use the endpoint with FIPS 140 cryptography.
     pub use_fips: bool,
-    /// Whether to call the endpoint that answers over IPv6 as well.
+    /// Whether to use the endpoint that supports IPv6 as well as IPv4.
     pub use_dual_stack: bool,
-    /// Maximum number of attempts for each call. `None` for three when reading, and as many as
-    /// fit into the time limit when creating an invalidation.
+    /// Maximum number of attempts for each call. `None` for three attempts to read, and as many
+    /// attempts to create an invalidation as fit into the time limit.
     pub max_attempts: Option<u32>,
     pub(super) credentials: Option<SharedCredentialsProvider>,
     /// The application's name for the user agent.
     pub(super) app_name: Option<AppName>,
     /// Whether to sign with this machine's time even if CloudFront's clock differs.
     pub(super) ignores_clock_skew: bool,
-    /// Everything that errors must not quote.
+    /// The secrets that errors must not quote.
     pub(super) secrets: Secrets,
 }
 
@@ -38,13 +38,13 @@ impl Settings {
         settings
     }
 
-    /// Creates settings for a CloudFront on this machine, which ignores credentials.
+    /// Creates settings for an emulator on this machine, which ignores credentials.
     #[must_use]
     pub fn local(endpoint_url: &str) -> Self {
         Self { endpoint_url: Some(endpoint_url.to_owned()), ..Self::new("local", "local", None) }
     }
 
-    /// Creates settings whose credentials come from `credentials`, in us-east-1.
+    /// Creates settings with a credentials provider, in us-east-1.
     pub(super) fn with_credentials(credentials: Option<SharedCredentialsProvider>) -> Self {
         Self {
             region: "us-east-1".to_owned(),

@@ -1,50 +1,52 @@
-//! The directories that a batch goes through, and what they are known to lack.
+//! Finds the directories that the paths of a batch go through, and the paths that they are known to
+//! lack.
 
 use std::{
     collections::{HashMap, hash_map},
     ops::Range,
 };
 
-/// Maximum number of directories that are told apart: memory for some megabytes. The largest
+/// Maximum number of directories to distinguish, which take a few megabytes of memory. The largest
 /// deploy of a real site so far has a thousand.
 const MOST_DIRECTORIES: usize = 32_768;
 
-/// Every directory that some leaf's path goes through, in order.
+/// The directories that the leaves' paths go through, in order.
 ///
-/// Beyond [`MOST_DIRECTORIES`], the deepest levels are left out: a path there counts as a name in
-/// the directory above.
+/// If there are more than [`MOST_DIRECTORIES`], the deepest levels are left out: a path there
+/// counts as a name in the directory above.
 pub(super) struct Directories {
-    /// For each leaf, how many directories leaves before it go through; and for all.
+    /// The number of directories that the paths of all leaves before each one go through. The last
+    /// entry is the total.
     before: Vec<usize>,
-    /// How long the path of each is, with its slash at the end.
+    /// The length of each directory's path, including the slash at its end.
     lengths: Vec<usize>,
-    /// What those before each come to; and all.
+    /// The sums over the directories before each one. The last entry is the sum over all.
     sums: Vec<Sum>,
 }
 
-/// What some directories come to.
+/// The sums over some directories.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sum {
-    /// How many of them have a leaf directly in them.
+    /// The number of directories with a leaf directly in them.
     pub(super) holding: usize,
-    /// How many paths they lack that others with the same last two names have.
+    /// The number of paths that they lack and that others with the same last two names have.
     pub(super) lacking: usize,
 }
 
 /// A name in a directory.
 struct Entry {
     directory: usize,
-    /// The index of what is known of this name in directories called so.
+    /// Index of what is known about this name in all directories with the same last two names.
     known: usize,
-    /// How many paths begin with it.
+    /// The number of paths in the directory that begin with this name.
     paths: usize,
 }
 
-/// What is known of a name in all directories with the same last two names.
+/// The facts about a name in all directories with the same last two names.
 struct Known {
-    /// The index of those two names.
+    /// Index of those two names.
     called: usize,
-    /// How many paths begin with it where they are most.
+    /// The number of paths that begin with this name, in the directory that has the most of them.
     paths: usize,
 }
 
@@ -61,19 +63,20 @@ impl Directories {
         Self { before, sums: walk.sums(), lengths: walk.lengths }
     }
 
-    /// Those whose path begins with so many bytes that these leaves, and no others,
-    /// have in common.
+    /// Returns the sums over the directories whose path begins with the first `shared` bytes of
+    /// these leaves. No other leaf may begin with these bytes.
     pub(super) fn below(&self, leaves: &Range<usize>, shared: usize) -> Sum {
         let (first, end) = (self.before[leaves.start], self.before[leaves.end]);
-        // Those around them are the first that the first leaf goes through.
+        // The directories around those come first among the ones that the first leaf goes through.
+        // Skip them.
         let own = &self.lengths[first..self.before[leaves.start + 1]];
         let (from, to) = (self.sums[first + own.partition_point(|len| *len < shared)], self.sums[end]);
         Sum { holding: to.holding - from.holding, lacking: to.lacking - from.lacking }
     }
 }
 
-/// Returns how many levels of directories have at most [`MOST_DIRECTORIES`] together, and at
-/// least the root's.
+/// Returns the number of levels, counted from the root, that have at most [`MOST_DIRECTORIES`]
+/// directories together. At least 1, for the root.
 fn levels<'a>(paths: impl Iterator<Item = &'a str>) -> usize {
     let mut at_level: Vec<usize> = Vec::new();
     let mut last = "";
@@ -96,20 +99,20 @@ fn levels<'a>(paths: impl Iterator<Item = &'a str>) -> usize {
     at_level.iter().take_while(fits).count().max(1)
 }
 
-/// On the way through the leaves.
+/// The state of a walk through the leaves.
 #[derive(Default)]
 struct Walk<'a> {
-    /// How many levels of directories are told apart.
+    /// The number of levels of directories to distinguish.
     levels: usize,
     last: &'a str,
     lengths: Vec<usize>,
-    /// Whether each has a leaf directly in it.
+    /// Whether each directory has a leaf directly in it.
     holding: Vec<bool>,
-    /// The index of what each and the one around it are called.
+    /// Index of each directory's last two names.
     called: Vec<usize>,
     entries: Vec<Entry>,
-    /// The directories that the last path went through, outermost first, each with its
-    /// index and that of its entry in the one around it.
+    /// The directories that the last path went through, outermost first. Each comes with its index
+    /// and that of its entry in the directory around it.
     through: Vec<(usize, Option<usize>)>,
     calls: HashMap<&'a str, usize>,
     names: HashMap<(usize, &'a str), usize>,
@@ -125,7 +128,7 @@ impl<'a> Walk<'a> {
             self.entries[entry].paths += 1;
         }
         let mut start = self.through.last().map_or(0, |(index, _)| self.lengths[*index]);
-        // What comes right behind the last directory that is shared is a new name in it.
+        // The paths are sorted, so the name after the last shared directory is new in it.
         while start < path.len() || self.through.is_empty() {
             let slash = path[start..].find('/').filter(|_| self.through.len() < self.levels);
             let end = slash.map_or(path.len(), |slash| start + slash + 1);
@@ -146,7 +149,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Notes a name in a directory, and answers its index.
+    /// Adds an entry for a name in a directory, and returns its index.
     fn enter(&mut self, directory: usize, name: &'a str) -> usize {
         let called = self.called[directory];
         let known = match self.names.entry((called, name)) {
@@ -184,7 +187,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// What a directory and the one around it are called.
+/// Returns the names of a directory and of the one around it.
 fn last_two_names(directory: &str) -> &str {
     let path = directory.trim_end_matches('/');
     path.rmatch_indices('/').nth(1).map_or(path, |(slash, _)| &path[slash + 1..])

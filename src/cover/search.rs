@@ -1,31 +1,31 @@
-//! The cheapest way through a row of leaves, where some runs of neighbours may be
-//! replaced by one wildcard: exact, under a budget of items and one of wildcards.
+//! Finds the cheapest cover of a row of leaves, in which one wildcard may replace a run of
+//! neighbors. The result is exact, under a budget of items and one of wildcards.
 //!
-//! Leaves stand at 0, 1, … in sorted order, and every fold replaces a run of them;
-//! runs nest or lie apart. So a cover is a path from 0 to the last leaf's end, by
-//! steps over one leaf (an item) and leaps over a run (an item and a wildcard, at the
-//! run's cost), and the best one is a shortest path under two limits. It is found by
-//! labels: all ways to reach a point of which none is beaten in cost, items and
-//! wildcards at once. What keeps that fast:
+//! Leaves stand at 0, 1, … in sorted order, and every fold replaces a run of them. Any two runs are
+//! nested or disjoint. A cover is a path from 0 to the end of the last leaf. It takes steps over
+//! one leaf (an item) and leaps over a run (an item and a wildcard, at the cost of the run). The
+//! best cover is a shortest path under two limits.
 //!
-//! - A price on items and one on wildcards make it a plain shortest path, which
-//!   gives, for every step and leap, a lower bound on what a cover with it must cost
-//!   (Lagrangian relaxation). The covers met while looking for the best prices give an
-//!   upper bound.
-//! - The search looks for a cover that costs no more than a little above the lower
-//!   bound and, where there is none, for one that costs no more than a little more, up
-//!   to the upper one. What it finds first is the best there is.
-//! - Steps and leaps that cannot be in such a cover are left out. Mostly few leaps
-//!   remain, and the row shrinks to the points where they begin and end.
-//! - Labels that cannot become such a cover are dropped. A label that has spent little
-//!   on items and much on wildcards is not judged by the prices that are best for the
-//!   whole, so each is held against dozens of prices.
-//! - A point has at most one label for each number of items and wildcards, so there
-//!   are never more than points × items × wildcards.
+//! The search finds it with labels. A label is one way to reach a point, and a point keeps each
+//! label unless another one is at least as good in cost, items and wildcards. The following keeps
+//! the search fast:
 //!
-//! The work is bounded by the number of labels, not by time, so that the same row gives the same
-//! cover on a slow machine. Beyond that bound, the cover is the better one of those that the
-//! prices gave and of a search that keeps few labels at each point.
+//! - A price on items and one on wildcards turn the problem into a plain shortest path. For every
+//!   step and leap, that path gives a lower bound on the cost of a cover that uses it (Lagrangian
+//!   relaxation). The covers met on the way to the best prices give an upper bound.
+//! - The search looks for a cover that costs little more than the lower bound. If there is none, it
+//!   allows a little more, up to the upper bound. The first cover that it finds is the best.
+//! - Steps and leaps that cannot be in such a cover are left out. Usually few leaps remain, and the
+//!   row shrinks to the points where they begin and end.
+//! - Labels that cannot become such a cover are dropped. The prices that are best for the whole row
+//!   are a poor judge of a label that has spent little on items and much on wildcards, so each
+//!   label is judged by dozens of prices.
+//! - A point has at most one label for each number of items and wildcards, so there are never more
+//!   than points × items × wildcards labels.
+//!
+//! The limit on the work is a number of labels, not a time, so that the same row gives the same
+//! cover on a slow machine. Beyond that limit, the result is the better of two covers: the best one
+//! that the prices gave, and that of a search that keeps few labels at each point.
 
 mod prices;
 mod walk;
@@ -35,37 +35,37 @@ use std::{fmt, ops::Range};
 use prices::{Prices, Touching, maximise};
 use walk::{TooMany, Walk};
 
-/// Maximum number of labels that a point keeps where the exact search would take too long.
+/// Maximum number of labels that a point keeps if the exact search would take too long.
 const FEW: usize = 24;
 
-/// Maximum number of points at which labels are judged by many prices: memory for 7 MB.
+/// Maximum number of points for which labels are judged by many prices, which take 7 MB of memory.
 const MOST_COUNTED: usize = 20_000;
 
-/// Slack for rounding when bounds are compared.
+/// Tolerance for rounding errors when bounds are compared.
 const ROUNDING: f64 = 1e-9;
 
 const NONE: u32 = u32::MAX;
 
-/// How much work a search may do.
+/// The amount of work that a search may do.
 #[derive(Clone, Copy)]
 pub struct Effort<'a> {
-    /// Maximum number of labels that the search makes before it falls back to a cover that is
-    /// good but perhaps not the best.
+    /// Maximum number of labels that the search makes before it falls back to a cover that is good
+    /// but perhaps not the best.
     pub labels: usize,
-    /// Whether to fall back at once, since time runs out. Unlike the number of labels, this may
-    /// differ from one machine to the next.
+    /// Whether to fall back at once because time is running out. Unlike the number of labels, this
+    /// may differ from one machine to the next.
     pub is_late: &'a dyn Fn() -> bool,
 }
 
 impl Effort<'_> {
-    /// Maximum number of labels for one batch: some tenths of a second of work. The largest
+    /// Maximum number of labels for one batch, which take some tenths of a second. The largest
     /// deploy of a real site so far takes 76,000 at the default budget, and 1.4 million at 600
     /// items.
     pub const LABELS: usize = 3_000_000;
 }
 
 impl Default for Effort<'_> {
-    /// All the labels of a batch, and never late.
+    /// Returns the effort for a whole batch without a time limit.
     fn default() -> Self {
         Self { labels: Self::LABELS, is_late: &|| false }
     }
@@ -84,11 +84,11 @@ pub(super) struct Fold {
     pub(super) cost: f64,
 }
 
-/// What is to be covered, and within what.
+/// The leaves to cover, the folds to choose from, and the budget.
 pub(super) struct Row<'a> {
-    /// For each leaf, whether it is a wildcard itself.
+    /// A flag for each leaf that is a wildcard itself.
     pub(super) wildcard: &'a [bool],
-    /// In the order of their first leaves.
+    /// The possible folds, in the order of their first leaves.
     pub(super) folds: &'a [Fold],
     pub(super) max_items: usize,
     pub(super) max_wildcards: usize,
@@ -97,24 +97,24 @@ pub(super) struct Row<'a> {
 /// A cover of the row.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Found {
-    /// Indices of the folds that are made, in order.
+    /// Indices of the folds to make, in order.
     pub(super) folds: Vec<usize>,
-    /// What they cost together.
+    /// The total cost of the folds.
     pub(super) cost: f64,
-    /// What no cover within the budget can cost less than.
+    /// The lower bound: no cover within the budget costs less.
     pub(super) at_least: f64,
 }
 
-/// Finds the cheapest cover of the row. `None` if none is within the budget.
+/// Finds the cheapest cover of the row. Returns `None` if none is within the budget.
 pub(super) fn cheapest(row: &Row<'_>, effort: Effort<'_>) -> Option<Found> {
     let mut search = Search::new(row);
     if search.least_items(0) > row.max_items || search.least_wildcards(0) > row.max_wildcards {
         return None;
     }
     search.price(effort);
-    // The best is mostly near the bound, and to search what is near is quick: so look a
-    // little beyond the bound, then twice as far, and so on. What is found first
-    // is the best.
+    // The best cover usually costs little more than the lower bound, and a search that stays near
+    // the bound is fast. So allow a little more than the bound, then twice as much, and so on. The
+    // first cover within such a limit is the best one.
     let mut known = search.beyond;
     let mut best = search.relaxed.take();
     let mut ahead = (known - search.bound) / 64.0;
@@ -128,7 +128,8 @@ pub(super) fn cheapest(row: &Row<'_>, effort: Effort<'_>) -> Option<Found> {
             Ok(Some(found)) if found.cost <= search.rounded_beyond() => {
                 return Some(Found { at_least: found.cost, ..found });
             }
-            // Only below what was looked for is everything looked at.
+            // This cover costs more than the limit of this pass, so a cheaper one may exist; keep
+            // it as a fallback.
             Ok(Some(found)) => {
                 known = known.min(found.cost);
                 best = best.filter(|best| best.cost <= found.cost).or(Some(found));
@@ -153,33 +154,36 @@ pub(super) fn cheapest(row: &Row<'_>, effort: Effort<'_>) -> Option<Found> {
     Some(Found { at_least: search.bound.min(found.cost), ..found })
 }
 
-/// What is left of a row: the points that matter, and the ways between them.
+/// The remains of a row: the points that matter, and the ways between them.
 struct Shrunk {
-    /// The leaf at which each point is.
+    /// The leaf at each point.
     points: Vec<usize>,
-    /// From each point to the next, the items and wildcards of the leaves between.
-    /// None where some of them must be folded.
+    /// The items and wildcards of the leaves from each point to the next. `None` if some of these
+    /// leaves must be folded.
     steps: Vec<Option<(u32, u32)>>,
-    /// In the order of their first points: the points, and the index in the row.
+    /// The leaps, in the order of their first points: the range of points, and the fold's index in
+    /// the row.
     leaps: Vec<(Range<usize>, usize)>,
 }
 
 struct Search<'a> {
     row: &'a Row<'a>,
-    /// For each point, how many folds begin before it; and how many there are.
+    /// The number of folds that begin before each point. The last entry is the total.
     starts: Vec<u32>,
-    /// For each point, how few items and how few wildcards cover the rest.
+    /// The least numbers of items and of wildcards that cover the rest from each point on. They may
+    /// belong to different covers.
     least: Vec<(u32, u32)>,
     prices: Prices,
-    /// For each point, the least that the rest costs at those prices.
+    /// The least cost of the rest from each point on, at those prices.
     rest: Vec<f64>,
-    /// For each point, the fold with which that begins, if with any.
+    /// The fold at which the cheapest rest from each point begins, or [`NONE`] if it begins with a
+    /// step.
     chosen: Vec<u32>,
-    /// What no cover within the budget can cost less than.
+    /// The lower bound: no cover within the budget costs less.
     bound: f64,
-    /// What the best cover within the budget does not cost more than, if there is one.
+    /// The upper bound: the best cover within the budget, if there is one, does not cost more.
     beyond: f64,
-    /// The cheapest cover within the budget that some prices gave.
+    /// The cheapest cover within the budget that the prices gave so far.
     relaxed: Option<Found>,
 }
 
@@ -214,7 +218,7 @@ impl<'a> Search<'a> {
             rest: vec![0.0; points],
             chosen: vec![NONE; points],
             bound: 0.0,
-            // No cover makes a fold twice.
+            // No cover makes a fold twice, so none costs more than all folds together.
             beyond: row.folds.iter().map(|fold| fold.cost).sum(),
             relaxed: None,
         }
@@ -225,17 +229,17 @@ impl<'a> Search<'a> {
         self.starts[point] as usize..self.starts[point + 1] as usize
     }
 
-    /// Returns how few items cover the rest from a point on.
+    /// Returns the least number of items that cover the rest from a point on.
     fn least_items(&self, point: usize) -> usize {
         self.least[point].0 as usize
     }
 
-    /// Returns how few wildcards cover the rest from a point on.
+    /// Returns the least number of wildcards that cover the rest from a point on.
     fn least_wildcards(&self, point: usize) -> usize {
         self.least[point].1 as usize
     }
 
-    /// Finds prices at which the relaxed problem says the most about the real one.
+    /// Finds the prices at which the relaxed problem gives the highest lower bound.
     fn price(&mut self, effort: Effort<'_>) {
         let start = self.row.folds.iter().map(|fold| fold.cost).fold(f64::MIN_POSITIVE, f64::max) / 1024.0;
         let (mut item, mut best) = (start, (f64::NEG_INFINITY, Prices::default()));
@@ -258,11 +262,12 @@ impl<'a> Search<'a> {
         self.bound = best.0.max(0.0);
     }
 
-    /// The cheapest way through the row where items and wildcards may be had at these
-    /// prices beyond the budget and are paid back for what is left of it: its cost
-    /// with its slope in the price of items, and the slope in that of wildcards.
-    /// Leaves in `rest` what each point's rest costs, and in `beyond` what it costs
-    /// where it is within the budget.
+    /// Solves the relaxed problem: finds the cheapest way through the row if items and wildcards
+    /// beyond the budget can be bought at these prices, and those left over are refunded.
+    ///
+    /// Returns the value of the solution with its slope in the price of items, and the slope in the
+    /// price of wildcards. Stores the cost of the rest from each point on in `rest`. If the
+    /// solution is within the budget, lowers `beyond` to its cost.
     fn relax(&mut self, prices: Prices) -> (Touching, f64) {
         let points = self.rest.len();
         self.rest[points - 1] = 0.0;
@@ -306,11 +311,11 @@ impl<'a> Search<'a> {
         (Touching { value, slope: items - max_items }, wildcards - max_wildcards)
     }
 
-    /// What is left of the row without the steps and leaps that no cover below
-    /// `beyond` has.
+    /// Returns the row without the steps and leaps that are in no cover that costs at most
+    /// `beyond`.
     fn shrink(&self) -> Shrunk {
         let leaves = self.row.wildcard.len();
-        // The least that it costs to come to each point, as `rest` is from there on.
+        // The least cost of reaching each point, as `rest` is the least cost from there on.
         let mut come = vec![f64::INFINITY; leaves + 1];
         come[0] = 0.0;
         let most = self.row.max_items;
@@ -349,13 +354,13 @@ impl<'a> Search<'a> {
         Shrunk { steps: steps.collect(), leaps: leaps.collect(), points }
     }
 
-    /// `beyond`, with some slack for rounding.
+    /// Returns `beyond` with some tolerance for rounding errors.
     fn rounded_beyond(&self) -> f64 {
         self.beyond * (1.0 + ROUNDING)
     }
 }
 
-/// Leaves, folds and leaps are counted in 32 bits: there is no memory for more.
+/// Converts a count of leaves, folds or leaps to 32 bits. More of them would not fit into memory.
 fn number(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(NONE)
 }

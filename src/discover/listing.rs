@@ -15,24 +15,25 @@ use crate::{
     text::joined,
 };
 
-/// Maximum number of configurations that are read at the same time.
+/// Maximum number of configurations to read at the same time.
 const AT_ONCE: usize = 8;
 
-/// The details of distributions, each with the `ETag` of the configuration that they are from.
+/// The details of distributions, with the `ETag` of the configuration that they come from.
 pub(super) type KnownDetails = BTreeMap<DistributionId, (String, Details)>;
 
-/// All distributions of the account at one time.
+/// All distributions of the account at one moment.
 #[derive(Debug)]
 pub(super) struct Listing {
     /// When the call that returned the list began.
     pub(super) begun: SystemTime,
     distributions: Vec<Distribution>,
-    /// For each bucket, in lower case, the indices of the enabled distributions with that origin.
+    /// The indices of the enabled distributions, by origin bucket in lower case.
     by_bucket: BTreeMap<String, Vec<usize>>,
-    /// For each of the account's own cache policies, whether query strings are in the cache key.
-    /// `None` until a distribution needs them.
+    /// The account's own cache policies by id: `true` if query strings are in the cache key. `None`
+    /// until a distribution needs them.
     policies: Option<BTreeMap<String, bool>>,
-    /// The sites that were read since, by index. `None` for a distribution that is gone.
+    /// The sites of the distributions that have been read, by index. `None` for a distribution that
+    /// no longer exists.
     sites: BTreeMap<usize, Option<Arc<Site>>>,
 }
 
@@ -82,23 +83,24 @@ impl Listing {
         indices.into_iter().map(|index| self.distributions[*index].id.clone()).collect()
     }
 
-    /// Returns whether a distribution's configuration was read.
+    /// Returns whether a distribution's configuration has been read.
     pub(super) fn is_read(&self, index: usize) -> bool {
         self.sites.contains_key(&index)
     }
 
-    /// Returns whether a distribution serves a bucket whose configuration could not be read.
+    /// Returns whether the configuration of any distribution that serves this bucket has not been
+    /// read.
     pub(super) fn is_unknown(&self, bucket: &str) -> bool {
         self.by_bucket.get(bucket).into_iter().flatten().any(|index| !self.is_read(*index))
     }
 
-    /// Returns the site of a distribution. `None` if it is gone or was not read.
+    /// Returns the site of a distribution. `None` if it no longer exists or has not been read.
     pub(super) fn site(&self, index: usize) -> Option<Arc<Site>> {
         self.sites.get(&index)?.clone()
     }
 
-    /// Reads the configurations of these distributions, unless they are known. If one cannot be
-    /// read, reads the others all the same, and returns the first error.
+    /// Reads the configurations of these distributions that are not known yet. If one fails, still
+    /// reads the others, and returns the first error.
     pub(super) async fn read(
         &mut self,
         indices: &BTreeSet<usize>,
@@ -120,7 +122,7 @@ impl Listing {
             let get =
                 |index: usize| async move { (index, client.details(&distributions[index].id, limit).await) };
             let mut answers = stream::iter(unread).map(get).buffer_unordered(AT_ONCE);
-            // One call that hangs must not cost the answers to the others.
+            // One call that hangs must not discard the answers of the others.
             loop {
                 let (index, answer) = match lookup.in_time(answers.next()).await {
                     Ok(Some(answer)) => answer,
@@ -156,8 +158,8 @@ impl Listing {
         outcome
     }
 
-    /// Creates the site of a distribution with these details. Reads the cache policies if it needs
-    /// them.
+    /// Creates the site of a distribution with these details. Reads the account's cache policies if
+    /// the distribution uses them.
     async fn create_site(
         &mut self,
         index: usize,
@@ -167,7 +169,7 @@ impl Listing {
     ) -> Result<Site, Error> {
         let mut distribution = self.distributions[index].clone();
         if let Some(known) = search.forms.query_strings {
-            // The configuration decides, so no policy has to be read.
+            // The function's own setting overrides the policies, so there is no need to read them.
             let behaviors = distribution.behaviors.iter_mut();
             behaviors.for_each(|behavior| behavior.query_strings = QueryStrings::Known(known));
         }

@@ -1,4 +1,4 @@
-//! A lookup in progress: its client, its deadline and its clock.
+//! The client, the deadline and the clock of a lookup.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,32 +10,34 @@ use crate::cloudfront::{Client, Error};
 pub(super) struct Lookup<'a> {
     pub(super) client: Option<&'a Client>,
     pub(super) deadline: Instant,
-    /// When the lookup began, by the wall clock and by the monotonic one.
+    /// The beginning of the lookup, by the wall clock and by the monotonic clock.
     pub(super) begun: (SystemTime, Instant),
 }
 
 impl<'a> Lookup<'a> {
-    /// Returns the client, and the time limit of a call.
+    /// Returns the client, and the time that is left for a call.
     ///
     /// # Errors
     ///
-    /// Fails if there is no client, because nothing may be sent.
+    /// Fails if there is no client, so that no call can be made.
     pub(super) fn client(&self) -> Result<(&'a Client, Duration), Error> {
         let client = self.client.ok_or_else(Error::offline)?;
         Ok((client, self.deadline.saturating_duration_since(Instant::now())))
     }
 
-    /// Waits for calls, but not beyond the deadline.
+    /// Waits for calls until the deadline at the latest.
     pub(super) async fn in_time<T>(&self, calls: impl Future<Output = T>) -> Result<T, Error> {
         tokio::time::timeout_at(self.deadline.into(), calls).await.map_err(|_| Error::too_late())
     }
 
-    /// Returns the wall clock's time. It is computed rather than read, so that tests can set it.
+    /// Returns the wall clock's time. Computes it from the beginning of the lookup, so that tests
+    /// can set it.
     pub(super) fn now(&self) -> SystemTime {
         self.begun.0 + self.begun.1.elapsed()
     }
 
-    /// Returns the time since `then`. If the clock was set back in between, that is forever.
+    /// Returns the time since `then`. If the clock has been set back since, returns
+    /// [`Duration::MAX`], so that nothing old is taken as new.
     pub(super) fn since(&self, then: SystemTime) -> Duration {
         self.now().duration_since(then).unwrap_or(Duration::MAX)
     }

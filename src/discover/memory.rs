@@ -1,4 +1,4 @@
-//! What the finder remembers: the last list, and why there may be no newer one.
+//! The finder's memory: the last list, and the reason why there may be no newer one.
 
 use std::{
     collections::BTreeSet,
@@ -18,21 +18,21 @@ use crate::{
     watch::Watch,
 };
 
-/// CloudFront's answers so far.
+/// CloudFront's answers from earlier batches.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     listing: Option<Listing>,
-    /// The last failure of listing, and when that was.
+    /// The last failure to list the distributions, and its time.
     failed: Option<(Error, SystemTime)>,
     details: KnownDetails,
 }
 
-/// The distributions that requests need, other than those that they name by id.
+/// The distributions that requests need, except for those that they name by id.
 pub(super) struct Requested<'a> {
-    /// The names as the requests write them, each once.
+    /// The names as the requests write them.
     names: BTreeSet<&'a str>,
-    /// The watched buckets, if a request names no distribution and the configuration names none
-    /// either.
+    /// The watched buckets. `None` unless a request names no distribution and the configuration
+    /// names none either.
     watched: Option<&'a [String]>,
 }
 
@@ -92,7 +92,7 @@ impl Memory {
         lookup: Lookup<'_>,
     ) -> Found {
         let is_usable = |listing: &Listing| {
-            // Reading configurations takes time, in which the list ages.
+            // Reading configurations takes time, during which the list ages.
             let is_complete = listing.serving(buckets).iter().all(|index| listing.is_read(*index));
             lookup.since(listing.begun) < FRESH && is_complete
         };
@@ -114,7 +114,7 @@ impl Memory {
         Found { failure, ..found }
     }
 
-    /// Finds the distributions that requests need, and adds them to `found`.
+    /// Finds the distributions that the requests need, and adds them to `found`.
     pub(super) async fn resolve(
         &mut self,
         requested: &Requested<'_>,
@@ -136,7 +136,7 @@ impl Memory {
         if names.is_empty() && watched.is_none() {
             return;
         }
-        // If listing has just failed for this batch, do not try again.
+        // Do not list again if that has just failed for this batch.
         if found.failure.is_none() {
             let is_usable = |listing: &Listing| lookup.since(listing.begun) < FRESH;
             let (failure, bridged) = self.list(search, lookup.fresh(), is_usable).await;
@@ -156,8 +156,8 @@ impl Memory {
         }
     }
 
-    /// Lists the distributions, unless the last list is usable. Returns why that failed, and the age
-    /// of the list that serves instead.
+    /// Lists the distributions, unless the last list is usable. On failure, returns the error, and
+    /// the age of the outdated list that remains in use.
     async fn list(
         &mut self,
         search: &Search,
@@ -185,12 +185,12 @@ impl Memory {
         };
         self.listing.take_if(|listing| lookup.since(listing.begun) >= BRIDGED);
         let age = self.listing.as_ref().map(|listing| lookup.since(listing.begun));
-        // A list that is still fresh bridges nothing: it was to be renewed only to read more.
+        // A fresh list is not outdated: it was to be renewed only because it was incomplete.
         (Some(error), age.filter(|age| *age >= FRESH))
     }
 
-    /// Returns the last failure of listing, if it is too recent to try again while there is an older
-    /// list.
+    /// Returns the last failure to list the distributions, if it is too recent to try again and
+    /// there is an older list to use.
     fn just_failed(&self, lookup: Lookup<'_>) -> Option<Error> {
         let (error, at) = self.failed.as_ref()?;
         (lookup.since(*at) < FRESH && self.listing.is_some()).then(|| error.clone())

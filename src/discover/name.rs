@@ -1,16 +1,16 @@
-//! The names of distributions in configurations and requests.
+//! The names by which configurations and requests refer to distributions.
 
 use std::{fmt, str::FromStr};
 
 use crate::site::{DistributionId, NotADistributionName};
 
-/// A distribution in the configuration.
+/// A distribution as the configuration names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// The distribution's id.
     Id(DistributionId),
-    /// A domain: the distribution's own, an alias, or an origin's. CloudFront has to list the
-    /// distributions to find it.
+    /// A domain: the distribution's own, an alias, or an origin's. Finding the distribution takes
+    /// CloudFront's list of distributions.
     Domain(String),
 }
 
@@ -29,12 +29,12 @@ impl FromStr for Target {
     }
 }
 
-/// A name in a request, which may mean several distributions.
+/// A name in a request. It may refer to several distributions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Name {
     /// A distribution's id, or a domain of it or of an origin.
     Domain(String),
-    /// A bucket that is an origin, in lower case.
+    /// The name of an origin bucket, in lower case.
     Bucket(String),
 }
 

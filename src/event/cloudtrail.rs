@@ -1,4 +1,4 @@
-//! Calls of S3's API that CloudTrail reports to EventBridge, as older rules match them.
+//! S3 API calls that CloudTrail reports to EventBridge. Older EventBridge rules match these.
 //!
 //! <https://docs.aws.amazon.com/eventbridge/latest/ref/events-ref-s3.html> and
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-s3-info.html>
@@ -30,7 +30,8 @@ struct Parameters<'a> {
     key: Option<Text<'a>>,
 }
 
-/// Reads a call, at a time that is not known here. The key is raw.
+/// Parses a call into a change without a time, which the caller adds. CloudTrail does not encode
+/// the key.
 pub(super) fn change(detail: Option<&RawValue>, origin: Origin<'_>) -> Result<Change, Unreadable> {
     let missing = |field| Unreadable::Missing { what: WHAT, field };
     let call: Call<'_> = parse(WHAT, detail.ok_or_else(|| missing("detail"))?)?;
@@ -64,13 +65,13 @@ pub(super) fn change(detail: Option<&RawValue>, origin: Origin<'_>) -> Result<Ch
     })
 }
 
-/// Returns what a call does to objects.
+/// Returns the effect of a call on objects.
 fn effect(name: &str) -> Effect {
     match name {
         "CompleteMultipartUpload" | "CopyObject" | "DeleteObject" | "PostObject" | "PutObject" => {
             Effect::Content
         }
-        // It has no keys.
+        // CloudTrail does not record the keys.
         "DeleteObjects" => Effect::WholeBucket,
         "AbortMultipartUpload"
         | "CreateMultipartUpload"
@@ -78,7 +79,7 @@ fn effect(name: &str) -> Effect {
         | "UploadPart"
         | "UploadPartCopy" => Effect::None,
         _ if ["Get", "Head", "List", "Select"].iter().any(|read| name.starts_with(read)) => Effect::None,
-        // Of buckets, and what is beside an object's content.
+        // These calls concern buckets or an object's metadata, not its content.
         _ if ["Acl", "Bucket", "LegalHold", "Retention", "Tagging"]
             .iter()
             .any(|part| name.contains(part)) =>

@@ -1,5 +1,5 @@
-//! What Lambda keeps of an asynchronous invocation that failed for good: the event, in a
-//! record of how it failed. It comes back when the dead-letter queue is redriven.
+//! Records of asynchronous invocations that failed for good. Lambda puts the original event into
+//! such a record, which arrives here when the dead-letter queue is redriven.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>
 
@@ -10,7 +10,7 @@ use super::{Text, Unreadable};
 
 const WHAT: &str = "a record of a failed invocation";
 
-/// The record, as far as it is needed.
+/// The fields of the record that are needed.
 #[derive(Deserialize)]
 pub(super) struct Record<'a> {
     #[serde(borrow, rename = "requestContext")]
@@ -30,7 +30,7 @@ pub(super) fn read(json: &[u8]) -> Result<Record<'_>, Unreadable> {
 }
 
 impl Record<'_> {
-    /// Hands the event and the id of its invocation to `read`.
+    /// Passes the event and the id of its invocation to `read`.
     pub(super) fn event(
         &self,
         read: impl FnOnce(&str, Option<&str>) -> Result<(), Unreadable>,

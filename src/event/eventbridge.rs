@@ -1,4 +1,4 @@
-//! S3's events on EventBridge.
+//! S3 events from EventBridge.
 //!
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>
 
@@ -23,8 +23,7 @@ struct Event<'a> {
     detail: Option<&'a RawValue>,
 }
 
-/// Reads one event. The key is taken as it is: EventBridge, unlike a notification,
-/// carries it raw.
+/// Parses one event. Unlike an S3 notification, EventBridge does not encode the key.
 pub(super) fn read(json: &[u8], origin: Origin<'_>) -> Result<Change, Unreadable> {
     let event: Event<'_> =
         serde_json::from_slice(json).map_err(|error| Unreadable::json(WHAT, &error, json))?;
@@ -44,7 +43,7 @@ pub(super) fn read(json: &[u8], origin: Origin<'_>) -> Result<Change, Unreadable
     Ok(Change { time, ..change })
 }
 
-/// Returns whether a lifecycle rule removed a version for good.
+/// Returns whether the event says that a lifecycle rule removed a version permanently.
 fn is_expired(detail: Option<&RawValue>) -> bool {
     #[derive(Deserialize)]
     struct Deletion<'a> {
@@ -60,6 +59,8 @@ fn is_expired(detail: Option<&RawValue>) -> bool {
     })
 }
 
+/// Returns the effect of an event on the content, by its `detail-type`.
+///
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventBridge.html>
 fn effect(kind: &str) -> Effect {
     match kind {

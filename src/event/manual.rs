@@ -1,5 +1,5 @@
-//! What a person sends by hand: `{"paths": ["/a", "/b*", "#tag"]}`, and
-//! `"distribution": "E…"` where it is not for all that are configured.
+//! Manual events: `{"paths": ["/a", "/b*", "#tag"]}`, with an optional `"distribution": "E…"`.
+//! Without one, the request is for all configured distributions.
 
 use std::fmt;
 
@@ -10,11 +10,11 @@ use serde::{
 
 use super::{Origin, Request, Unreadable};
 
-/// Maximum number of paths of one event.
+/// Maximum number of paths in one event.
 const MOST_PATHS: usize = 20_000;
 
-/// Maximum number of paths of all such events in a batch: six megabytes of short ones would take
-/// all the memory that there is.
+/// Maximum number of paths in all manual events of a batch. Without this limit, 6 MB of short paths
+/// would use up the function's memory.
 const MOST_PATHS_TOGETHER: usize = 100_000;
 
 #[derive(Deserialize)]
@@ -24,7 +24,7 @@ struct Manual {
     distribution: Option<String>,
 }
 
-/// The first paths, and how many there are.
+/// The first [`MOST_PATHS`] paths, and the number of all paths.
 #[derive(Default)]
 struct Paths {
     first: Vec<String>,
@@ -58,8 +58,8 @@ impl<'de> Deserialize<'de> for Paths {
     }
 }
 
-/// Reads the request, in a batch that has `before` paths already. A field that is not known is an
-/// error, since a person is there to be told.
+/// Parses the request, in a batch that already has `before` paths. An unknown field is an error: it
+/// is probably a typo, and the sender can correct it.
 pub(super) fn read(json: &[u8], before: usize, origin: Origin<'_>) -> Result<Request, Unreadable> {
     let manual: Manual =
         serde_json::from_slice(json).map_err(|error| Unreadable::json("a manual event", &error, json))?;

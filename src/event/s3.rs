@@ -24,8 +24,7 @@ struct Record<'a> {
     s3: Option<&'a RawValue>,
 }
 
-/// The object that an S3 event is about, as a notification's `s3` and
-/// EventBridge's `detail` both have it.
+/// The object of an S3 event. A notification's `s3` and EventBridge's `detail` share this format.
 #[derive(Default, Deserialize)]
 pub(super) struct Entity<'a> {
     #[serde(borrow)]
@@ -50,7 +49,7 @@ struct Object<'a> {
     version: Option<Text<'a>>,
 }
 
-/// Reads one record. Only fields that are used must be there.
+/// Parses one record. Only the fields that are needed must be present.
 pub(super) fn read(record: &RawValue, origin: Origin<'_>) -> Result<Change, Unreadable> {
     let record: Record<'_> = parse(WHAT, record)?;
     if let Some(version) = record.version.filter(|version| major(&version.0) != "2") {
@@ -67,8 +66,8 @@ pub(super) fn read(record: &RawValue, origin: Origin<'_>) -> Result<Change, Unre
 }
 
 impl<'a> Entity<'a> {
-    /// The object in `json`. Where the event changes no object, whatever else is
-    /// there is taken for none.
+    /// Parses the object in `json`. If the event changes no object, absent or malformed JSON counts
+    /// as no object.
     pub(super) fn read(
         what: &'static str,
         json: Option<&'a RawValue>,
@@ -81,8 +80,9 @@ impl<'a> Entity<'a> {
         }
     }
 
-    /// Returns whether it is one of several versions: a lifecycle rule that removes such a one leaves
-    /// the current one as it is, which expires with a delete marker.
+    /// Returns whether the object has a version id. A lifecycle rule that permanently removes a
+    /// version with an id does not change the content: a current version expires by getting a
+    /// delete marker, which is another event.
     ///
     /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-configure-notification.html>
     pub(super) fn is_version(&self) -> bool {
@@ -90,8 +90,8 @@ impl<'a> Entity<'a> {
         version.is_some_and(|version| !matches!(&*version.0, "" | "null"))
     }
 
-    /// The change of this object, whose key is spelled as `decode` reads it, at a time that
-    /// is not known here.
+    /// Creates the change to this object, with its key decoded by `decode` and without a time,
+    /// which the caller adds.
     pub(super) fn change(
         self,
         what: &'static str,
@@ -102,7 +102,7 @@ impl<'a> Entity<'a> {
     ) -> Result<Change, Unreadable> {
         let known = |text: Option<Text<'a>>, field| match full(text) {
             Some(text) => Ok(text),
-            // Only what changes an object has to name it.
+            // Only an event that changes an object must name it.
             None if !effect.needs_object() => Ok(Text(Cow::Borrowed(""))),
             None => Err(Unreadable::Missing { what, field }),
         };
@@ -121,22 +121,22 @@ impl<'a> Entity<'a> {
     }
 }
 
-/// "Compare the major version for equality": minor versions only add fields.
+/// Returns the major version. S3's documentation says to compare it for equality; minor versions
+/// only add fields.
 fn major(version: &str) -> &str {
     version.split_once('.').map_or(version, |(major, _)| major)
 }
 
-/// The key of a notification is form-encoded: `+` is a space, and an escape that
-/// is none stays as it is. Decoded exactly once, to the bytes that S3 stores.
+/// Decodes a notification's key, exactly once, to the bytes that S3 stores. The key is
+/// form-encoded: `+` is a space, and an invalid escape stays as it is.
 fn decode(key: &str) -> Key {
     let spaced = if key.contains('+') { Cow::Owned(key.replace('+', " ")) } else { Cow::Borrowed(key) };
     Key::from(Cow::from(percent_decode_str(&spaced)).into_owned())
 }
 
-/// What an event does to the content, by the family that stands before the `:`.
+/// Returns the effect of an event on the content, by its family: the part of the name before `:`.
 ///
-/// Lifecycle deletions are a family of their own: `ObjectRemoved` is not sent for
-/// them.
+/// Lifecycle deletions have a family of their own; S3 sends no `ObjectRemoved` event for them.
 ///
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-event-types-and-destinations.html>
 fn effect(event: &str) -> Effect {

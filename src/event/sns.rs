@@ -1,4 +1,4 @@
-//! SNS notifications: straight to Lambda, or as the body of an SQS message.
+//! SNS notifications, delivered directly to Lambda or in the body of an SQS message.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html> and
 //! <https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html>
@@ -10,7 +10,7 @@ use super::{Text, Unreadable, parse};
 
 const WHAT: &str = "an SNS notification";
 
-/// What the topic wraps around a message.
+/// The envelope that a topic puts around a message.
 #[derive(Deserialize)]
 pub(super) struct Notification<'a> {
     #[serde(borrow, rename = "MessageId")]
@@ -19,12 +19,12 @@ pub(super) struct Notification<'a> {
     message: Option<Text<'a>>,
 }
 
-/// A notification that is the body of an SQS message.
+/// Parses a notification from the body of an SQS message.
 pub(super) fn read(json: &[u8]) -> Result<Notification<'_>, Unreadable> {
     serde_json::from_slice(json).map_err(|error| Unreadable::json(WHAT, &error, json))
 }
 
-/// The notification in a record that came straight to Lambda.
+/// Parses the notification in a record that SNS delivered directly to Lambda.
 pub(super) fn record(record: &RawValue) -> Result<Notification<'_>, Unreadable> {
     #[derive(Deserialize)]
     struct Record<'a> {
@@ -36,7 +36,7 @@ pub(super) fn record(record: &RawValue) -> Result<Notification<'_>, Unreadable> 
 }
 
 impl Notification<'_> {
-    /// Hands the message and its id to `read`.
+    /// Passes the message and its id to `read`.
     pub(super) fn message(
         &self,
         read: impl FnOnce(&str, Option<&str>) -> Result<(), Unreadable>,

@@ -1,4 +1,4 @@
-//! SQS messages as Lambda's event source mapping delivers them.
+//! SQS messages from Lambda's event source mapping or `aws sqs receive-message`.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>
 
@@ -11,7 +11,7 @@ use super::{Text, Unreadable, full, parse};
 
 const WHAT: &str = "an SQS message";
 
-/// One message of the batch.
+/// A message in the batch.
 #[derive(Deserialize)]
 pub(super) struct Record<'a> {
     #[serde(borrow, rename = "messageId")]
@@ -24,7 +24,7 @@ pub(super) fn read(record: &RawValue) -> Result<Record<'_>, Unreadable> {
     parse(WHAT, record)
 }
 
-/// Reads a message as `aws sqs receive-message` prints it: its body and its id.
+/// Parses a message as `aws sqs receive-message` prints it, and returns its body and its id.
 ///
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Message.html>
 pub(super) fn received(message: &RawValue) -> Result<(Cow<'_, str>, Option<Cow<'_, str>>), Unreadable> {
@@ -40,8 +40,8 @@ pub(super) fn received(message: &RawValue) -> Result<(Cow<'_, str>, Option<Cow<'
     Ok((body.0, full(received.id).map(|id| id.0)))
 }
 
-/// The id of a record that cannot be read otherwise, so that it can still be
-/// handed back alone.
+/// Returns the id of a record that otherwise cannot be read, so that it alone can return to the
+/// queue.
 pub(super) fn id(record: &RawValue) -> Option<Box<str>> {
     #[derive(Deserialize)]
     struct Named<'a> {
@@ -53,13 +53,13 @@ pub(super) fn id(record: &RawValue) -> Option<Box<str>> {
 }
 
 impl<'a> Record<'a> {
-    /// The message id. An empty one counts as none: handing it back would make
-    /// Lambda fail the whole batch.
+    /// Returns the message id. An empty id counts as none, because reporting it as failed would
+    /// make Lambda fail the whole batch.
     pub(super) fn id(&self) -> Option<Box<str>> {
         self.id.as_ref().map(|id| &*id.0).filter(|id| !id.is_empty()).map(Box::from)
     }
 
-    /// What was sent to the queue.
+    /// Returns the message's body.
     pub(super) fn body(self) -> Result<Cow<'a, str>, Unreadable> {
         self.body.map(|body| body.0).ok_or(Unreadable::Missing { what: WHAT, field: "body" })
     }

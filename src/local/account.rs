@@ -1,5 +1,5 @@
-//! Distributions and cache policies as the AWS command line prints them, and as
-//! CloudFront's REST-XML has them.
+//! Reads distributions and cache policies in the JSON of the AWS command line, and writes them in
+//! CloudFront's XML.
 
 use std::{
     collections::BTreeMap,
@@ -13,15 +13,16 @@ use thiserror::Error;
 
 use super::wire::{NAMESPACE, Refusal};
 
-/// When everything was last changed.
+/// The time of the last change, the same for every resource.
 const MODIFIED: &str = "2026-01-01T00:00:00.000Z";
 
-/// What an account holds besides invalidations.
+/// The distributions and cache policies of an account.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
     distributions: Vec<Described>,
     policies: BTreeMap<String, Value>,
-    /// Whether the list of distributions has no `ETag`s. CloudFront's has, emulators' have none.
+    /// Whether the list of distributions lacks their `ETag`s, as it does in emulators. CloudFront's
+    /// list has them.
     pub without_etags: bool,
 }
 
@@ -34,13 +35,13 @@ struct Described {
     config: Value,
 }
 
-/// What was given as an account cannot be read as one.
+/// The error for input that does not describe an account.
 #[derive(Debug, Error)]
 pub enum NotAnAccount {
-    /// It is no JSON.
-    #[error("no JSON: {0}")]
+    /// Invalid JSON.
+    #[error("invalid JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// It is none of the documents that are known.
+    /// A document of an unknown kind. Its beginning is quoted.
     #[error(
         "{0} is no distribution: give what `aws cloudfront get-distribution-config`, get-distribution, \
          list-distributions, get-cache-policy or list-cache-policies prints, or a list of those"
@@ -49,14 +50,15 @@ pub enum NotAnAccount {
 }
 
 impl Account {
-    /// Adds what the AWS command line printed: the output of `get-distribution-config`,
-    /// `get-distribution`, `list-distributions`, `get-cache-policy` or `list-cache-policies`, or a
-    /// list of those. A configuration does not tell the distribution's id: it gets `name`, or
-    /// `E1EXAMPLE`, `E2EXAMPLE` and so on.
+    /// Adds the output of the AWS command line: of `get-distribution-config`, `get-distribution`,
+    /// `list-distributions`, `get-cache-policy` or `list-cache-policies`, or a list of those.
+    ///
+    /// A configuration does not contain the distribution's id. Its distribution gets the id `name`
+    /// or, if that is `None` or taken, `E1EXAMPLE`, `E2EXAMPLE` and so on.
     ///
     /// # Errors
     ///
-    /// What is no JSON, and what is none of these.
+    /// Fails if the input is not JSON, or is none of these documents.
     pub fn add(&mut self, json: &[u8], name: Option<&str>) -> Result<(), NotAnAccount> {
         let document: Value = serde_json::from_slice(json)?;
         match document {
@@ -65,12 +67,12 @@ impl Account {
         }
     }
 
-    /// The ids of its distributions.
+    /// Returns the ids of the distributions.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         self.distributions.iter().map(|distribution| &*distribution.id)
     }
 
-    /// The distribution that viewers reach under this host: its id and configuration.
+    /// Returns the id and configuration of the distribution that viewers reach under `host`.
     pub(super) fn reached(&self, host: &str) -> Option<(&str, &Value)> {
         let is_called = |one: &&Described| {
             let aliases = one.config["Aliases"]["Items"].as_array().into_iter().flatten();
@@ -124,7 +126,7 @@ impl Account {
         self.distributions.push(Described { id, domain_name, status, config });
     }
 
-    /// The answer of ListDistributions.
+    /// Returns the answer to ListDistributions.
     pub(super) fn list(&self, marker: &str, max_items: usize) -> String {
         let after = self.distributions.iter().position(|one| one.id == marker).map_or(0, |index| index + 1);
         let rest = &self.distributions[after..];
@@ -145,7 +147,7 @@ impl Account {
                 leaf(&mut xml, "ETag", &distribution.etag());
             }
             leaf(&mut xml, "DomainName", &distribution.domain_name);
-            // The list does not tell everything.
+            // These fields are written above, or are missing from CloudFront's list too.
             let untold =
                 ["Id", "ARN", "ETag", "Status", "LastModifiedTime", "DomainName", "DefaultRootObject"];
             let told = distribution.config.as_object().into_iter().flatten();
@@ -158,7 +160,7 @@ impl Account {
         document(&xml)
     }
 
-    /// The answer of GetDistribution.
+    /// Returns the answer to GetDistribution.
     pub(super) fn distribution(&self, id: &str, in_progress: usize) -> Result<String, Refusal> {
         let distribution = self.described(id)?;
         let mut xml = format!("<Distribution xmlns=\"{NAMESPACE}\">");
@@ -170,14 +172,14 @@ impl Account {
         Ok(document(&xml))
     }
 
-    /// The answer of GetDistributionConfig.
+    /// Returns the answer to GetDistributionConfig.
     pub(super) fn config(&self, id: &str) -> Result<String, Refusal> {
         let mut xml = String::new();
         element(&mut xml, "DistributionConfig", &self.described(id)?.config);
         Ok(document(&xml))
     }
 
-    /// Returns the answer of ListCachePolicies, whose policies are all custom ones.
+    /// Returns the answer to ListCachePolicies. All policies count as custom ones.
     pub(super) fn cache_policies(&self, marker: &str, max_items: usize) -> String {
         let after = |id: &&String| marker.is_empty() || id.as_str() > marker;
         let rest: Vec<&String> = self.policies.keys().filter(after).collect();
@@ -206,7 +208,7 @@ impl Account {
 }
 
 impl Described {
-    /// Returns the version of the configuration: another one for any other configuration.
+    /// Returns the version of the configuration. Different configurations have different versions.
     fn etag(&self) -> String {
         let mut hash = DefaultHasher::new();
         self.config.to_string().hash(&mut hash);
@@ -257,7 +259,7 @@ fn list(xml: &mut String, name: &str, member: &str, members: &[Value]) {
     let _ = write!(xml, "</{name}>");
 }
 
-/// What the members of a list are called in XML, of which JSON says nothing.
+/// Returns the name of a list's members in the XML. The JSON does not contain it.
 fn member_of(list: &str) -> &'static str {
     match list {
         "Aliases" => "CNAME",

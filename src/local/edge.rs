@@ -1,4 +1,4 @@
-//! What viewers get: the objects of buckets, kept until they are purged.
+//! Serves the objects of buckets to viewers, and caches them until they are purged.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -7,17 +7,17 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// Buckets, and the cache before them. Everything that was asked for once stays in the
-/// cache, errors too, until it is purged.
+/// The buckets, and the cache in front of them. Every answer, errors included, stays in the cache
+/// until it is purged.
 #[derive(Debug, Default)]
 pub(super) struct Edge {
-    /// By bucket and key.
+    /// The objects, by bucket and key.
     objects: BTreeMap<(String, String), Vec<u8>>,
-    /// By distribution, and path with query.
+    /// The cache, by distribution and by path with query string.
     kept: BTreeMap<(String, String), Kept>,
 }
 
-/// What is in the cache.
+/// A cached answer.
 #[derive(Clone, Debug)]
 struct Kept {
     object: Option<Vec<u8>>,
@@ -27,14 +27,14 @@ struct Kept {
 /// An answer to a viewer.
 #[derive(Clone, Debug)]
 pub(super) struct Viewed {
-    /// None: it is not there.
+    /// The content. `None` if there is no such object.
     pub(super) object: Option<Vec<u8>>,
     pub(super) x_cache: &'static str,
-    /// For how many seconds it was kept.
+    /// The number of seconds in the cache. `None` if the origin just answered.
     pub(super) age: Option<u64>,
 }
 
-/// The entity tag of an object with this content.
+/// Returns the entity tag of an object with this content.
 pub(super) fn etag(content: &[u8]) -> String {
     let digest = Sha256::digest(content);
     let half = digest.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte));
@@ -42,7 +42,7 @@ pub(super) fn etag(content: &[u8]) -> String {
 }
 
 impl Edge {
-    /// Puts an object, or takes it away.
+    /// Puts an object, or deletes it if `content` is `None`.
     pub(super) fn put(&mut self, bucket: &str, key: &str, content: Option<Vec<u8>>) {
         let name = (bucket.to_owned(), key.to_owned());
         match content {
@@ -51,14 +51,14 @@ impl Edge {
         };
     }
 
-    /// An object, by the path of S3's own endpoint: `/bucket/key`.
+    /// Returns an object by its path at S3's own endpoint: `/bucket/key`.
     pub(super) fn object(&self, path: &str) -> Option<&Vec<u8>> {
         let path = percent_decode_str(path.strip_prefix('/')?).decode_utf8_lossy();
         let (bucket, key) = path.split_once('/')?;
         self.objects.get(&(bucket.to_owned(), key.to_owned()))
     }
 
-    /// What a viewer gets from a distribution that is configured so.
+    /// Answers a viewer of a distribution with this configuration.
     pub(super) fn view(&mut self, distribution: &str, config: &Value, url: &Uri) -> Viewed {
         let path = url.path_and_query().map_or("/", |path| path.as_str());
         let name = (distribution.to_owned(), path.to_owned());
@@ -73,7 +73,7 @@ impl Edge {
         Viewed { object, x_cache, age: None }
     }
 
-    /// Forgets what these items name. Every query is kept apart.
+    /// Removes what these items match from the cache. Each query string is a path of its own.
     pub(super) fn purge(&mut self, distribution: &str, items: &[String]) {
         self.kept.retain(|(of, path), _| {
             of != distribution
@@ -85,7 +85,7 @@ impl Edge {
     }
 }
 
-/// The bucket and key that a distribution asks for a path.
+/// Returns the bucket and key that a distribution requests for a path.
 fn origin(config: &Value, path: &str) -> Option<(String, String)> {
     let items = |list: &str| config[list]["Items"].as_array().cloned().unwrap_or_default();
     let matches = |behavior: &Value| {
@@ -100,7 +100,7 @@ fn origin(config: &Value, path: &str) -> Option<(String, String)> {
     let root = config["DefaultRootObject"].as_str().unwrap_or_default();
     let path = if path == "/" { root } else { path }.trim_start_matches('/');
     let directory = origin["OriginPath"].as_str().unwrap_or_default().trim_matches('/');
-    // S3 itself reads a plus as a space, its websites do not.
+    // S3's REST endpoint decodes a plus to a space; its website endpoints do not.
     let is_website = rest.starts_with("-website");
     let path = if is_website { path.to_owned() } else { path.replace('+', " ") };
     let mut key = percent_decode_str(&path).decode_utf8_lossy().into_owned();
@@ -113,7 +113,7 @@ fn origin(config: &Value, path: &str) -> Option<(String, String)> {
     Some((bucket.to_owned(), key))
 }
 
-/// Whether a path pattern matches.
+/// Returns whether a path pattern matches a path.
 fn is_match(pattern: &[u8], path: &[u8]) -> bool {
     match (pattern, path) {
         ([b'*', rest @ ..], _) => (0..=path.len()).any(|skipped| is_match(rest, &path[skipped..])),

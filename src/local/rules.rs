@@ -1,11 +1,11 @@
-//! Which items CloudFront takes.
+//! Checks whether CloudFront accepts an item.
 //!
-//! Written from the documentation and from field reports, not from the code that
-//! makes the items, so that each is a witness for the other.
+//! The rules come from the documentation and from field reports, not from the code that makes the
+//! items, so that each can be tested against the other.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-specifying-objects.html>
 
-/// Whether the request is refused for this item.
+/// Returns whether CloudFront refuses a request with this item.
 pub(super) fn is_invalid(item: &str) -> bool {
     match item.strip_prefix('#') {
         Some(tag) => is_invalid_tag(tag),
@@ -22,7 +22,7 @@ fn is_invalid_tag(tag: &str) -> bool {
 }
 
 fn is_invalid_path(path: &str) -> bool {
-    // RFC 1738's unsafe characters, and the apostrophe that was refused in the field.
+    // RFC 1738's unsafe characters, and the apostrophe, which CloudFront was seen to refuse.
     const REFUSED: &str = " <>\"#{}|\\^~[]`'";
     let bad_escape = path.split('%').skip(1).any(|after| {
         let digits = after.as_bytes();

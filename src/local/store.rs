@@ -1,4 +1,4 @@
-//! What the account holds.
+//! Holds the state of the account: its invalidations, the pending faults, and the cache.
 
 use std::{
     collections::BTreeMap,
@@ -12,16 +12,16 @@ use super::{
     wire::{self, InvalidationBatch, Refusal, Summary},
 };
 
-/// The most that one request may hold: CloudFront's threshold is not documented;
-/// more could never be in progress.
+/// Maximum number of items in one request. CloudFront's limit is not documented, but its quota
+/// allows no more to be in progress.
 const MOST_ITEMS: usize = 3_000;
 
-/// How many invalidations or distributions a page lists, unless asked for fewer.
+/// Number of invalidations, distributions or policies on a page, unless the request wants fewer.
 const PAGE: usize = 100;
 
-/// Which page of a list is asked for.
+/// The page of a list that a request wants.
 struct Paging<'a> {
-    /// The last of the page before.
+    /// The last entry of the previous page.
     marker: &'a str,
     max_items: usize,
 }
@@ -39,14 +39,14 @@ impl<'a> Paging<'a> {
     }
 }
 
-/// An invalidation that was created, for whoever wants to look.
+/// An invalidation that was created, for callers to inspect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
     /// CloudFront's id for it.
     pub id: String,
-    /// Where it was created.
+    /// The distribution.
     pub distribution: String,
-    /// What it purges, as sent.
+    /// The items that it purges, as sent.
     pub paths: Vec<String>,
     /// The reference that it was created with.
     pub caller_reference: String,
@@ -62,7 +62,7 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// Returns the answer of CreateInvalidation and GetInvalidation.
+    /// Returns the answer to CreateInvalidation and GetInvalidation.
     pub(super) fn answer(&self) -> String {
         wire::invalidation(self.summary(), &self.batch)
     }
@@ -83,13 +83,14 @@ impl Stored {
 #[derive(Debug)]
 pub(super) struct Store {
     pub(super) options: Options,
-    /// Oldest first, of all distributions.
+    /// The invalidations of all distributions, oldest first.
     invalidations: Vec<Stored>,
-    /// Index of the invalidation, by distribution and caller reference.
+    /// Indices of the invalidations, by distribution and caller reference.
     references: BTreeMap<(String, String), usize>,
     pub(super) faults: Vec<(Option<String>, Fault)>,
     pub(super) calls: usize,
-    /// The operation, how many of its calls come before, and what happens then.
+    /// The faults of calls that only read: the operation, the number of its calls that come before,
+    /// and the fault.
     pub(super) read_faults: Vec<(&'static str, usize, Fault)>,
     pub(super) reads: Vec<&'static str>,
     pub(super) edge: Edge,
@@ -109,7 +110,7 @@ impl Store {
         }
     }
 
-    /// Counts a call, and takes the fault that is to happen to it.
+    /// Counts a call, and takes the fault that happens to it, if any.
     pub(super) fn next_fault(&mut self, distribution: &str) -> Option<Fault> {
         self.calls += 1;
         let meant =
@@ -118,7 +119,7 @@ impl Store {
         Some(self.faults.remove(at).1)
     }
 
-    /// Notes a call that reads, and takes the fault that is to happen to it.
+    /// Records a call that only reads, and takes the fault that happens to it, if any.
     pub(super) fn next_read_fault(&mut self, operation: &'static str) -> Option<Fault> {
         self.reads.push(operation);
         let at = self.read_faults.iter().position(|(only, ..)| *only == operation)?;
@@ -131,19 +132,19 @@ impl Store {
         }
     }
 
-    /// The answer of ListDistributions.
+    /// Returns the answer to ListDistributions.
     pub(super) fn distributions(&self, query: &str) -> String {
         let Paging { marker, max_items } = Paging::of(query);
         self.options.account.list(marker, max_items)
     }
 
-    /// Returns the answer of ListCachePolicies.
+    /// Returns the answer to ListCachePolicies.
     pub(super) fn cache_policies(&self, query: &str) -> String {
         let Paging { marker, max_items } = Paging::of(query);
         self.options.account.cache_policies(marker, max_items)
     }
 
-    /// The answer of GetDistribution.
+    /// Returns the answer to GetDistribution.
     pub(super) fn distribution(&self, id: &str) -> Result<String, Refusal> {
         let mine =
             self.invalidations.iter().filter(|stored| stored.distribution == id && stored.in_progress());
@@ -215,8 +216,8 @@ impl Store {
             })
     }
 
-    /// A page of the distribution's invalidations, newest first, as the `Marker` and
-    /// `MaxItems` of `query` ask.
+    /// Returns a page of the distribution's invalidations, newest first. The `Marker` and
+    /// `MaxItems` of `query` select the page.
     pub(super) fn list(&self, distribution: &str, query: &str) -> Result<String, Refusal> {
         self.must_exist(distribution)?;
         let Paging { marker, max_items } = Paging::of(query);

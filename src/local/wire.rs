@@ -1,4 +1,4 @@
-//! The XML of the protocol.
+//! Reads and writes the XML of the protocol.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ pub(super) struct Items {
     pub(super) paths: Vec<String>,
 }
 
-/// An error as CloudFront answers it.
+/// An error answer of CloudFront.
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {
     pub(super) status: u16,
@@ -70,13 +70,13 @@ impl Refusal {
     }
 }
 
-/// The batch in the body of a request.
+/// Parses the invalidation batch in the body of a request.
 pub(super) fn batch(body: &[u8]) -> Result<InvalidationBatch, Refusal> {
     quick_xml::de::from_reader(body)
         .map_err(|why| Refusal::new(400, "MalformedInput", &format!("Unexpected XML: {why}")))
 }
 
-/// The status of an invalidation.
+/// The id, time and status of an invalidation.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Summary<'a> {
@@ -85,7 +85,7 @@ pub(super) struct Summary<'a> {
     pub(super) status: &'static str,
 }
 
-/// Writes the answer of CreateInvalidation and GetInvalidation.
+/// Formats the answer to CreateInvalidation and GetInvalidation.
 pub(super) fn invalidation(summary: Summary<'_>, batch: &InvalidationBatch) -> String {
     #[derive(Serialize)]
     struct Invalidation<'a> {
@@ -99,7 +99,7 @@ pub(super) fn invalidation(summary: Summary<'_>, batch: &InvalidationBatch) -> S
     xml("Invalidation", &Invalidation { namespace: NAMESPACE, summary, batch })
 }
 
-/// Writes the answer of ListInvalidations.
+/// Formats the answer to ListInvalidations.
 pub(super) fn list(
     marker: &str,
     max_items: usize,

@@ -1,4 +1,4 @@
-//! What the changes and requests of a batch ask of each distribution.
+//! Determines what the changes and requests of a batch require of each distribution.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,17 +15,17 @@ use crate::{
     text::joined,
 };
 
-/// What asks for an invalidation.
+/// A reason for an invalidation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause<'a> {
-    /// An object changed.
+    /// A change of an object or of a whole bucket.
     Change(&'a Change),
-    /// A person asked.
+    /// A manual request.
     Request(&'a Request),
 }
 
 impl Cause<'_> {
-    /// Returns the index of the message that brought it.
+    /// Returns the index of the message that contained the cause.
     #[must_use]
     pub const fn message(&self) -> usize {
         match self {
@@ -34,7 +34,7 @@ impl Cause<'_> {
         }
     }
 
-    /// Returns what tells it from every other cause, in a fixed order of fields.
+    /// Returns the fields that distinguish the cause from every other, in a fixed order.
     pub(super) fn identity(&self) -> [&[u8]; 5] {
         match self {
             Self::Change(change) => [
@@ -49,33 +49,35 @@ impl Cause<'_> {
     }
 }
 
-/// Distributions of which a batch asks the same.
+/// Distributions that serve objects in the same way and that the same requests name, so that they
+/// need the same purge.
 #[derive(Debug)]
 pub(super) struct Group<'a> {
-    /// In the order of their ids.
+    /// The distributions, in the order of their ids.
     pub(super) distributions: Vec<DistributionId>,
-    /// How they serve objects. `None` for distributions that only requests name.
+    /// The rules by which they serve objects. `None` for distributions that only requests name.
     serving: Option<&'a Serving>,
-    /// Indices of the requests, in order.
+    /// Indices of the requests that name them, in order.
     requests: Vec<usize>,
 }
 
-/// What a batch asks of each distribution, and what leads to nothing.
+/// The changes and requests of a batch, by the distributions that they concern, and those that lead
+/// to nothing.
 #[derive(Debug)]
 pub(super) struct Demand<'a> {
     pub(super) batch: &'a Batch,
     pub(super) groups: Vec<Group<'a>>,
     /// Indices of the changes that count, in order.
     watched: Vec<usize>,
-    /// The same by bucket, in lower case. Empty if every group serves any bucket.
+    /// The same indices by bucket, in lower case. Empty if every group serves any bucket.
     by_bucket: BTreeMap<String, Vec<usize>>,
-    /// The items of each request, in the order of the batch. Empty for a rejected one.
+    /// The items of each request, in the order of the batch. Empty for a rejected request.
     requested: Vec<Vec<Item>>,
-    /// For each change, why it leads to nothing, as far as that is known beforehand.
+    /// The reason why each change leads to nothing, as far as it is known before planning.
     pub(super) ignored: Vec<Option<Ignored>>,
-    /// Requests that cannot be done: index of the message, and why.
+    /// Requests that cannot be carried out: the index of the message, and the reason.
     pub(super) rejected: Vec<(usize, Rejected)>,
-    /// Indices of the messages that concern distributions that could not be found out.
+    /// Indices of the messages that concern distributions that could not be determined.
     pub(super) waiting: Vec<usize>,
 }
 
@@ -93,8 +95,8 @@ impl<'a> Demand<'a> {
         };
         demand.watch(policy, sites);
         let served = |site: &'a Arc<Site>| (site.distribution.clone(), (Some(site.serving()), Vec::new()));
-        let mut asked: BTreeMap<DistributionId, (Option<&Serving>, Vec<usize>)> = BTreeMap::new();
-        asked.extend(sites.list.iter().map(served));
+        let mut by_distribution: BTreeMap<DistributionId, (Option<&Serving>, Vec<usize>)> = BTreeMap::new();
+        by_distribution.extend(sites.list.iter().map(served));
         for (index, request) in batch.requests.iter().enumerate() {
             let (items, distributions) = match resolve(request, policy, sites) {
                 Ok((items, Some(distributions))) => (items, distributions),
@@ -109,11 +111,11 @@ impl<'a> Demand<'a> {
             };
             demand.requested.push(items);
             for distribution in distributions {
-                asked.entry(distribution).or_default().1.push(index);
+                by_distribution.entry(distribution).or_default().1.push(index);
             }
         }
         let mut known: HashMap<(Option<&Serving>, Vec<usize>), usize> = HashMap::new();
-        for (distribution, (serving, requests)) in asked {
+        for (distribution, (serving, requests)) in by_distribution {
             let next = demand.groups.len();
             let index = *known.entry((serving, requests.clone())).or_insert(next);
             if index == next {
@@ -124,7 +126,7 @@ impl<'a> Demand<'a> {
         demand
     }
 
-    /// Finds the changes that count, and those that wait.
+    /// Finds the changes that count, and those whose distributions could not be determined.
     fn watch(&mut self, policy: &Policy, sites: &Sites) {
         let any_bucket = sites.list.iter().all(|site| site.serving().buckets().is_none());
         for (index, change) in self.batch.changes.iter().enumerate() {
@@ -166,11 +168,11 @@ impl<'a> Demand<'a> {
             .map(|&index| (Cause::Request(&self.batch.requests[index]), &*self.requested[index]))
     }
 
-    /// Returns the paths under which a group serves what changed.
+    /// Returns the paths under which a group serves the object of a change.
     ///
     /// # Errors
     ///
-    /// Why it does not serve it.
+    /// Returns the reason why the group does not serve the object.
     pub(super) fn paths(
         &self,
         group: &Group<'_>,
@@ -188,20 +190,21 @@ impl<'a> Demand<'a> {
         Ok((Cause::Change(change), serving.paths(&change.bucket, change.key.as_bytes())?))
     }
 
-    /// Returns the cause that a change is.
+    /// Returns the change with this index as a cause.
     pub(super) fn cause(&self, change: usize) -> Cause<'a> {
         Cause::Change(&self.batch.changes[change])
     }
 }
 
-/// Why a request is not carried out.
+/// The reason why a request is not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Rejected {
     /// The configuration turns manual events off.
     #[error("manual events are turned off (INVALIDATOR_MANUAL=false)")]
     TurnedOff,
-    /// The distribution or some of the paths are wrong. Reports everything, and carries out nothing:
-    /// a person who mistyped one path of several must not think that it was purged.
+    /// The distribution or some of the paths are invalid. The error reports every problem, and
+    /// nothing is purged: a person who mistyped one path of several must not think that it was
+    /// purged.
     #[error("{}", problems(distribution.as_ref(), paths))]
     Invalid {
         /// The problem with the distribution.
@@ -216,8 +219,8 @@ fn problems(distribution: Option<&NoDistribution>, paths: &[ParseItemError]) -> 
     joined(distribution.into_iter().chain(paths.iter().map(ToString::to_string)), "; ")
 }
 
-/// Parses the items of a request, and finds its distributions: `None` if they could not be looked
-/// up.
+/// Parses the items of a request and finds its distributions. Returns `None` instead of the
+/// distributions if they could not be looked up.
 fn resolve(
     request: &Request,
     policy: &Policy,
@@ -239,7 +242,7 @@ fn resolve(
     }
 }
 
-/// Finds the distributions of a request: `None` if they could not be looked up.
+/// Finds the distributions of a request. Returns `None` if they could not be looked up.
 fn distributions(request: &Request, sites: &Sites) -> Result<Option<Vec<DistributionId>>, NoDistribution> {
     let Some(name) = &request.distribution else {
         if sites.unresolved {

@@ -1,4 +1,4 @@
-//! Invalidations as they end: what of each the report keeps.
+//! Collects the invalidations that have ended, and keeps of each what the report needs.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,14 +9,15 @@ use crate::{
     submit::{Isolated, Outcome, Sent},
 };
 
-/// Maximum number of bytes of paths that a report keeps. The rest is dropped once it is sent:
-/// hundreds of distributions may have megabytes each.
+/// Maximum number of bytes of paths that a report keeps. The rest is dropped once it is sent,
+/// because hundreds of distributions may have megabytes each.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 
-/// Maximum number of objects that are named behind an item.
+/// Maximum number of objects to name for an item.
 const MOST_BEHIND: usize = 5;
 
-/// How an invalidation went, and what is behind its items if it was taken isolated.
+/// The result of an invalidation and, if it was sent in parts, the items that CloudFront did not
+/// accept.
 type Result = (Sent, Vec<Behind>);
 
 /// The invalidations of a batch that have ended.
@@ -27,36 +28,37 @@ pub struct Ended {
     is_dry: bool,
 }
 
-/// What is behind an item of an invalidation that was taken isolated.
+/// An item that CloudFront refused or never received, and what needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Behind {
     /// Index of the invalidation in the plan.
     pub(super) invalidation: usize,
     /// Index of the item in the invalidation.
     pub(super) item: usize,
-    /// Its path.
+    /// The item as text.
     pub(super) path: Box<str>,
-    /// Whether something else stands for it, so that it is done.
+    /// Whether CloudFront accepted a wider item instead, so that nothing is left to do.
     pub(super) is_done: bool,
-    /// Indices of the messages that need it.
+    /// Indices of the messages that need the item.
     pub(super) messages: Vec<usize>,
-    /// The first objects: bucket and key of each.
+    /// The bucket and key of the first objects that need it.
     pub(super) objects: Vec<(Arc<str>, Key)>,
 }
 
 impl Ended {
-    /// Begins with none. In a dry run, nothing is sent.
+    /// Creates an empty list. In a dry run, nothing is sent.
     #[must_use]
     pub const fn new(is_dry: bool) -> Self {
         Self { list: Vec::new(), bytes: 0, is_dry }
     }
 
-    /// Adds an invalidation that was only to be planned.
+    /// Adds an invalidation that was planned but not sent.
     pub fn planned(&mut self, invalidation: Invalidation) {
         self.add(invalidation, None);
     }
 
-    /// Adds an invalidation, planned from these, that was sent.
+    /// Adds an invalidation that was sent, with its result. The other arguments are those that it
+    /// was planned from.
     pub fn sent(
         &mut self,
         invalidation: Invalidation,
@@ -72,7 +74,7 @@ impl Ended {
         self.add(invalidation, Some((sent, behind)));
     }
 
-    /// Returns whether CloudFront said of some distribution that there is none.
+    /// Returns whether CloudFront reported that one of the distributions does not exist.
     #[must_use]
     pub fn any_distribution_is_gone(&self) -> bool {
         let is_gone = |(_, sent): &(Invalidation, Option<Result>)| matches!(sent, Some((Sent::Failed(error), _)) if error.is_no_such_distribution());
@@ -80,7 +82,8 @@ impl Ended {
     }
 
     fn add(&mut self, mut invalidation: Invalidation, sent: Option<Result>) {
-        // Those that purge the same share it, and end about the same time.
+        // Invalidations that purge the same share one `Purge` and end at about the same time, so
+        // count its bytes only once.
         let mut latest = self.list.iter().rev().take(16);
         if !latest.any(|(other, _)| Arc::ptr_eq(&other.purge, &invalidation.purge)) {
             invalidation.shorten(MOST_BYTES - self.bytes);
@@ -89,7 +92,8 @@ impl Ended {
         self.list.push((invalidation, sent));
     }
 
-    /// Returns the invalidations in the order of a plan, and how they went, if they were sent.
+    /// Returns the invalidations in the order of a plan, with their results. The results are `None`
+    /// in a dry run.
     #[must_use]
     pub fn in_order(mut self) -> (Vec<Invalidation>, Option<(Outcome, Vec<Behind>)>) {
         self.list.sort_by(|(a, _), (b, _)| a.distribution.cmp(&b.distribution));
@@ -105,8 +109,7 @@ impl Ended {
     }
 }
 
-/// Finds what is behind the items of an invalidation that was taken isolated, but for those that
-/// CloudFront took.
+/// Finds the messages and objects that need the items that CloudFront refused or never received.
 fn behind(
     invalidation: &Invalidation,
     isolated: &Isolated,

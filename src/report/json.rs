@@ -1,5 +1,5 @@
-//! JSON in which no text from outside can forge a line, move a cursor or turn the direction of
-//! reading, whoever prints it.
+//! Writes JSON that is safe to print anywhere: no text from outside can forge a line, move a cursor
+//! or change the reading direction.
 
 use std::io::{self, Write};
 
@@ -8,23 +8,23 @@ use serde_json::{Serializer, ser::Formatter};
 
 use crate::text::is_unseen;
 
-/// Writes a value as JSON in one line, in which every character that is not seen is escaped. A
-/// parser reads the same strings as without.
+/// Formats a value as one line of JSON in which every invisible character is escaped. A parser
+/// reads the same strings as it would without the escapes.
 pub fn to_json(value: &impl Serialize) -> String {
     let mut json = Vec::with_capacity(256);
-    // Strings, numbers and lists of them always serialize, and a vector can always be written to.
+    // Strings, numbers and lists of them always serialize, and writing to a vector never fails.
     let written = value.serialize(&mut Serializer::with_formatter(&mut json, Escaping));
     debug_assert!(written.is_ok(), "{written:?}");
     String::from_utf8(json).unwrap_or_default()
 }
 
-/// The compact format, with more escapes.
+/// A formatter for compact JSON that also escapes invisible characters.
 struct Escaping;
 
 impl Formatter for Escaping {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         let mut rest = fragment;
-        // Most have none, which is quickly found out.
+        // Most fragments are plain ASCII, which is quick to check.
         if fragment.bytes().all(|byte| byte < 0x7f) {
             return writer.write_all(fragment.as_bytes());
         }
@@ -44,7 +44,7 @@ mod tests {
     use super::to_json;
 
     #[test]
-    fn what_is_not_seen_is_escaped_and_read_the_same() {
+    fn invisible_characters_are_escaped_and_parse_to_the_same_string() {
         let text = "a\u{7f}\u{9b}31m\u{61c}\u{202e}\u{2028}\u{feff}\u{e0041}ü\"\n\u{1b}";
         let json = to_json(&text);
         assert_eq!(json, r#""a\u007f\u009b31m\u061c\u202e\u2028\ufeff\udb40\udc41ü\"\n\u001b""#);

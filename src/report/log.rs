@@ -1,5 +1,5 @@
-//! The log: lines of JSON, which is what Lambda's own log tools read and what no
-//! key can break out of.
+//! Writes the log as lines of JSON. Lambda's log tools read this format, and no key can break out
+//! of it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,35 +19,35 @@ use crate::{
     submit::Sent,
 };
 
-/// How many bytes of paths a line holds of one invalidation. CloudWatch takes much longer
+/// Maximum number of bytes of paths in the line of one invalidation. CloudWatch accepts much longer
 /// lines, but nobody reads them.
 const MOST_PATH_BYTES: usize = 64 * 1024;
 
-/// Maximum number of bytes of paths that all lines about an invocation hold together.
+/// Maximum number of bytes of paths in all lines of an invocation together.
 const MOST_PATH_BYTES_TOGETHER: usize = 1024 * 1024;
 
-/// How many unreadable messages a line tells of.
+/// Maximum number of unreadable messages that a line describes.
 const MOST_UNREADABLE: usize = 20;
 
-/// How many refused paths are told of, a line each.
+/// Maximum number of refused paths to log in an invocation, one line each.
 const MOST_REFUSED: usize = 20;
 
-/// How many things that were told are remembered, of a kind.
+/// Maximum number of things of one kind to log once and remember.
 const MOST_TOLD: usize = 1_000;
 
-/// How much of such a name is told.
+/// Maximum number of bytes of an unknown event's name to log.
 const MOST_NAME: usize = 100;
 
-/// Which invocation of which function is told of.
+/// An invocation of a function.
 #[derive(Clone, Copy, Debug)]
 pub struct Invocation<'a> {
     /// Lambda's id for it.
     pub request_id: &'a str,
-    /// What the function is called.
+    /// The name of the function.
     pub function_name: &'a str,
 }
 
-/// Makes log lines, and remembers what need not be said again.
+/// A writer of log lines that remembers what it has already logged once.
 #[derive(Debug, Default)]
 pub struct Log {
     unknown: BTreeSet<String>,
@@ -56,21 +56,23 @@ pub struct Log {
     sites: BTreeSet<(DistributionId, String)>,
 }
 
-/// Whether this is to be told: only once, as long as there is room to remember it.
+/// Remembers `news`, and returns whether to log it: only the first time, and only while fewer than
+/// [`MOST_TOLD`] are remembered.
 fn is_news<T: Ord>(told: &mut BTreeSet<T>, news: T) -> bool {
     told.len() < MOST_TOLD && told.insert(news)
 }
 
-/// What every line of an invocation has.
+/// The fields that every line of an invocation has.
 #[derive(Clone, Copy)]
 struct Context<'a> {
     request_id: &'a str,
-    /// In milliseconds since 1970.
+    /// The time in milliseconds since 1970.
     at: u64,
 }
 
 impl<'a> Context<'a> {
-    /// Makes a line. Lambda takes one without a valid timestamp for INFO, whatever its level.
+    /// Formats a line. It needs a valid timestamp: without one, Lambda treats it as INFO, whatever
+    /// its level.
     ///
     /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>
     fn line(self, level: &'static str, message: &'a str, fields: impl Serialize) -> String {
@@ -88,15 +90,15 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Formats milliseconds since 1970 by RFC 3339.
+/// Formats a time in milliseconds since 1970 according to RFC 3339.
 pub(super) fn timestamp(at: u64) -> String {
     let at = SystemTime::UNIX_EPOCH + Duration::from_millis(at);
     format_rfc3339_millis(at).to_string()
 }
 
 impl Log {
-    /// Returns the lines that tell of an invocation: one for each invalidation, one of all that
-    /// was done, one more for each kind of thing that went wrong or is new.
+    /// Returns the lines of an invocation: one for each invalidation, one that sums up the
+    /// invocation, and more for whatever went wrong or is new.
     pub fn lines(&mut self, report: &Report, request_id: &str) -> Vec<String> {
         let context = Context { request_id, at: report.ended };
         let mut lines = self.unknown_events(report, context);
@@ -137,7 +139,7 @@ impl Log {
         for bucket in whole.map(|change| &*change.bucket) {
             if !self.nameless.contains(bucket) && is_news(&mut self.nameless, bucket.to_owned()) {
                 let message = "CloudTrail does not name the deleted objects, so everything that this bucket serves \
-                               was purged: use S3's own events (logged once)";
+                               was purged; use S3's own events (logged once)";
                 lines.push(context.line("WARN", message, Fields { bucket }));
             }
         }
@@ -153,7 +155,7 @@ impl Log {
         for bucket in unserved.map(|(index, _)| &*report.batch.changes[*index].bucket) {
             if !self.unserved.contains(bucket) && is_news(&mut self.unserved, bucket.to_owned()) {
                 let message =
-                    "no distribution has this bucket as an origin, ignored from now on without another word";
+                    "no distribution has this bucket as an origin; its changes are ignored (logged once)";
                 lines.push(context.line("WARN", message, Fields { bucket }));
             }
         }
@@ -173,8 +175,8 @@ impl Log {
             for Rewrite { behavior, function } in &site.rewrites {
                 let function = &function.to_string();
                 if is_news(&mut self.sites, (distribution.clone(), format!("{behavior} {function}"))) {
-                    let message = "a function at the edge may ask for other objects than the path says, \
-                               so that paths may be missing";
+                    let message = "a function at the edge may request other objects than the path names, \
+                                   so the invalidation may miss paths";
                     let fields = Fields { distribution, behavior, function };
                     lines.push(context.line("WARN", message, fields));
                 }
@@ -192,16 +194,16 @@ impl Log {
                 lines.push(context.line("WARN", message, fields));
             }
             if site.multi_tenant && is_news(&mut self.sites, (distribution.clone(), String::new())) {
-                let message = "viewers reach this distribution only through tenants, whose own origin paths \
-                               are not known, so that paths may be missing";
+                let message = "viewers reach this distribution only through tenants, whose origin paths \
+                               are unknown, so the invalidation may miss paths";
                 let fields = Fields { distribution, behavior: "", function: "" };
                 lines.push(context.line("WARN", message, fields));
             }
         }
     }
 
-    /// Returns the line for a configuration with which the function cannot start, at a time in
-    /// milliseconds since 1970.
+    /// Returns the line for a configuration with which the function cannot start. `at` is the time
+    /// in milliseconds since 1970.
     #[must_use]
     pub fn misconfigured(problems: &Problems, at: u64) -> String {
         #[derive(Serialize)]
@@ -213,32 +215,32 @@ impl Log {
         Context { request_id: "", at }.line("ERROR", &problems.to_string(), fields)
     }
 
-    /// Returns the line for a variable that does nothing any more, at a time in milliseconds since
-    /// 1970.
+    /// Returns the line for a variable that no longer has any effect. `at` is the time in
+    /// milliseconds since 1970.
     #[must_use]
     pub fn retired(variable: &str, at: u64) -> String {
         #[derive(Serialize)]
         struct Fields<'a> {
             variable: &'a str,
         }
-        let message = "this variable does nothing any more, remove it";
+        let message = "this variable no longer has any effect; remove it";
         Context { request_id: "", at }.line("WARN", message, Fields { variable })
     }
 }
 
-/// The line of the invalidation at `index`.
+/// Returns the line of the invalidation at `index`.
 fn invalidation(report: &Report, index: usize, context: Context<'_>) -> String {
     #[derive(Serialize)]
     struct Fields<'a> {
         #[serde(flatten)]
         sending: Sending<'a>,
         changes: usize,
-        /// The first ones.
+        /// The first objects that need it.
         objects: Vec<Object<'a>>,
-        /// When the oldest change was, in milliseconds before CloudFront took the paths.
+        /// The age of the oldest change when the invocation ended, in milliseconds.
         #[serde(skip_serializing_if = "Option::is_none")]
         oldest_change_age: Option<u64>,
-        /// Why CloudFront took only fewer and wider paths.
+        /// The error for which CloudFront accepted only fewer, wider paths.
         #[serde(skip_serializing_if = "Option::is_none")]
         folded_because: Option<String>,
     }
@@ -266,7 +268,8 @@ fn invalidation(report: &Report, index: usize, context: Context<'_>) -> String {
     context.line(level, message, fields)
 }
 
-/// Returns the line of invalidations for which there was too little time to plan.
+/// Returns the line that counts the invalidations for which there was too little time to plan, or
+/// `None` if there are none.
 fn hasty(report: &Report, context: Context<'_>) -> Option<String> {
     #[derive(Serialize)]
     struct Fields {
@@ -274,7 +277,8 @@ fn hasty(report: &Report, context: Context<'_>) -> Option<String> {
     }
     let hasty = report.plan.invalidations.iter().filter(|one| one.purge.is_hasty);
     let fields = Fields { invalidations: hasty.count() };
-    let message = "planning ran out of time, so wider paths were taken than necessary: raise the memory";
+    let message =
+        "planning ran out of time, so paths are wider than necessary; give the function more memory";
     (fields.invalidations > 0).then(|| context.line("WARN", message, fields))
 }
 
@@ -323,8 +327,8 @@ fn summary(report: &Report, context: Context<'_>) -> String {
     context.line("INFO", message, fields)
 }
 
-/// A line for each path that CloudFront refuses, with what stands for it and what it is
-/// about.
+/// Returns a line for each path that CloudFront refused, with the path that was purged instead and
+/// the objects that need it.
 fn refused(report: &Report, context: Context<'_>) -> Vec<String> {
     #[derive(Serialize)]
     struct Fields<'a> {
@@ -348,9 +352,9 @@ fn refused(report: &Report, context: Context<'_>) -> Vec<String> {
             objects: behind.objects.iter().map(|(bucket, key)| Object { bucket, key }).collect(),
         };
         let message = match instead {
-            Some(_) if refused.alone => "CloudFront refuses this path, something wider was purged instead",
-            Some(_) => "CloudFront refuses this path or one beside it, something wider was purged instead",
-            None => "CloudFront refuses this path and what is wider, handed back",
+            Some(_) if refused.alone => "CloudFront refused this path; a wider one was purged instead",
+            Some(_) => "CloudFront refused this path or one sent with it; a wider one was purged instead",
+            None => "CloudFront refused this path and every wider one; its messages return to the queue",
         };
         Some(context.line("ERROR", message, fields))
     });
@@ -362,10 +366,10 @@ fn look_up(report: &Report, context: Context<'_>) -> Option<String> {
     let message = match (fields.list_age_seconds, fields.waiting) {
         (Some(age), 0) => format!("distribution lookup failed; using the list from {age} s ago"),
         (Some(age), _) => format!(
-            "distribution lookup failed; using the list from {age} s ago, and what it does not show returns \
-             to the queue"
+            "distribution lookup failed; using the list from {age} s ago, and messages that need a newer one \
+             return to the queue"
         ),
-        (None, _) => "distribution lookup failed; what it concerns returns to the queue".to_owned(),
+        (None, _) => "distribution lookup failed; the messages that need it return to the queue".to_owned(),
     };
     let level = if fields.waiting == 0 { "WARN" } else { "ERROR" };
     Some(context.line(level, &message, fields))
@@ -386,6 +390,6 @@ fn unreadable(report: &Report, context: Context<'_>) -> Option<String> {
         }
     });
     let fields = Fields { error_type: EVENT_UNREADABLE, count, errors: errors.collect() };
-    let message = "cannot be read, handed back";
+    let message = "messages could not be parsed or processed; they return to the queue";
     (count > 0).then(|| context.line("ERROR", message, fields))
 }

@@ -1,4 +1,4 @@
-//! What CloudWatch counts: one line in the embedded metric format for each invocation.
+//! The function's metrics: one log line in the embedded metric format for each invocation.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
@@ -10,29 +10,57 @@ use crate::{
     submit::{Part, Sent},
 };
 
-/// Where CloudWatch keeps them.
+/// The metrics' namespace in CloudWatch.
 const NAMESPACE: &str = "CloudFrontInvalidator";
 
-/// Every metric: its name and unit. Those of failures are only there where something
-/// failed, since CloudWatch bills a metric for the hours in which it is sent.
-pub const METRICS: [(&str, &str); 14] = [
-    ("Changes", "Count"),
-    ("Ignored", "Count"),
-    ("Invalidations", "Count"),
-    ("Paths", "Count"),
-    ("Wildcards", "Count"),
-    ("BilledCents", "None"),
-    ("OldestChangeAge", "Milliseconds"),
-    ("Busy", "Count"),
-    ("Denied", "Count"),
-    ("Failed", "Count"),
-    ("RejectedPaths", "Count"),
-    ("Unreadable", "Count"),
-    ("OldListings", "Count"),
-    ("UnknownEvents", "Count"),
+/// A metric: its name, its unit, and how it follows from the counts of an invocation. `None` leaves
+/// it out.
+type Metric = (&'static str, &'static str, fn(&Counts) -> Option<Number>);
+
+/// Every metric, in the order of the log line. Metrics of failures are only sent if something
+/// failed, since CloudWatch bills a metric for each hour in which it is sent.
+const TABLE: [Metric; 14] = [
+    ("Changes", "Count", |counts| number(counts.changes)),
+    ("Ignored", "Count", |counts| number(counts.ignored)),
+    ("Invalidations", "Count", |counts| number(counts.invalidations)),
+    ("Paths", "Count", |counts| number(counts.paths)),
+    ("Wildcards", "Count", |counts| number(counts.wildcards)),
+    ("BilledCents", "None", |counts| Some(Number::Part(counts.cents))),
+    ("OldestChangeAge", "Milliseconds", |counts| counts.oldest_change_age.map(Number::Whole)),
+    ("Busy", "Count", |counts| failures(counts.busy)),
+    ("Denied", "Count", |counts| failures(counts.denied)),
+    ("Failed", "Count", |counts| failures(counts.failed)),
+    ("RejectedPaths", "Count", |counts| failures(counts.rejected_paths)),
+    ("Unreadable", "Count", |counts| failures(counts.unreadable)),
+    ("OldListings", "Count", |counts| failures(counts.old_listings)),
+    ("UnknownEvents", "Count", |counts| failures(counts.unknown_events)),
 ];
 
-/// What is sent of a metric.
+/// Returns the name and unit of every metric, in the order of the log line.
+pub fn metrics() -> impl Iterator<Item = (&'static str, &'static str)> {
+    TABLE.iter().map(|&(name, unit, _)| (name, unit))
+}
+
+/// The counts of one invocation.
+struct Counts {
+    changes: usize,
+    ignored: usize,
+    invalidations: usize,
+    paths: usize,
+    wildcards: usize,
+    cents: f64,
+    /// Milliseconds.
+    oldest_change_age: Option<u64>,
+    busy: usize,
+    denied: usize,
+    failed: usize,
+    rejected_paths: usize,
+    unreadable: usize,
+    old_listings: usize,
+    unknown_events: usize,
+}
+
+/// The value of a metric.
 #[derive(Clone, Copy, Serialize)]
 #[serde(untagged)]
 enum Number {
@@ -40,23 +68,26 @@ enum Number {
     Part(f64),
 }
 
-impl Number {
-    fn count(count: usize) -> Option<Self> {
-        u64::try_from(count).ok().map(Self::Whole)
-    }
+fn number(count: usize) -> Option<Number> {
+    u64::try_from(count).ok().map(Number::Whole)
 }
 
-/// One line, whose fields stand in the order of the specification's example.
+/// Returns the count of a failure, or `None` if it did not happen.
+fn failures(count: usize) -> Option<Number> {
+    number(count).filter(|_| count > 0)
+}
+
+/// The log line. Its fields are in the order of the specification's example.
 struct Line<'a> {
     ended: u64,
     invocation: &'a Invocation<'a>,
-    values: [Option<Number>; METRICS.len()],
+    counts: &'a Counts,
 }
 
 impl Line<'_> {
-    /// The metrics that are sent, each with its name, unit and value.
+    /// Returns the metrics to send: name, unit and value.
     fn sent(&self) -> impl Iterator<Item = (&'static str, &'static str, Number)> {
-        METRICS.iter().zip(self.values).filter_map(|((name, unit), value)| Some((*name, *unit, value?)))
+        TABLE.iter().filter_map(|&(name, unit, value)| Some((name, unit, value(self.counts)?)))
     }
 }
 
@@ -73,15 +104,15 @@ impl Serialize for Line<'_> {
         struct Group<'a> {
             namespace: &'a str,
             dimensions: [[&'a str; 1]; 1],
-            metrics: Vec<Metric<'a>>,
+            metrics: Vec<Definition<'a>>,
         }
         #[derive(Serialize)]
         #[serde(rename_all = "PascalCase")]
-        struct Metric<'a> {
+        struct Definition<'a> {
             name: &'a str,
             unit: &'a str,
         }
-        let metrics = self.sent().map(|(name, unit, _)| Metric { name, unit }).collect();
+        let metrics = self.sent().map(|(name, unit, _)| Definition { name, unit }).collect();
         let group = Group { namespace: NAMESPACE, dimensions: [["FunctionName"]], metrics };
         let mut line = serializer.serialize_map(None)?;
         line.serialize_entry("_aws", &Directive { timestamp: self.ended, cloud_watch_metrics: [group] })?;
@@ -96,15 +127,13 @@ impl Serialize for Line<'_> {
 }
 
 impl Report {
-    /// The line. Nothing is counted as sent in a dry run.
+    /// Returns the log line. A dry run counts nothing as sent.
     #[must_use]
     pub fn metrics(&self, invocation: &Invocation<'_>) -> String {
-        let line = Line { ended: self.ended, invocation, values: self.values() };
-        to_json(&line)
+        to_json(&Line { ended: self.ended, invocation, counts: &self.counts() })
     }
 
-    /// The values of the [`METRICS`], in their order.
-    fn values(&self) -> [Option<Number>; METRICS.len()] {
+    fn counts(&self) -> Counts {
         let all = 0..self.plan.invalidations.len();
         let (mut invalidations, mut wildcards, mut rejected_paths) = (0, 0, 0);
         for index in all.clone() {
@@ -132,23 +161,21 @@ impl Report {
         let failures: Vec<_> = self.failures().map(|(_, error)| error).chain(look_up).collect();
         let cents = f64::from(u32::try_from(paths * MILLS_PER_PATH).unwrap_or(u32::MAX)) / 10.0;
         let of = |question: fn(&Error) -> bool| failures.iter().filter(|error| question(error)).count();
-        // Left out where nothing failed.
-        let failed = |count: usize| Number::count(count).filter(|_| count > 0);
-        [
-            Number::count(self.batch.changes.len()),
-            Number::count(self.plan.ignored.len()),
-            Number::count(invalidations),
-            Number::count(paths),
-            Number::count(wildcards),
-            Some(Number::Part(cents)),
-            all.filter_map(|index| self.age(index)).max().map(Number::Whole),
-            failed(of(Error::is_busy)),
-            failed(of(Error::is_denied)),
-            failed(failures.len()),
-            failed(rejected_paths),
-            failed(self.unreadable().count()),
-            failed(usize::from(self.found.bridged.is_some())),
-            failed(self.unknown_events().count()),
-        ]
+        Counts {
+            changes: self.batch.changes.len(),
+            ignored: self.plan.ignored.len(),
+            invalidations,
+            paths,
+            wildcards,
+            cents,
+            oldest_change_age: all.filter_map(|index| self.age(index)).max(),
+            busy: of(Error::is_busy),
+            denied: of(Error::is_denied),
+            failed: failures.len(),
+            rejected_paths,
+            unreadable: self.unreadable().count(),
+            old_listings: usize::from(self.found.bridged.is_some()),
+            unknown_events: self.unknown_events().count(),
+        }
     }
 }

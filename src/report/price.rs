@@ -1,16 +1,16 @@
-//! What CloudFront charges for paths.
+//! The price of invalidation paths.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/PayingForInvalidation.html>
 
-/// How many paths of a month are free, in all distributions of the account together.
+/// The number of free paths a month, for all distributions of an account together.
 pub const FREE_PATHS: usize = 1_000;
 
-/// What each further one costs, in tenths of a cent.
+/// The price of each further path, in tenths of a cent.
 ///
 /// <https://aws.amazon.com/cloudfront/pricing/>
 pub(super) const MILLS_PER_PATH: usize = 5;
 
-/// What so many paths cost, none of them free: in dollars, to a tenth of a cent.
+/// Formats the price of `paths` paths without the free tier, in dollars to a tenth of a cent.
 #[must_use]
 pub fn dollars(paths: usize) -> String {
     let mills = paths * MILLS_PER_PATH;

@@ -1,4 +1,4 @@
-//! The report as people read it.
+//! Formats the report for people.
 
 use std::fmt;
 
@@ -13,12 +13,12 @@ use crate::{
     text::{Plain, counted},
 };
 
-/// How many reasons are shown for one item, unless all are asked for.
+/// Maximum number of reasons to show for one item, unless the caller wants all of them.
 const FEW: usize = 3;
 
 impl fmt::Display for Report {
-    /// Writes each invalidation with its paths, then what was ignored and what could not be done,
-    /// then the bill.
+    /// Writes each invalidation with its paths, then the ignored changes, the problems, and the
+    /// bill.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.outcome.is_none() {
             writeln!(f, "dry run: nothing was sent")?;
@@ -51,9 +51,9 @@ struct Explained<'a> {
 }
 
 impl Report {
-    /// The report with, for each item, why it is there. Where many changes stand
-    /// behind one item, only a few are shown, unless `all` is true. `policy` is the
-    /// one that the plan was made with.
+    /// Returns the report with the reasons for each item. If many changes need one item, it shows
+    /// only a few of them, unless `all` is true. `policy` must be the one that the plan was made
+    /// with.
     #[must_use]
     pub fn explain(&self, policy: &Policy, all: bool) -> impl fmt::Display {
         let reasons = reasons(&self.batch, policy, &self.found.sites, &self.plan.invalidations);
@@ -88,7 +88,7 @@ impl Report {
                     let is_it = |one: &&Behind| one.invalidation == index && one.item == refused.item;
                     let item = self.behind.iter().find(is_it).map_or("", |behind| &*behind.path);
                     match &refused.instead {
-                        Some(instead) => writeln!(f, "  REFUSED  {item}, taken as {instead}")?,
+                        Some(instead) => writeln!(f, "  REFUSED  {item}, purged as {instead}")?,
                         None => writeln!(f, "  REFUSED  {item}")?,
                     }
                 }
@@ -126,7 +126,7 @@ impl Report {
             writeln!(f, "  {}: {why}", Subject(&self.batch.changes[*index]))?;
         }
         if self.unreadable().next().is_some() {
-            writeln!(f, "cannot be done, handed back")?;
+            writeln!(f, "could not be processed; returns to the queue")?;
         }
         for (message, why) in self.unreadable() {
             match &self.batch.messages[message].id {
@@ -135,18 +135,13 @@ impl Report {
             }
         }
         if let Some(failed) = self.look_up() {
-            writeln!(
-                f,
-                "distributions could not be looked up: {}: {}",
-                failed.error_type,
-                Plain(&failed.error)
-            )?;
+            writeln!(f, "distribution lookup failed: {}: {}", failed.error_type, Plain(&failed.error))?;
             let waiting = counted(failed.waiting, "message");
-            writeln!(f, "  {waiting} handed back; otherwise what was found before is used")?;
+            writeln!(f, "  {waiting} returned to the queue; the others use the last known distributions")?;
         }
         let (planned, failed) = (self.plan.invalidations.len(), self.failures().count());
-        let asked = self.batch.changes.len() + self.batch.requests.len();
-        write!(f, "{} from {}", counted(planned - failed, "invalidation"), counted(asked, "change"))?;
+        let causes = self.batch.changes.len() + self.batch.requests.len();
+        write!(f, "{} from {}", counted(planned - failed, "invalidation"), counted(causes, "change"))?;
         if failed > 0 {
             write!(f, ", {failed} failed")?;
         }
@@ -191,7 +186,7 @@ impl Explained<'_> {
             Some(reason) if !covering.folded => Because(reason).label(),
             _ => "folded",
         };
-        // The same cause is often delivered more than once.
+        // SQS and S3 may deliver the same cause more than once: show it once, with a count.
         let mut causes: Vec<(String, &Item, usize)> = Vec::new();
         for reason in behind {
             let because = Because(reason).to_string();
@@ -222,7 +217,7 @@ impl Explained<'_> {
     }
 }
 
-/// Says how many paths are not shown.
+/// Writes how many paths are not shown, if any.
 fn more(f: &mut fmt::Formatter<'_>, invalidation: &Invalidation) -> fmt::Result {
     match invalidation.purge.item_count - invalidation.purge.items.len() {
         0 => Ok(()),
@@ -230,14 +225,14 @@ fn more(f: &mut fmt::Formatter<'_>, invalidation: &Invalidation) -> fmt::Result 
     }
 }
 
-/// What asked for an item, and how the item follows from it.
+/// The cause of an item, and how the item follows from it, in words.
 struct Because<'a>(&'a Reason<'a>);
 
 impl Because<'_> {
-    /// The kind of reason, in a word.
+    /// Returns the kind of reason, in one word.
     fn label(&self) -> &'static str {
         match (self.0.cause, self.0.form, self.0.item.kind()) {
-            (Cause::Request(_), _, Kind::Wildcard) if !self.typed().ends_with('*') => "widened",
+            (Cause::Request(_), _, Kind::Wildcard) if !self.requested_text().ends_with('*') => "widened",
             (Cause::Request(_), _, _) => "typed",
             (_, Form::AnyQuery, _) => "form",
             (_, Form::ErrorPage, _) => "error",
@@ -247,10 +242,10 @@ impl Because<'_> {
         }
     }
 
-    /// What the person typed that became the item.
-    fn typed(&self) -> &str {
+    /// Returns the text in the manual event that became the item. Empty if the cause is a change.
+    fn requested_text(&self) -> &str {
         let Cause::Request(request) = self.0.cause else { return "" };
-        let became = |typed: &&String| typed.parse::<Item>().as_ref() == Ok(&self.0.item);
+        let became = |text: &&String| text.parse::<Item>().as_ref() == Ok(&self.0.item);
         request.paths.iter().find(became).map_or("", String::as_str)
     }
 }
@@ -258,7 +253,7 @@ impl Because<'_> {
 impl fmt::Display for Because<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Cause::Change(change) = self.0.cause else {
-            return write!(f, "asked for as {:?}", self.typed());
+            return write!(f, "requested as {:?}", self.requested_text());
         };
         match self.0.form {
             Form::Object | Form::Request => write!(f, "{}", Subject(change))?,
@@ -271,7 +266,7 @@ impl fmt::Display for Because<'_> {
     }
 }
 
-/// An object and what happened to it.
+/// An object, and the event that reports its change.
 struct Subject<'a>(&'a Change);
 
 impl fmt::Display for Subject<'_> {

@@ -1,4 +1,4 @@
-//! Buckets: their names, and the aliases under which origins reach them.
+//! Bucket names, and the aliases under which origins reach buckets.
 
 use std::str::FromStr;
 
@@ -6,15 +6,15 @@ use thiserror::Error;
 
 use super::bucket_of;
 
-/// A bucket's name, by today's rules or those of us-east-1 before March 2018.
+/// A bucket's name, valid under today's rules or those of us-east-1 before March 2018.
 ///
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BucketName(String);
 
-/// The error for text that cannot be a bucket's name.
+/// The error for text that is not a valid bucket name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0:?} is no bucket's name: give the name alone, without s3:// or arn:")]
+#[error("{0:?} is not a bucket name: give the name alone, without s3:// or arn:")]
 pub struct NotABucketName(String);
 
 impl From<BucketName> for String {
@@ -37,22 +37,22 @@ impl FromStr for BucketName {
 }
 
 /// A name under which an origin reaches a bucket: an access point's alias, or the host of a proxy.
-/// Several buckets may have the same alias, as behind a multi-region access point.
+/// Several buckets may share an alias, such as those behind a multi-region access point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BucketAlias {
-    /// The origin's domain, or the part of it in which S3's endpoints have the bucket.
+    /// The origin's domain, or the part of it that names the bucket in an S3 endpoint.
     pub alias: String,
     /// The bucket's name.
     pub bucket: String,
 }
 
-/// The error for text that is no bucket alias.
+/// The error for text that is not a bucket alias.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum NotABucketAlias {
-    /// The text is not of the form `alias=bucket`.
-    #[error("{0:?} is no alias of a bucket: one looks like my-access-point-abc123-s3alias=my-bucket")]
+    /// Text that does not have the form `alias=bucket`.
+    #[error("{0:?} is not a bucket alias: one looks like my-access-point-abc123-s3alias=my-bucket")]
     Form(String),
-    /// The bucket has no valid name.
+    /// An invalid bucket name.
     #[error(transparent)]
     Bucket(#[from] NotABucketName),
 }
@@ -71,7 +71,7 @@ impl FromStr for BucketAlias {
 }
 
 /// Returns the buckets that an origin's domain reaches, in lower case: the one that it names, and
-/// those that it is an alias of.
+/// those that it is an alias for.
 pub(super) fn buckets_of(domain: &str, aliases: &[BucketAlias]) -> Vec<String> {
     let named = bucket_of(domain);
     let reaches = |alias: &str| {

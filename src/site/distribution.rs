@@ -1,4 +1,4 @@
-//! A distribution's configuration, as far as it decides what is served as what.
+//! The parts of a distribution's configuration that decide which paths serve which objects.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,13 +15,13 @@ use super::{BucketAlias, buckets_of};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct DistributionId(Box<str>);
 
-/// What was given as a distribution's id cannot be one.
+/// The error for text that is not a valid distribution id.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0:?} is no distribution id: one looks like E1A2B3C4D5E6F7, upper-case letters and digits")]
+#[error("{0:?} is not a distribution id: one looks like E1A2B3C4D5E6F7, upper-case letters and digits")]
 pub struct NotADistribution(String);
 
 impl DistributionId {
-    /// The id as text.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -50,8 +50,8 @@ impl fmt::Display for DistributionId {
 /// The error for text that cannot name a distribution.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "{0:?} is no distribution: give its id, such as E1A2B3C4D5E6F7, a domain of it or of an origin, such as \
-     www.example.com, or, in a manual event, its bucket, such as s3://my-bucket"
+    "{0:?} is not a distribution: give its id, such as E1A2B3C4D5E6F7, a domain of it or of an origin, such \
+     as www.example.com, or, in a manual event, its bucket, such as s3://my-bucket"
 )]
 pub struct NotADistributionName(String);
 
@@ -63,28 +63,28 @@ impl NotADistributionName {
     }
 }
 
-/// Why a request is for no distribution.
+/// The reason why a request concerns no distribution.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum NoDistribution {
-    /// The request names no distribution, and the configuration names neither distributions nor
-    /// buckets.
+    /// A request that names no distribution, while the configuration names neither distributions
+    /// nor buckets.
     #[error(
-        "it names no distribution, and neither does INVALIDATOR_DISTRIBUTIONS; with INVALIDATOR_BUCKETS, it \
-         would be for all that serve those"
+        "it names no distribution, and neither does INVALIDATOR_DISTRIBUTIONS; name one, or set \
+         INVALIDATOR_BUCKETS to mean every distribution that serves those buckets"
     )]
     Unnamed,
-    /// The name is not valid.
+    /// An invalid name.
     #[error(transparent)]
     InvalidName(#[from] NotADistributionName),
-    /// No distribution has the name.
-    #[error("no distribution is called {name}, and none has an origin there; there are {known}")]
+    /// A name that no distribution has.
+    #[error("no distribution or origin is called {name}; known distributions: {known}")]
     Unknown {
         /// The name.
         name: String,
         /// The names of the account's distributions, or "none".
         known: String,
     },
-    /// The request names no distribution, and none serves the configured buckets.
+    /// A request that names no distribution, while no distribution serves the configured buckets.
     #[error("no distribution serves the buckets of INVALIDATOR_BUCKETS")]
     UnservedBuckets,
 }
@@ -92,89 +92,89 @@ pub enum NoDistribution {
 /// A distribution as CloudFront describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Distribution {
-    /// Its id.
+    /// The distribution's id.
     pub id: DistributionId,
-    /// The name that CloudFront gave it, such as `d111111abcdef8.cloudfront.net`.
+    /// The domain name that CloudFront gave it, such as `d111111abcdef8.cloudfront.net`.
     pub domain_name: String,
-    /// The names that it has besides.
+    /// The alternate domain names.
     pub aliases: Vec<String>,
-    /// `Deployed` or `InProgress`.
+    /// The status: `Deployed` or `InProgress`.
     pub status: String,
-    /// Whether it answers viewers at all.
+    /// Whether it answers viewers.
     pub enabled: bool,
-    /// Whether it is the staging half of a continuous deployment.
+    /// Whether it is the staging distribution of a continuous deployment.
     pub staging: bool,
     /// Whether viewers reach it only through distribution tenants.
     pub multi_tenant: bool,
-    /// Where it gets objects.
+    /// The origins, in configuration order.
     pub origins: Vec<Origin>,
-    /// Origins that stand in for each other.
+    /// The groups of origins that replace each other when one fails.
     pub origin_groups: Vec<OriginGroup>,
-    /// Which path is served from where: the first that matches counts. The default one
-    /// is the last.
+    /// The behaviors, in configuration order. The first one that matches a path counts. The default
+    /// behavior is the last.
     pub behaviors: Vec<Behavior>,
-    /// What viewers get instead of an error.
+    /// The settings for errors of the origins.
     pub error_pages: Vec<ErrorPage>,
-    /// What viewers get for `/`: a path without its first slash. Empty for nothing, and
-    /// for what was not read yet: the list of distributions does not tell.
+    /// The object that viewers get for `/`: a path without its first slash. Empty if there is none,
+    /// or before it is read, because the list of distributions does not include it.
     pub default_root_object: String,
-    /// Whether it reads cache tags. `None` before that is read: the list of distributions does not
-    /// tell.
+    /// Whether it reads cache tags. `None` before that is read, because the list of distributions
+    /// does not include it.
     #[serde(skip)]
     pub has_cache_tags: Option<bool>,
-    /// The version of its configuration, as the list of distributions has it. `None` where the
-    /// list has none.
+    /// The version of its configuration, from the list of distributions. `None` if the list has
+    /// none.
     #[serde(skip)]
     pub etag: Option<String>,
 }
 
-/// What the list of distributions does not tell of one.
+/// The settings of a distribution that the list of distributions does not include.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Details {
-    /// What viewers get for `/`: a path without its first slash. Empty for nothing.
+    /// The object that viewers get for `/`: a path without its first slash. Empty if there is none.
     pub default_root_object: String,
-    /// Whether it reads cache tags from a header of the origin's answers.
+    /// Whether the distribution reads cache tags from a header of the origin's answers.
     pub has_cache_tags: bool,
 }
 
-/// One origin of a distribution.
+/// An origin of a distribution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Origin {
-    /// What behaviours and groups call it.
+    /// The id by which behaviors and groups refer to it.
     pub id: String,
-    /// The host that it is on.
+    /// The origin's host.
     pub domain_name: String,
-    /// The directory there that holds what is served.
+    /// The directory on the host that CloudFront serves.
     pub path: String,
 }
 
-/// Origins of which one is asked when another fails.
+/// A group of origins. CloudFront sends a request to another one when the first fails.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OriginGroup {
-    /// What behaviours call it.
+    /// The id by which behaviors refer to it.
     pub id: String,
     /// The ids of its origins.
     pub members: Vec<String>,
 }
 
-/// How paths that match a pattern are served.
+/// The settings for paths that match a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Behavior {
-    /// Which paths. None: all, the default behaviour.
+    /// The path pattern. `None` for the default behavior, which matches every path.
     pub pattern: Option<String>,
     /// The id of an origin or a group.
     pub target: String,
-    /// Whether query strings are part of what is cached.
+    /// The use of query strings in the cache key.
     pub query_strings: QueryStrings,
-    /// The edge functions that may request another object than the path names.
+    /// The edge functions that may request an object other than the one that the path names.
     pub edge_functions: Vec<EdgeFunction>,
 }
 
-/// A CloudFront function, or a Lambda@Edge function, that runs before CloudFront sends a request to
+/// A CloudFront function or a Lambda@Edge function that runs before CloudFront sends a request to
 /// the origin.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EdgeFunction {
-    /// The event that it runs at: `viewer-request` or `origin-request`.
+    /// The event that runs it: `viewer-request` or `origin-request`.
     pub event: String,
     /// The function's ARN.
     pub arn: String,
@@ -193,31 +193,31 @@ impl Serialize for EdgeFunction {
     }
 }
 
-/// Whether query strings are in the cache key.
+/// The use of query strings in a cache key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QueryStrings {
-    /// It is known.
+    /// A known setting: `true` if query strings are in the cache key.
     Known(bool),
-    /// The cache policy with this id tells.
+    /// The setting of the cache policy with this id.
     OfPolicy(String),
 }
 
-/// How an error of the origin is kept, and what viewers get instead.
+/// The settings for an error of the origin: the page that viewers get instead, and its caching.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ErrorPage {
-    /// The HTTP status that the origin answered.
+    /// The HTTP status of the origin's answer.
     pub code: i32,
-    /// The path of the page that viewers get. `None` for the error itself.
+    /// The path of the page that viewers get. `None` if they get the error itself.
     pub page: Option<String>,
-    /// For how many seconds at least it stays cached under the path that failed: longer if the
-    /// origin's answer has a larger `max-age`.
+    /// Minimum number of seconds for which CloudFront caches it under the path that failed. It does
+    /// so for longer if the origin's answer has a larger `max-age`.
     pub min_ttl: i64,
 }
 
 impl Distribution {
-    /// Whether it is called that: by its id, its own domain, an alias, or the domain of
-    /// one of its origins.
+    /// Returns whether `name` is the distribution's id, its own domain, an alias, or the domain of
+    /// one of its origins. Ignores case.
     #[must_use]
     pub fn is_called(&self, name: &str) -> bool {
         let same = |other: &str| other.eq_ignore_ascii_case(name);
@@ -227,15 +227,16 @@ impl Distribution {
             || self.origins.iter().any(|origin| same(&origin.domain_name))
     }
 
-    /// Returns whether cache policies of the account's own have to be known.
+    /// Returns whether a behavior uses one of the account's own cache policies, which still has to
+    /// be read.
     #[must_use]
     pub fn needs_policies(&self) -> bool {
         self.behaviors.iter().any(|behavior| matches!(behavior.query_strings, QueryStrings::OfPolicy(_)))
     }
 
-    /// Adds what the list of distributions does not tell: its details, and, for each of the
-    /// account's own cache policies, whether query strings are in the cache key. A policy that is
-    /// not there is taken to have them.
+    /// Adds what the list of distributions does not include: the details, and whether query strings
+    /// are in the cache key. `policies` says so for each of the account's own cache policies.
+    /// Assumes that a missing policy has query strings in the key.
     pub fn add_details(&mut self, details: Details, policies: &BTreeMap<String, bool>) {
         self.default_root_object = details.default_root_object;
         self.has_cache_tags = Some(details.has_cache_tags);
@@ -246,8 +247,8 @@ impl Distribution {
         }
     }
 
-    /// Returns the buckets that are origins of the distribution, by their names or by these
-    /// aliases, in lower case.
+    /// Returns the buckets that are origins of the distribution, in lower case. An origin refers to
+    /// a bucket by its name or by one of these aliases.
     #[must_use]
     pub fn buckets(&self, aliases: &[BucketAlias]) -> BTreeSet<String> {
         let mut buckets = BTreeSet::new();
@@ -264,12 +265,12 @@ impl Distribution {
         self.origins.iter().any(|origin| origin.is_bucket(bucket, aliases))
     }
 
-    /// Returns the names of the distribution for people: its aliases, then its domain.
+    /// Returns the distribution's host names: its aliases, then its domain.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.aliases.iter().chain([&self.domain_name]).map(String::as_str)
     }
 
-    /// The indices of the origins that a behaviour with this target asks.
+    /// Returns the indices of the origins that a behavior with this target sends requests to.
     #[must_use]
     pub fn origins_of(&self, target: &str) -> Vec<usize> {
         let group = self.origin_groups.iter().find(|group| group.id == target);
@@ -287,8 +288,8 @@ impl Origin {
     }
 }
 
-/// Whether a cache policy of AWS's own has query strings in its key. None for a policy
-/// of somebody's own.
+/// Returns whether a cache policy that AWS manages has query strings in its cache key. `None` for
+/// any other policy.
 ///
 /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/using-managed-cache-policies.html>
 #[must_use]

@@ -1,6 +1,6 @@
 //! The domains of S3's endpoints.
 
-/// What the domains of AWS end with, a partition each.
+/// The domain suffixes of AWS, one for each partition.
 const PARTITIONS: [&str; 7] = [
     ".amazonaws.com.cn",
     ".amazonaws.com",
@@ -13,9 +13,9 @@ const PARTITIONS: [&str; 7] = [
 
 /// Returns the bucket of an S3 endpoint's domain, in lower case.
 ///
-/// Knows REST endpoints of every style and website endpoints. For the endpoint of an access point,
-/// multi-region ones included, it returns the access point's alias, which looks like a bucket's name.
-/// `None` for any other domain.
+/// Recognizes REST endpoints of every style and website endpoints. For the endpoint of an access
+/// point, including multi-region ones, returns the access point's alias, which looks like a bucket
+/// name. Returns `None` for any other domain.
 ///
 /// ```
 /// use cloudfront_invalidator::site::bucket_of;
@@ -36,7 +36,7 @@ pub fn bucket_of(domain: &str) -> Option<String> {
 pub struct Endpoint {
     /// The bucket, or an access point's alias: see [`bucket_of`].
     pub bucket: String,
-    /// The region. `None` if the domain has none, as old and global ones do.
+    /// The region. `None` if the domain names none, as in legacy and global endpoints.
     pub region: Option<String>,
     /// Whether it is a website endpoint, which serves index documents for directories.
     pub is_website: bool,
@@ -52,13 +52,13 @@ impl Endpoint {
         Self { bucket, region: None, is_website: false, partition: &PARTITIONS[1][1..] }
     }
 
-    /// Parses a domain. `None` if it is no endpoint of S3, or has no bucket in its name.
+    /// Parses a domain. Returns `None` if it is not an S3 endpoint or does not name a bucket.
     #[must_use]
     pub fn of(domain: &str) -> Option<Self> {
         let domain = domain.strip_suffix('.').unwrap_or(domain).to_ascii_lowercase();
         let (host, partition) =
             PARTITIONS.into_iter().find_map(|suffix| Some((domain.strip_suffix(suffix)?, &suffix[1..])))?;
-        // A bucket's name may have dots, so the labels of S3 are those on the right.
+        // A bucket's name may contain dots, so match S3's labels from the right.
         let labels: Vec<&str> = host.split('.').collect();
         let (bucket, region, is_website) = match &labels[..] {
             [bucket @ .., "s3"] | [bucket @ .., "accesspoint", "s3-global"] => (bucket, None, false),
@@ -70,7 +70,7 @@ impl Endpoint {
                 (bucket, Some(*region), false)
             }
             [bucket @ .., "s3-website", region] if is_region(region) => (bucket, Some(*region), true),
-            // The old style joins the service and the region.
+            // The legacy style joins the service and the region with a hyphen.
             [bucket @ .., last] => {
                 match last.strip_prefix("s3-website-").or_else(|| last.strip_prefix("s3-")) {
                     Some(region) if is_region(region) => {
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn domains_of_buckets() {
+    fn bucket_of_finds_the_bucket_of_every_endpoint_style() {
         let cases = [
             ("site.s3.amazonaws.com", Some("site")),
             ("site.s3.eu-central-1.amazonaws.com", Some("site")),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_domains_stand_for() {
+    fn endpoints_have_a_region_and_a_partition() {
         let endpoint = |domain: &str| {
             let Endpoint { bucket, region, is_website, partition } = Endpoint::of(domain)?;
             Some((bucket, region.unwrap_or_default(), is_website, partition))
@@ -163,6 +163,6 @@ mod tests {
             endpoint("a.s3-external-1.amazonaws.com"),
             expected("a", "us-east-1", false, "amazonaws.com")
         );
-        assert_eq!(endpoint("a.s3.dualstack.eu-west-1.amazonaws.com").expect("one").1, "eu-west-1");
+        assert_eq!(endpoint("a.s3.dualstack.eu-west-1.amazonaws.com").expect("an endpoint").1, "eu-west-1");
     }
 }

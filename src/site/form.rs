@@ -1,25 +1,25 @@
-//! The forms of an object's path.
+//! The forms of an object's path: the object itself, its directory, its page without `.html`.
 
 use std::{borrow::Cow, fmt};
 
 use serde::Serialize;
 
-/// The paths of an object besides its own, as this deployment is configured.
+/// The settings of this deployment that give an object further paths.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Forms {
-    /// The name of the document that viewers get for a directory. Empty for none.
+    /// The name of the document that viewers get for a directory. Empty if there is none.
     pub index_document: String,
     /// Whether viewers also request a directory without its slash.
     pub bare_directories: bool,
     /// Whether viewers also request `.html` pages without the suffix.
     pub clean_urls: bool,
-    /// Whether query strings are in the cache key, so that every path becomes the wildcard `/path*`.
-    /// `None` to read it from the distribution's configuration.
+    /// Whether query strings are in the cache key, so that every path becomes the wildcard
+    /// `/path*`. `None` to read it from the distribution's configuration.
     pub query_strings: Option<bool>,
 }
 
 impl Forms {
-    /// Returns the other paths of an object, which is given by its own path.
+    /// Returns the further paths of the object with this path.
     pub(super) fn of<'k>(&self, object: &'k [u8]) -> impl Iterator<Item = (Cow<'k, [u8]>, Form)> + use<'k> {
         let index = self.index_document.as_bytes();
         let directory = object
@@ -34,7 +34,7 @@ impl Forms {
     }
 }
 
-/// How a path follows from a change or a request.
+/// The relation of a path to the change or request that it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
@@ -44,16 +44,16 @@ pub enum Form {
     Root,
     /// The directory whose index document the object is.
     Directory,
-    /// That directory without its slash.
+    /// The same directory without its slash.
     BareDirectory,
     /// The page without `.html`.
     CleanUrl,
-    /// One of these with any query string.
+    /// A wildcard for one of these paths with any query string.
     AnyQuery,
     /// `/*`, because CloudFront caches this error page under every path that failed.
     ErrorPage,
     /// A wildcard for a behavior's pattern, because only the behavior's edge function knows the
-    /// paths of the object.
+    /// object's paths.
     EdgeFunction,
     /// `/*`, because the event deleted objects without naming them.
     WholeBucket,
@@ -72,7 +72,7 @@ impl fmt::Display for Form {
             Self::CleanUrl => "page without .html of",
             Self::AnyQuery => "with any query string, of",
             Self::ErrorPage => "cached wherever an error showed",
-            Self::EdgeFunction => "wherever a function at the edge serves",
+            Self::EdgeFunction => "wherever an edge function serves",
             Self::WholeBucket => "objects that the event does not name, of",
             Self::Request => "typed",
         })

@@ -1,4 +1,4 @@
-//! From a path that viewers ask for to the object that it is: the way of the origin.
+//! Maps a path that viewers request to the object that the origin serves.
 
 use percent_encoding::percent_decode_str;
 
@@ -7,16 +7,16 @@ use super::{Distribution, Endpoint, Origin, OriginPath, pattern::PathPattern};
 /// An object behind a distribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
-    /// Where its bucket is.
+    /// The endpoint of the object's bucket.
     pub endpoint: Endpoint,
-    /// Its key.
+    /// The object's key.
     pub key: Vec<u8>,
 }
 
 impl Distribution {
-    /// How exactly viewers reach it under this host, if they do: more is more. Its own domain
-    /// and an alias are exact; an alias that begins with `*.` stands for every host that ends
-    /// so, of which the longest counts.
+    /// Returns how specifically the distribution matches `host`: `usize::MAX` for its own domain or
+    /// an exact alias, the length of the suffix for an alias that begins with `*.`, and `None` for
+    /// no match. If several aliases match, the most specific one counts.
     ///
     /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/CNAMEs.html>
     #[must_use]
@@ -31,11 +31,11 @@ impl Distribution {
         self.names().filter_map(exactness).max()
     }
 
-    /// The objects of which viewers get the first that is there for a path, which is given
-    /// as in a URL, without the query. None where the behaviour may ask something that is no
-    /// bucket. A function at the edge may ask for others.
+    /// Returns the objects that may be behind a path. Viewers get the first one that exists.
     ///
-    /// `index_document` is what website endpoints serve for a directory.
+    /// `path` is written as in a URL, without the query. `index_document` is the document that
+    /// website endpoints serve for a directory. The result is empty if the behavior may send the
+    /// request to an origin that is not a bucket. An edge function may request other objects.
     ///
     /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistValuesCacheBehavior.html>
     #[must_use]
@@ -50,7 +50,7 @@ impl Distribution {
         let object = |origin: &Origin| {
             let endpoint = Endpoint::of(&origin.domain_name)?;
             let path = path.strip_prefix('/').unwrap_or(path);
-            // REST endpoints read a plus as a space.
+            // REST endpoints decode a plus as a space.
             let path = if endpoint.is_website { path.to_owned() } else { path.replace('+', " ") };
             let key: Vec<u8> = percent_decode_str(&path).collect();
             let mut key = OriginPath::of_configuration(&origin.path).join(&key);
@@ -59,14 +59,14 @@ impl Distribution {
             }
             (!key.is_empty()).then_some(Object { endpoint, key })
         };
-        // The primary one of a group comes first.
+        // The primary origin of a group comes first.
         let origins = match self.origin_groups.iter().find(|group| group.id == behavior.target) {
             Some(group) => {
                 group.members.iter().filter_map(|id| self.origins.iter().find(|one| one.id == *id)).collect()
             }
             None => self.origins.iter().filter(|one| one.id == behavior.target).collect::<Vec<_>>(),
         };
-        // Nobody knows what others than buckets answer.
+        // Only a bucket's answer can be known.
         origins.into_iter().map(object).collect::<Option<_>>().unwrap_or_default()
     }
 }
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_an_object() {
+    fn a_path_maps_to_objects() {
         let objects = |path: &str| {
             let objects = distribution().objects(path, "home.html");
             let shown = objects
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_that_it_answers() {
+    fn exact_names_are_more_specific_than_wildcard_aliases() {
         let answers = |host: &str| distribution().answers(host);
         assert_eq!(answers("Example.com"), Some(usize::MAX));
         assert_eq!(answers("d1.cloudfront.net"), Some(usize::MAX));

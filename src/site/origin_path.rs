@@ -1,28 +1,32 @@
-//! Origin paths: the directory of a bucket that a distribution serves.
+//! The origin path: the directory of a bucket that a distribution serves.
 
 use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
-/// The directory in the bucket that CloudFront puts before every path when it asks
-/// the origin, written as in the distribution's configuration: escapes and all.
-/// Empty for the bucket's root, else begins with a slash and ends without one.
+/// The directory in the bucket that CloudFront puts before every path in its requests to the
+/// origin.
+///
+/// As text, it is written as in the distribution's configuration, with escapes. It is empty for the
+/// bucket's root. Otherwise it begins with a slash and does not end with one.
 ///
 /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistValuesOrigin.html>
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct OriginPath {
-    /// What the keys below it begin with: decoded, with a slash at the end.
+    /// The prefix of the keys below the directory, decoded and with a slash at the end. Empty for
+    /// the bucket's root.
     prefix: Box<[u8]>,
 }
 
-/// What was given as an origin path cannot be one.
+/// The error for text that is not a valid origin path.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0:?} is no origin path: one begins with \"/\" and does not end with it, such as \"/site\"")]
+#[error("{0:?} is not an origin path: one begins with \"/\" and does not end with it, such as \"/site\"")]
 pub struct NotAnOriginPath(String);
 
 impl OriginPath {
-    /// The one of a distribution, however its slashes were written.
+    /// Parses the origin path in a distribution's configuration, with or without slashes at its
+    /// ends.
     pub(super) fn of_configuration(path: &str) -> Self {
         Self::below(path.trim_matches('/'))
     }
@@ -32,13 +36,13 @@ impl OriginPath {
         Self { prefix: percent_decode_str(directory).chain(slash).collect() }
     }
 
-    /// The key below this directory that has this path.
+    /// Returns the key of the object with this path below the directory.
     pub(super) fn join(&self, path: &[u8]) -> Vec<u8> {
         [&*self.prefix, path].concat()
     }
 
-    /// What remains of a key below this directory. Whole segments only: `/prod`
-    /// does not serve `production/a.css`.
+    /// Returns the rest of a key below this directory. `None` if the key is elsewhere. Only whole
+    /// segments count: `/prod` does not serve `production/a.css`.
     pub(super) fn strip<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
         key.strip_prefix(&*self.prefix)
     }
@@ -61,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origin_paths() {
+    fn only_whole_segments_are_stripped() {
         let strip = |path: &str, key: &'static str| {
             let rest = OriginPath::of_configuration(path).strip(key.as_bytes());
             rest.map(|rest| String::from_utf8_lossy(rest).into_owned())

@@ -1,4 +1,4 @@
-//! Which paths a behaviour's pattern matches.
+//! Matches paths against the pattern of a behavior.
 
 use std::borrow::Cow;
 
@@ -6,32 +6,31 @@ use percent_encoding::{AsciiSet, percent_decode};
 
 use crate::path::{Spelling, UNSAFE};
 
-/// The path pattern of a behaviour, such as `images/*.jpg`: `*` is any number of
-/// characters, slashes too, `?` is one; the rest is itself, case and all.
+/// The path pattern of a behavior, such as `images/*.jpg`. `*` matches any number of characters,
+/// including slashes, and `?` matches one. Everything else matches itself, with the same case.
 ///
 /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistValuesCacheBehavior.html>
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PathPattern(Box<[u8]>);
 
 impl PathPattern {
-    /// The pattern as it stands in a configuration. A slash at its beginning changes
-    /// nothing.
+    /// Creates a pattern from its text in a configuration. A leading slash makes no difference.
     pub(super) fn new(pattern: &str) -> Self {
         Self(pattern.strip_prefix('/').unwrap_or(pattern).as_bytes().into())
     }
 
-    /// Returns what stands before the first `*` or `?`.
+    /// Returns the part before the first `*` or `?`.
     pub(super) fn literal_beginning(&self) -> &[u8] {
         let end = self.0.iter().position(|byte| matches!(byte, b'*' | b'?'));
         &self.0[..end.unwrap_or(self.0.len())]
     }
 
-    /// Whether it matches a path, which is given without the slash at its beginning.
+    /// Returns whether the pattern matches a path, which has no leading slash.
     pub(super) fn matches(&self, path: &[u8]) -> bool {
         let pattern = &*self.0;
         let (mut at, mut seen) = (0, 0);
-        // Where to go on when what follows the last `*` does not match: behind it, with
-        // one more character left to it.
+        // The positions at which to resume after a mismatch: after the last `*` in the pattern,
+        // and in the path after the bytes that this `*` has taken so far.
         let mut again = None;
         loop {
             match pattern.get(at) {
@@ -62,18 +61,22 @@ impl PathPattern {
     }
 }
 
-/// How many bytes the first character has. A byte that begins none is one.
+/// Returns the length of the first character in bytes. A byte that begins no UTF-8 sequence counts
+/// as a character.
 fn character(text: &[u8]) -> usize {
     1 + text.iter().skip(1).take_while(|byte| text[0] >= 0xC0 && **byte & 0xC0 == 0x80).count()
 }
 
-/// Returns every way in which CloudFront may read the path of an object when it looks for the
-/// behavior: as viewers send it in a spelling, or without the escapes, which is not
-/// documented; and each also without empty and dot segments, which is.
+/// Returns every form of an object's path that CloudFront may compare with the patterns of
+/// behaviors.
+///
+/// One is the path as viewers send it in this spelling. Another is the same path with its escapes
+/// decoded, which AWS does not document. Each also comes without empty and dot segments, which AWS
+/// does document.
 ///
 /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistValuesCacheBehavior.html>
 pub(super) fn readings(key: &[u8], spelling: Spelling) -> Vec<Cow<'_, [u8]>> {
-    // A "~" viewers send as it is, and a "?" would begin a query.
+    // Viewers send a "~" without escaping it. An unescaped "?" would begin a query.
     const ESCAPED: &AsciiSet = &UNSAFE.add(b'%').add(b'?').add(b'+').remove(b'~');
     let sent = match spelling.spell(key, ESCAPED) {
         Cow::Borrowed(sent) => Cow::Borrowed(sent.as_bytes()),
@@ -93,7 +96,7 @@ pub(super) fn readings(key: &[u8], spelling: Spelling) -> Vec<Cow<'_, [u8]>> {
     readings
 }
 
-/// A path without empty and dot segments.
+/// Returns a path without its empty and dot segments.
 fn normalized(path: &[u8]) -> Vec<u8> {
     let mut kept: Vec<&[u8]> = Vec::new();
     let mut segments = path.split(|byte| *byte == b'/').peekable();
@@ -120,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns() {
+    fn patterns_match_paths() {
         let cases = [
             ("*", "", true),
             ("*", "a/b", true),
@@ -150,13 +153,13 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_never_slow() {
+    fn many_wildcards_do_not_make_matching_slow() {
         let pattern = PathPattern::new(&"*a".repeat(100));
         assert!(!pattern.matches(format!("{}b", "a".repeat(1_000)).as_bytes()));
     }
 
     #[test]
-    fn ways_to_read_a_path() {
+    fn readings_of_a_path() {
         let read = |key: &str, spelling: Spelling| -> Vec<String> {
             let text = |reading: &Cow<'_, [u8]>| String::from_utf8_lossy(reading).into_owned();
             readings(key.as_bytes(), spelling).iter().map(text).collect()

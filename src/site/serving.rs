@@ -1,4 +1,4 @@
-//! How a distribution serves the objects of its buckets: from a key to the paths.
+//! Maps the key of an object to the paths under which a distribution serves it.
 
 use std::{borrow::Cow, collections::BTreeSet, fmt};
 
@@ -10,16 +10,18 @@ use super::{
 };
 use crate::path::{Item, Kind, Spelling};
 
-/// How a distribution serves the objects of its buckets. Equal for distributions that serve the same
-/// objects under the same paths, whatever else differs between them.
+/// The settings by which a distribution serves the objects of its buckets. They are equal for
+/// distributions that serve the same objects under the same paths, even if the distributions differ
+/// otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Serving {
     pub(super) sources: Vec<Source>,
     /// The behaviors in configuration order, the default one last.
     pub(super) routes: Vec<Route>,
-    /// The key below the origin path that viewers get for `/`. Empty for none.
+    /// The object that viewers get for `/`, as a key below the origin path. Empty if there is none.
     pub(super) default_root_object: Box<[u8]>,
-    /// The error pages that CloudFront caches long enough to matter under the paths that failed.
+    /// The error pages, as keys below the origin path, that CloudFront caches under the paths that
+    /// failed for at least [`LASTING_ERROR`](super::LASTING_ERROR) seconds.
     pub(super) lasting_error_pages: Vec<Box<[u8]>>,
     pub(super) forms: Forms,
 }
@@ -30,47 +32,48 @@ pub(super) struct Source {
     /// The bucket's names in lower case. `None` for any bucket.
     pub(super) buckets: Option<Vec<String>>,
     pub(super) path: OriginPath,
-    /// Whether it is a website endpoint, which reads a `+` as itself. `None` if unknown.
+    /// Whether it is a website endpoint, which takes a `+` literally. `None` if unknown.
     pub(super) is_website: Option<bool>,
 }
 
-/// A behavior.
+/// A behavior, reduced to what decides between paths.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Route {
-    /// The pattern that a path must match. `None` for the default behavior, which takes every path.
+    /// The pattern that a path must match. `None` for the default behavior, which matches every
+    /// path.
     pub(super) pattern: Option<PathPattern>,
-    /// Indices of the sources that CloudFront sends a path to.
+    /// The indices of the sources that CloudFront may request a path from.
     pub(super) sources: Vec<usize>,
     pub(super) cache_key: CacheKey,
-    /// Whether an edge function may request another object than the path names.
+    /// Whether an edge function may request an object other than the one that the path names.
     pub(super) rewrites: bool,
 }
 
-/// The parts of a URL in a cache key.
+/// The parts of a URL that are in a cache key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum CacheKey {
     Path,
     PathAndQuery,
 }
 
-/// Why a distribution does not serve an object.
+/// The reason why a distribution does not serve an object.
 ///
-/// The variants are in the order in which they are checked.
+/// The variants are in the order of the checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unserved {
-    /// No origin is the object's bucket.
+    /// A bucket that is not an origin.
     #[serde(rename = "unserved")]
     Bucket,
-    /// The key is outside of the origin path of every origin that is the bucket.
+    /// A key outside the origin path of every origin that is the bucket.
     OriginPath,
-    /// A behavior sends every path of the object to another origin.
+    /// Behaviors that send every path of the object to another origin.
     Behavior,
 }
 
 impl Unserved {
-    /// Returns the reason of the later check, which says the most about an object that several
-    /// origins, or several distributions, do not serve.
+    /// Returns the reason from the later check. If several origins or distributions do not serve an
+    /// object, that reason says the most.
     #[must_use]
     pub fn later(self, other: Self) -> Self {
         self.max(other)
@@ -92,7 +95,7 @@ impl Source {
         self.buckets.as_ref().is_none_or(|names| names.iter().any(|name| name.eq_ignore_ascii_case(bucket)))
     }
 
-    /// Returns the spellings of a path under which it serves an object.
+    /// Returns the spellings of a path under which the source serves an object.
     fn spellings(&self, path: &[u8]) -> impl Iterator<Item = Spelling> {
         let serves = |spelling: &Spelling| match spelling {
             Spelling::Escaped => true,
@@ -104,8 +107,8 @@ impl Source {
 }
 
 impl Serving {
-    /// Returns the names of the buckets that the distribution serves, in lower case, each once.
-    /// `None` for any bucket.
+    /// Returns the names of the buckets that the distribution serves, in lower case. `None` if it
+    /// serves any bucket.
     #[must_use]
     pub fn buckets(&self) -> Option<BTreeSet<&str>> {
         let mut names = BTreeSet::new();
@@ -121,16 +124,16 @@ impl Serving {
         self.sources.iter().any(|source| source.is(bucket))
     }
 
-    /// Returns the paths under which CloudFront may have cached an object, each once, with the form
-    /// of the first way that leads to it.
+    /// Returns the paths under which CloudFront may have cached an object. Each path occurs once.
+    /// If several forms lead to the same path, it has the first one.
     ///
     /// # Errors
     ///
-    /// The reason why the distribution does not serve the object.
+    /// Returns the reason if the distribution does not serve the object.
     pub fn paths(&self, bucket: &str, key: &[u8]) -> Result<Vec<(Item, Form)>, Unserved> {
         let mut paths: Vec<(Item, Form)> = Vec::new();
         let mut why = Unserved::Bucket;
-        // The sources below whose origin path the key is.
+        // The sources whose origin path contains the key.
         let mut holders = Vec::new();
         for (index, source) in self.sources.iter().enumerate().filter(|(_, source)| source.is(bucket)) {
             let Some(object) = source.path.strip(key) else {
@@ -147,8 +150,8 @@ impl Serving {
             }
             for (path, form) in self.requested(object) {
                 for spelling in source.spellings(&path) {
-                    // AWS does not document whether CloudFront chooses the behavior for the default
-                    // root object by `/` or by the object's own path, so either counts.
+                    // AWS does not document whether CloudFront chooses the behavior of the default
+                    // root object by `/` or by the object's own path, so try both.
                     let cache_key = self.cache_key(&path, spelling, index);
                     let Some(cache_key) = cache_key.or(own.filter(|_| form == Form::Root)) else { continue };
                     let found = self.item(&path, spelling, cache_key, form);
@@ -164,7 +167,7 @@ impl Serving {
         if paths.is_empty() { Err(why) } else { Ok(paths) }
     }
 
-    /// Returns the item for a path, widened if query strings are cached.
+    /// Returns the item for a path. If query strings are in the cache key, the item is a wildcard.
     fn item(&self, path: &[u8], spelling: Spelling, cache_key: CacheKey, form: Form) -> (Item, Form) {
         let item = Item::spelled(path, spelling);
         let has_query = self.forms.query_strings.unwrap_or(cache_key == CacheKey::PathAndQuery);
@@ -175,15 +178,16 @@ impl Serving {
         }
     }
 
-    /// Returns the paths that viewers request to get an object, which is given by its own path.
+    /// Returns the paths that viewers request to get the object with this path.
     fn requested<'k>(&self, object: &'k [u8]) -> impl Iterator<Item = (Cow<'k, [u8]>, Form)> {
         let is_root = !self.default_root_object.is_empty() && *self.default_root_object == *object;
         let root = is_root.then_some((Cow::Borrowed(&b""[..]), Form::Root));
         [(Cow::Borrowed(object), Form::Object)].into_iter().chain(root).chain(self.forms.of(object))
     }
 
-    /// Returns the cache key of a path that CloudFront may send to a source, or `None` if it sends
-    /// the path elsewhere. Of several readings of the path, the one with the larger key counts.
+    /// Returns the cache key of a path that CloudFront may request from a source. `None` if it
+    /// requests the path elsewhere. If the readings of the path have different keys, returns the
+    /// larger one.
     fn cache_key(&self, path: &[u8], spelling: Spelling, source: usize) -> Option<CacheKey> {
         let at_source = |route: &Route| route.sources.contains(&source).then_some(route.cache_key);
         if let [route @ Route { pattern: None, .. }] = &self.routes[..] {
@@ -192,13 +196,14 @@ impl Serving {
         readings(path, spelling).iter().filter_map(|reading| at_source(self.route(reading)?)).max()
     }
 
-    /// Returns the behavior for a path: the first whose pattern matches.
+    /// Returns the behavior for a path: the first one whose pattern matches.
     fn route(&self, path: &[u8]) -> Option<&Route> {
         self.routes.iter().find(|route| route.pattern.as_ref().is_none_or(|pattern| pattern.matches(path)))
     }
 
-    /// Returns the items for an object that only an edge function can reach: for each behavior with
-    /// such a function and one of these sources, everything that its pattern begins with.
+    /// Returns the items for an object that only an edge function can reach. For each behavior with
+    /// such a function and one of these sources, that is a wildcard for the literal beginning of
+    /// its pattern.
     fn rewritten(&self, sources: &[usize]) -> Vec<(Item, Form)> {
         let reaches =
             |route: &&Route| route.rewrites && route.sources.iter().any(|one| sources.contains(one));

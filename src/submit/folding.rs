@@ -1,4 +1,4 @@
-//! Folds an invalidation that CloudFront has no room for.
+//! Folds an invalidation that CloudFront does not accept in full.
 
 use std::time::{Duration, Instant};
 
@@ -20,15 +20,16 @@ const BUDGETS: [Budget; 3] = [
 /// The invalidation that CloudFront accepted.
 pub(super) struct Accepted {
     pub(super) created: Created,
-    /// The fewer, wider items that it holds, and why they were folded. `None` for the items as sent.
+    /// The fewer, wider items that it holds, and why they were folded. `None` if it holds the items
+    /// as they were given.
     pub(super) folded: Option<(Vec<Item>, Error)>,
 }
 
 /// Creates an invalidation of these items.
 ///
 /// If CloudFront has too many invalidations in progress, retries for half of the time that is left.
-/// After that, and at once if the request is too large, folds the items further and further. Without
-/// that, a request that can never fit would return to the queue for ever.
+/// After that, or at once if the request is too large, folds the items further and further.
+/// Otherwise a request that can never fit would return to the queue again and again.
 pub(super) async fn create(
     client: &Client,
     invalidation: &plan::Invalidation,

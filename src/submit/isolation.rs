@@ -1,10 +1,10 @@
 //! Isolates the paths that CloudFront refuses.
 //!
-//! CloudFront refuses a whole request for one bad path and does not name it. So the items are sent in
-//! halves, and halves of those that are refused, until each refused item stands alone. Each of these
-//! is then sent as a wildcard that ends before the byte that may be the reason. If the search needs
-//! too many calls, all items that are left are sent as such wildcards: that purges too much, and
-//! loses nothing.
+//! CloudFront refuses a whole request for one bad path and does not name it. The search therefore
+//! sends the items in groups and halves each group that CloudFront refuses, until each refused item
+//! is alone. It then sends each of these items as a wildcard that ends before the byte that may be
+//! the reason. If it needs too many calls, it sends all remaining items as such wildcards: it
+//! purges too much rather than leave a path out.
 
 use std::{collections::VecDeque, time::Instant};
 
@@ -19,8 +19,8 @@ use crate::{
     plan,
 };
 
-/// Maximum number of calls to find the refused items: enough for three or four among 150. As many
-/// again may send wildcards for them.
+/// Maximum number of calls to find the refused items: enough for three or four among 150. The
+/// search may make as many calls again to send wildcards for them.
 const MOST_CALLS: usize = 48;
 
 /// Maximum number of wildcards for the refused items. CloudFront allows few in progress.
@@ -99,7 +99,8 @@ impl<'a> Isolation<'a> {
         }
     }
 
-    /// Returns CloudFront's verdict on a group. That on all items is known; any other takes a call.
+    /// Returns CloudFront's verdict on a group. The verdict on all items together is known; any
+    /// other takes a call.
     async fn verdict(&mut self, group: &[usize]) -> Verdict {
         if group.len() == self.invalidation.purge.items.len() {
             return Verdict::Refused;

@@ -1,26 +1,26 @@
-//! What an answer tells, beside what is known of the object.
+//! Judges whether an answer to a viewer is the object that S3 holds.
 
 use serde::Serialize;
 
 use super::{Answer, Expected};
 
-/// Whether viewers get the object as it is now.
+/// The verdict on an answer to a viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// They do.
+    /// The object as the bucket holds it.
     Current,
-    /// There is no object, and they get that: it was deleted, or the URL is mistyped.
+    /// A missing object, with an answer that says so: it was deleted, or the URL is mistyped.
     Absent,
-    /// They get what CloudFront has kept, which is not what the bucket holds.
+    /// A cached answer that is not what the bucket holds.
     Stale,
-    /// CloudFront has just asked, and was answered something that is not the object.
+    /// A fresh answer or a custom error page that is not what the bucket holds.
     Different,
-    /// It cannot be told.
+    /// Too little information to judge.
     Unknown,
 }
 
-/// What the answer tells, and why.
+/// Judges an answer. Returns the verdict and the reason for it.
 #[must_use]
 pub fn judge(answer: &Answer, expected: &Expected) -> (Verdict, String) {
     use Verdict::{Absent, Current, Different, Stale, Unknown};
@@ -28,36 +28,37 @@ pub fn judge(answer: &Answer, expected: &Expected) -> (Verdict, String) {
     let Some(x_cache) =
         answer.x_cache.as_deref().filter(|told| told.to_ascii_lowercase().contains("cloudfront"))
     else {
-        return (Unknown, "it is not CloudFront that answers".to_owned());
+        return (Unknown, "the answer does not come from CloudFront".to_owned());
     };
     if let (300..=399, Some(location)) = (status, &answer.location) {
-        return (Unknown, format!("viewers are sent to {location}: verify that"));
+        return (Unknown, format!("viewers are redirected to {location}; verify that URL"));
     }
     let is_there = matches!(status, 200..=299 | 304);
     let is_gone = matches!(status, 403 | 404 | 410);
-    // What an edge has not, another cache of CloudFront's may have.
+    // After a miss at the edge, another of CloudFront's caches may still have answered. The age
+    // shows that.
     let age = answer.age.unwrap_or_default();
     let is_kept = x_cache.starts_with("Hit") || age > 0;
     let kept = if is_kept { Stale } else { Different };
     if is_there && x_cache.starts_with("Error") {
-        return (Different, "viewers get the page that stands for an error".to_owned());
+        return (Different, "viewers get a custom error page".to_owned());
     }
     let has_just_asked = !is_kept && (x_cache.starts_with("Miss") || x_cache.starts_with("RefreshHit"));
     match expected {
         Expected::Present(etag) if is_there => match answer.etag.as_deref() {
             Some(got) if opaque(got) == opaque(etag) => (Current, "viewers get the object".to_owned()),
-            Some(_) if is_kept => (Stale, format!("viewers get what CloudFront has kept for {age} s")),
-            Some(_) => (Different, "the origin has just answered something else than the object: a function at the edge may ask for another".to_owned()),
+            Some(_) if is_kept => (Stale, format!("viewers get what CloudFront cached {age} s ago")),
+            Some(_) => (Different, "the origin just returned something other than the object: a function at the edge may request another one".to_owned()),
             None => (Unknown, "the answer has no ETag to compare".to_owned()),
         },
         Expected::Present(_) if is_gone => (
             kept,
             format!(
-                "the object is there, but viewers get {status}: an error that was kept, or no permission"
+                "the object exists, but viewers get {status}: a cached error, or a missing permission"
             ),
         ),
         Expected::Absent if is_gone => {
-            (Absent, format!("there is no such object, and viewers get {status}: was it deleted, or is the URL mistyped?"))
+            (Absent, format!("the object does not exist, and viewers get {status}: it was deleted, or the URL is mistyped"))
         }
         Expected::Absent if is_there => (kept, "the object is gone, but viewers get an answer".to_owned()),
         Expected::Unknown(_) if is_there && has_just_asked => {
@@ -71,8 +72,8 @@ pub fn judge(answer: &Answer, expected: &Expected) -> (Verdict, String) {
     }
 }
 
-/// An entity tag without what says that it is weak: CloudFront makes it so where it
-/// compresses.
+/// Strips the quotes of an entity tag, and the `W/` that marks it as weak: CloudFront adds that
+/// when it compresses an object.
 ///
 /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/ServingCompressedFiles.html>
 fn opaque(etag: &str) -> &str {
@@ -127,7 +128,7 @@ mod tests {
         let moved = Answer { location: Some("https://a/".to_owned()), ..answer(301, "", miss, None) };
         assert_eq!(
             judge(&moved, &there),
-            (Unknown, "viewers are sent to https://a/: verify that".to_owned())
+            (Unknown, "viewers are redirected to https://a/; verify that URL".to_owned())
         );
     }
 }

@@ -1,4 +1,5 @@
-//! Every case of `data/cases.json`, from the real binary, on the wire.
+//! Sends every case of `data/cases.json` to the function's binary, and checks the paths that
+//! CloudFront receives.
 
 use std::collections::BTreeMap;
 
@@ -57,8 +58,7 @@ fn cases() -> Cases {
     serde_json::from_str(include_str!("data/cases.json")).expect("the cases")
 }
 
-/// The paths of the invalidations that `events` lead to, each sent to the same
-/// function in turn.
+/// Sends `events` to one function, one after another, and returns the paths of each invalidation.
 async fn paths_of(variables: &[(&str, &str)], events: &[Value]) -> Vec<Vec<String>> {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let mut function = Function::start(&cloudfront.endpoint_url(), variables).await;
@@ -69,14 +69,14 @@ async fn paths_of(variables: &[(&str, &str)], events: &[Value]) -> Vec<Vec<Strin
 }
 
 #[tokio::test]
-async fn keys() {
+async fn keys_become_the_expected_paths() {
     let cases = cases().keys;
     let mut events = Vec::new();
     let mut expected = Vec::new();
     for (number, case) in cases.iter().enumerate() {
         let sequencer = number.to_string();
         events.push(json!({"Records": [s3_record(&case.notification, &sequencer)]}));
-        // S3 itself may encode more than it must, or less: the key decides.
+        // S3 may escape more or fewer characters than it has to. Only the decoded key counts.
         let again = form_encoded(&percent_decoded(&case.notification));
         events.push(json!({"Records": [s3_record(&again, &format!("{sequencer}-again"))]}));
         let raw = case.eventbridge.clone().unwrap_or_else(|| raw(case));
@@ -90,8 +90,8 @@ async fn keys() {
     }
 }
 
-/// The key as S3 holds it: the case's own text, except where only the notification
-/// says which of several spellings of the same letters it is.
+/// Returns the key as S3 stores it. The notification is exact about letters that Unicode can encode
+/// in several ways, so this decodes it. If that is not UTF-8, it returns the case's own text.
 fn raw(case: &KeyCase) -> String {
     String::from_utf8(percent_decoded(&case.notification)).unwrap_or_else(|_| case.key.clone())
 }
@@ -101,7 +101,7 @@ fn percent_decoded(form: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn endpoints() {
+async fn the_endpoint_decides_the_spellings_of_a_key() {
     for (number, case) in cases().endpoints.iter().enumerate() {
         let domain = match &*case.endpoint {
             "REST" => "site.s3.eu-central-1.amazonaws.com",
@@ -114,7 +114,7 @@ async fn endpoints() {
 }
 
 #[tokio::test]
-async fn configured() {
+async fn the_variables_decide_the_paths_of_keys() {
     for case in cases().configured {
         let variables: Vec<(&str, &str)> =
             case.config.iter().map(|(name, value)| (&**name, &**value)).collect();
@@ -129,7 +129,7 @@ async fn configured() {
 }
 
 #[tokio::test]
-async fn typed() {
+async fn typed_paths_become_items_or_errors() {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let mut function = Function::start(&cloudfront.endpoint_url(), &[]).await;
     for case in cases().typed {

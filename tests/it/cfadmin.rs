@@ -1,4 +1,4 @@
-//! The command line, as a person runs it.
+//! Runs `cfadmin` as a process, and checks its output and its exit codes.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use crate::{
     support::{cloudfront, s3, s3_record, sqs},
 };
 
-/// Runs `cfadmin` in the project's folder with nothing in the environment but
+/// Runs `cfadmin` in the project's folder with this standard input. The environment contains only
 /// these variables.
 fn cfadmin(arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_cfadmin"))
@@ -29,12 +29,12 @@ fn cfadmin(arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Outpu
         .stderr(Stdio::piped())
         .spawn()
         .expect("cfadmin");
-    // It may well end without reading.
+    // `cfadmin` may end without reading its input, and that is not an error.
     let _ = child.stdin.take().expect("its input").write_all(input.as_bytes());
     child.wait_with_output().expect("its output")
 }
 
-/// Runs `cfadmin` with the account that is behind this endpoint.
+/// Runs `cfadmin` against this AWS endpoint.
 pub(crate) fn cfadmin_at(endpoint: &str, arguments: &[&str]) -> Output {
     let keys = [("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x")];
     let place = ["--endpoint-url", endpoint, "--region", "eu-west-1"];
@@ -51,8 +51,8 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("text")
 }
 
-/// Whether `shown` is `expected`, where a line "…" stands for any lines, and a "…" in a line
-/// for any text.
+/// Returns whether `shown` is as `expected`. A line "…" stands for any number of lines, and a "…"
+/// within a line for any text.
 fn matches(shown: &[&str], expected: &[&str]) -> bool {
     match (shown, expected) {
         (_, ["…", rest @ ..]) => (0..=shown.len()).any(|skipped| matches(&shown[skipped..], rest)),
@@ -68,14 +68,19 @@ fn matches(shown: &[&str], expected: &[&str]) -> bool {
 }
 
 #[test]
-fn the_readme_shows_what_its_commands_print() {
-    let readme = include_str!("../../README.md");
-    let sessions: Vec<&str> = readme
+fn the_pages_for_users_show_the_real_output_of_commands() {
+    let pages = [
+        include_str!("../../README.md"),
+        include_str!("../../docs/configuration.md"),
+        include_str!("../../docs/output.md"),
+    ]
+    .concat();
+    let sessions: Vec<&str> = pages
         .split("```console\n$ cargo run -- ")
         .skip(1)
         .map(|rest| rest.split("```").next().expect("the end of a block"))
         .collect();
-    assert!(sessions.len() >= 2);
+    assert!(sessions.len() >= 3);
     for session in sessions {
         let mut expected = session.lines();
         let command = expected.next().expect("a command");
@@ -87,7 +92,7 @@ fn the_readme_shows_what_its_commands_print() {
     }
 }
 
-/// The words of a command, of which some are in quotes.
+/// Splits a command at the spaces that are not within double quotes.
 fn words(command: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;
@@ -102,7 +107,7 @@ fn words(command: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_page_about_cfadmin_shows_what_its_commands_print() {
+fn the_page_about_cfadmin_shows_the_real_output_of_commands() {
     let page = include_str!("../../docs/cfadmin.md");
     let mut commands = 0;
     for block in page.split("```console\n").skip(1) {
@@ -130,7 +135,7 @@ fn the_page_about_cfadmin_shows_what_its_commands_print() {
 fn a_plan_contacts_nothing_and_has_the_documented_shape() {
     let endpoint = [("AWS_ENDPOINT_URL", "http://127.0.0.1:1")];
     let output = cfadmin(&["plan", "--json", "events/poisoned-batch.json"], &endpoint, "");
-    assert_eq!(output.status.code(), Some(1), "some of it cannot be done");
+    assert_eq!(output.status.code(), Some(1), "two messages are unreadable");
     let [document] = &lines(&output)[..] else { panic!("one event, one document") };
     let fields: Vec<&String> = document.as_object().expect("an object").keys().collect();
     assert_eq!(fields, ["billed_paths", "ignored", "invalidations", "unreadable"]);
@@ -144,7 +149,7 @@ fn a_plan_contacts_nothing_and_has_the_documented_shape() {
 }
 
 #[test]
-fn one_document_for_each_event() {
+fn json_output_has_one_document_for_each_event() {
     let arguments = ["invoke", "--local", "--json", "events/put.json", "-", "events/eventbridge.json"];
     let output = cfadmin(&arguments, &[], &s3("from stdin", "1").to_string());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
@@ -163,7 +168,7 @@ fn one_document_for_each_event() {
 }
 
 #[test]
-fn the_configuration_is_that_of_the_function() {
+fn plan_reads_the_same_configuration_as_the_function() {
     let variables = [
         ("INVALIDATOR_DISTRIBUTIONS", "E2,E1"),
         ("INVALIDATOR_CLEAN_URLS", "true"),
@@ -178,7 +183,7 @@ fn the_configuration_is_that_of_the_function() {
 }
 
 #[test]
-fn a_manual_event_sent_twice_is_two_invalidations_and_planned_twice_the_same_plan() {
+fn invoking_a_manual_event_twice_makes_two_invalidations_but_its_plan_stays_the_same() {
     let event = json!({"paths": ["/a"]}).to_string();
     let references = |arguments: &[&str]| {
         let output = cfadmin(arguments, &[], &event);
@@ -192,7 +197,7 @@ fn a_manual_event_sent_twice_is_two_invalidations_and_planned_twice_the_same_pla
 }
 
 #[test]
-fn what_is_folded_is_shown_with_what_stands_behind_it() {
+fn a_folded_item_is_shown_with_the_changes_it_covers() {
     let records: Vec<Value> = (0..9).map(|n| s3_record(&format!("f{n}.css"), &n.to_string())).collect();
     let event = json!({"Records": records}).to_string();
     let variables = [("INVALIDATOR_MAX_PATHS", "8")];
@@ -206,10 +211,10 @@ fn what_is_folded_is_shown_with_what_stands_behind_it() {
 }
 
 #[test]
-fn a_typed_path_that_is_widened_says_so() {
+fn the_plan_shows_that_a_typed_path_is_widened() {
     let output = cfadmin(&["plan", "-"], &[], &json!({"paths": ["/~joe/a.html"]}).to_string());
     assert!(
-        text(&output.stdout).contains("  widened  /*  asked for as \"/~joe/a.html\"\n"),
+        text(&output.stdout).contains("  widened  /*  requested as \"/~joe/a.html\"\n"),
         "{}",
         text(&output.stdout)
     );
@@ -225,7 +230,7 @@ fn a_dry_run_and_a_failure_bill_nothing() {
 }
 
 #[test]
-fn failures_are_told_and_exit_with_1() {
+fn failures_are_reported_and_exit_with_1() {
     let elsewhere = json!({"paths": ["/a"], "distribution": "E404"}).to_string();
     let output = cfadmin(&["invoke", "--local", "-"], &[], &elsewhere);
     assert_eq!(output.status.code(), Some(1));
@@ -270,16 +275,12 @@ fn wrong_usage_exits_with_2() {
     }
 }
 
-/// The distribution of the example, instead of the account's.
-const EXAMPLE: [&str; 4] = [
-    "--distributions",
-    "src/bin/cfadmin/sample/E1EXAMPLE.json",
-    "--distributions",
-    "src/bin/cfadmin/sample/policies.json",
-];
+/// Options that read the sample distribution from files, instead of the account's distributions.
+const EXAMPLE: [&str; 4] =
+    ["--distributions", "samples/E1EXAMPLE.json", "--distributions", "samples/policies.json"];
 
 #[test]
-fn sites_shows_who_serves_a_bucket_and_how() {
+fn sites_shows_the_distributions_that_serve_a_bucket() {
     let output = cfadmin(&[&["sites", "s3://site"][..], &EXAMPLE].concat(), &[], "");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let expected = "\
@@ -308,7 +309,7 @@ E1EXAMPLE  www.example.com, example.com, de1example.cloudfront.net  Deployed
 }
 
 #[test]
-fn explain_says_what_an_object_is_served_as() {
+fn explain_shows_the_paths_of_an_object() {
     let explain = |object: &str, variables: &[(&str, &str)]| {
         let output = cfadmin(&[&["explain", object][..], &EXAMPLE].concat(), variables, "");
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
@@ -334,12 +335,12 @@ fn explain_says_what_an_object_is_served_as() {
     for wrong in ["site/a", "s3://site", "s3:///a"] {
         let output = cfadmin(&["explain", wrong], &[], "");
         assert_eq!(output.status.code(), Some(2));
-        assert!(text(&output.stderr).contains("one looks like s3://"), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("write it as s3://"), "{}", text(&output.stderr));
     }
 }
 
 #[test]
-fn distributions_in_files_stand_in_for_the_account() {
+fn distributions_in_files_replace_those_of_the_account() {
     let event = s3("live/docs/index.html", "1").to_string();
     for command in ["plan", "invoke"] {
         let output = cfadmin(&[&[command, "--json", "-"][..], &EXAMPLE].concat(), &[], &event);
@@ -354,7 +355,7 @@ fn distributions_in_files_stand_in_for_the_account() {
 }
 
 #[test]
-fn keys_cannot_move_the_cursor() {
+fn control_characters_are_escaped_on_the_terminal() {
     let event = sqs([("m\u{1b}[2J", "{\u{1b}".to_owned()), ("n", s3("a\u{1b}[2Jb\nc", "1").to_string())]);
     let output = cfadmin(&["plan", "-"], &[], &event.to_string());
     assert!(!text(&output.stdout).contains('\u{1b}'), "{:?}", text(&output.stdout));
@@ -366,7 +367,7 @@ fn keys_cannot_move_the_cursor() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut child = Command::new(env!("CARGO_BIN_EXE_cfadmin"))
         .args(["plan", "events/site-deploy.json"])
@@ -382,7 +383,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 }
 
 #[test]
-fn paths_come_from_anywhere() {
+fn paths_come_from_arguments_files_and_standard_input() {
     let dry = |arguments: &[&str], input: &str| {
         let output = cfadmin(
             &[&["invalidate", "E1EXAMPLE", "--dry-run", "--json", "--local"], arguments].concat(),
@@ -402,10 +403,10 @@ fn paths_come_from_anywhere() {
     assert_eq!(dry(&["/d/a", "/d/b", "/c", "--max-paths", "2", "--fold"], ""), [json!(["/c", "/d/*"])]);
     assert_eq!(dry(&["/*"], ""), [json!(["/*"])]);
     for (arguments, said) in [
-        (&["--max-paths", "1", "/a", "/b"][..], "2 paths are more than the 1 of one request"),
+        (&["--max-paths", "1", "/a", "/b"][..], "2 paths exceed the maximum of 1 in one request"),
         (&["/a", "https://example.com/b"], "is a URL"),
         (&["--file", "nowhere"], "nowhere: No such file"),
-        (&[], "there are no paths"),
+        (&[], "no paths given"),
     ] {
         let output = cfadmin(&[&["invalidate", "E1EXAMPLE", "--local"], arguments].concat(), &[], "");
         assert!(!output.status.success());
@@ -414,7 +415,7 @@ fn paths_come_from_anywhere() {
 }
 
 #[test]
-fn an_invalidation_is_followed_to_its_end() {
+fn invalidate_and_wait_follow_an_invalidation() {
     let output = cfadmin(&["invalidate", "s3://site", "/a", "--wait", "--json", "--local"], &[], "");
     let [document] = &lines(&output)[..] else { panic!("one invalidation") };
     assert_eq!((&document["distribution"], &document["status"]), (&json!("E1EXAMPLE"), &json!("Completed")));
@@ -422,7 +423,7 @@ fn an_invalidation_is_followed_to_its_end() {
     let output = cfadmin(&["wait", "E1EXAMPLE", "I0000000000001", "--timeout", "1", "--local"], &[], "");
     assert_eq!(output.status.code(), Some(124));
     let missing = cfadmin(&["wait", "E1EXAMPLE", "I404", "--timeout", "1", "--local"], &[], "");
-    assert_eq!(missing.status.code(), Some(3), "not found is not out of time");
+    assert_eq!(missing.status.code(), Some(3), "a missing invalidation is not a timeout");
     assert!(
         text(&output.stderr).contains("cfadmin wait E1EXAMPLE I0000000000001"),
         "{}",
@@ -448,7 +449,7 @@ fn an_invalidation_is_followed_to_its_end() {
 }
 
 #[test]
-fn every_document_has_the_fields_that_are_documented_and_quiet_prints_none() {
+fn json_documents_have_the_documented_fields_and_quiet_prints_nothing() {
     let page = include_str!("../../docs/cfadmin.md");
     let fields = |command: &str| -> Vec<&str> {
         let mut rows = page.lines().filter(|line| line.starts_with("| `"));
@@ -489,15 +490,15 @@ fn every_document_has_the_fields_that_are_documented_and_quiet_prints_none() {
 }
 
 #[test]
-fn colours_are_for_those_who_want_them() {
+fn output_is_colored_only_on_a_terminal_or_if_forced() {
     let ls = |variables: &[(&str, &str)]| cfadmin(&["ls", "--local"], variables, "").stdout.contains(&0x1b);
-    assert!(!ls(&[]), "this is no terminal");
+    assert!(!ls(&[]), "standard output is not a terminal");
     assert!(ls(&[("CLICOLOR_FORCE", "1")]));
     assert!(!ls(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
 }
 
 #[test]
-fn what_takes_too_long_can_be_picked_up() {
+fn a_timeout_prints_the_command_that_resumes_waiting() {
     let arguments = ["invalidate", "E1EXAMPLE", "/a", "--wait", "--timeout", "0", "--json", "--local"];
     let output = cfadmin(&arguments, &[], "");
     assert_eq!(output.status.code(), Some(124));
@@ -507,9 +508,9 @@ fn what_takes_too_long_can_be_picked_up() {
     assert!(text(&output.stderr).contains(&again), "{}", text(&output.stderr));
 }
 
-/// As the AWS command line has it: what is said of one service comes before what is said of all.
+/// Checks the precedence that the AWS CLI has: the endpoint of one service overrides that of all.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endpoint_may_stand_in_a_profile() {
+async fn an_endpoint_can_be_set_in_a_profile() {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("profiles");
     let profiles = format!(
@@ -527,13 +528,13 @@ async fn an_endpoint_may_stand_in_a_profile() {
     let output = run(&[]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert_eq!(cloudfront.created(), 1);
-    // What is typed comes before both.
+    // The command-line option overrides both.
     let output = run(&["--endpoint-url", "http://127.0.0.1:1"]);
     assert_eq!((output.status.code(), cloudfront.created()), (Some(1), 1));
 }
 
 #[test]
-fn costs_and_manuals() {
+fn cost_man_completions_and_help_print_their_output() {
     let output = cfadmin(&["cost", "--json", "--month", "2020-01", "--local"], &[], "");
     let [document] = &lines(&output)[..] else { panic!("one month") };
     assert_eq!((&document["paths"], &document["dollars"]), (&json!(0), &json!("0.000")));
@@ -552,7 +553,7 @@ fn a_month_that_does_not_exist_is_refused() {
     for month in ["2026-13", "2026-00", "2026-1", "26-01", "2026-0a"] {
         let output = cfadmin(&["cost", "--local", "--month", month], &[], "");
         assert_eq!(output.status.code(), Some(2), "{month}");
-        assert!(text(&output.stderr).contains("a month looks like 2026-11"), "{month}");
+        assert!(text(&output.stderr).contains("write a month as 2026-11"), "{month}");
     }
     let output = cfadmin(&["cost", "--local", "--month", "2026-12"], &[], "");
     assert_eq!(output.status.code(), Some(0));
@@ -571,12 +572,12 @@ async fn a_tag_for_a_distribution_that_reads_none_is_refused() {
     assert_eq!(code, Some(2));
     assert!(said.contains("E1 reads no cache tags") && said.contains("CacheTagConfig"), "{said}");
     assert_eq!(cloudfront.calls(), 0);
-    // Paths alone need no look at the configuration.
+    // Paths alone do not need the configuration.
     assert_eq!(run(&["invalidate", "E1", "/a"]).0, Some(0));
     assert_eq!(cloudfront.reads(), ["GetDistributionConfig"]);
-    // Where the configuration may not be read, it is sent, with a warning.
+    // If the configuration cannot be read, the tag is sent, with a warning.
     cloudfront.inject_read("GetDistributionConfig", 0, refusal(403, "AccessDenied", "no"));
     let (code, said) = run(&["invalidate", "E1", "#release:1"]);
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("E1 may read no cache tags, which cannot be checked"), "{said}");
+    assert!(said.contains("cannot check whether E1 reads cache tags"), "{said}");
 }

@@ -1,7 +1,7 @@
-//! A queue, the real function, and a CloudFront in which everything goes wrong that can:
-//! nothing is lost.
+//! Runs the real function between a simulated queue and a CloudFront with random faults, and checks
+//! that no change is lost.
 //!
-//! `make chaos SEED=7 CHANGES=100000` runs it with any seed and length.
+//! `make chaos SEED=7 CHANGES=100000` runs these tests with another seed and length.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,19 +25,22 @@ use crate::{
     support::{Answer, Function, eventbridge, s3, s3_record, sns, sqs},
 };
 
-/// Fewer than in the template, so that what can never be done ends.
+/// Number of receives after which a message goes to the dead-letter queue. It is lower than in the
+/// template, so that messages that can never succeed end soon.
 const MOST_RECEIVES: usize = 10;
 
-/// The same where configurations change, and every third invocation fails for it.
+/// The same number while configurations change, which makes about every third invocation fail.
 const MOST_RECEIVES_LOOKING_UP: usize = 40;
 
 const DISTRIBUTIONS: [&str; 2] = ["E1EXAMPLE", "E2EXAMPLE"];
 
-/// What CloudFront refuses whatever is around it, and what it refuses in a path.
+/// Directory that CloudFront refuses in every path, even in a wildcard.
 const HOPELESS: &str = "hopeless/";
+
+/// Character that CloudFront refuses in a path. It accepts a wildcard that ends before it.
 const REFUSED: &str = "@";
 
-/// Numbers that look random and are the same for the same seed.
+/// A generator of pseudorandom numbers that depend only on the seed.
 pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
@@ -49,12 +52,12 @@ impl Dice {
         bits ^ (bits >> 31)
     }
 
-    /// One of so many.
+    /// Returns a number below `many`, or 0 if `many` is 0.
     pub(crate) fn of(&mut self, many: usize) -> usize {
         usize::try_from(self.roll() % u64::try_from(many.max(1)).expect("a number")).expect("a number")
     }
 
-    /// Whether something happens that happens so often in a thousand.
+    /// Returns true for `often` of a thousand calls, on average.
     pub(crate) fn happens(&mut self, often: usize) -> bool {
         self.of(1_000) < often
     }
@@ -64,14 +67,14 @@ impl Dice {
 struct Message {
     id: String,
     body: String,
-    /// The keys that it says changed.
+    /// The keys that changed.
     keys: Vec<String>,
-    /// Whether nothing can be done about it, ever.
+    /// Whether no delivery can ever succeed.
     hopeless: bool,
-    /// How many invalidations there were when it was sent.
+    /// The number of invalidations that existed when the message was sent.
     sent_after: usize,
     receives: usize,
-    /// The round in which it can be received again.
+    /// The first round in which the queue may deliver it.
     visible: usize,
     state: State,
 }
@@ -83,7 +86,7 @@ enum State {
     Dead,
 }
 
-/// Everything that is counted.
+/// The counts that the tests print and check.
 #[derive(Default)]
 struct Tally {
     changes: usize,
@@ -91,17 +94,17 @@ struct Tally {
     redeliveries: usize,
     duplicates: usize,
     faults: BTreeMap<&'static str, usize>,
-    /// How many paths the plans of all batches had together.
+    /// The number of paths in the plans of all batches.
     planned: usize,
 }
 
 struct Chaos {
     dice: Dice,
-    /// Whether the function has to look up the distributions, whose configurations change.
+    /// Whether the function has to look up the distributions. Their configurations then change.
     looks_up: bool,
     cloudfront: Server,
     function: Option<Function>,
-    /// What the function would plan.
+    /// The function's configuration, to compute the plan of each batch.
     config: Config,
     messages: Vec<Message>,
     round: usize,
@@ -111,8 +114,8 @@ struct Chaos {
 const VARIABLES: [(&str, &str); 2] =
     [("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE,E2EXAMPLE"), ("INVALIDATOR_INDEX_DOCUMENT", "")];
 
-/// The account: the distributions whose ids are known, in a version of their configuration, and
-/// sometimes one more, which serves the bucket as well.
+/// Creates an account with [`DISTRIBUTIONS`] in a version of their configuration and, if
+/// `has_third`, another distribution that serves the bucket as well.
 fn account(version: usize, has_third: bool) -> Account {
     let third = has_third.then_some("E3EXAMPLE");
     let distributions = DISTRIBUTIONS.into_iter().chain(third).map(|id| {
@@ -146,7 +149,7 @@ impl Chaos {
         }
     }
 
-    /// A key of a site: mostly plain, sometimes odd.
+    /// Returns a random key of a site, in most cases a plain one.
     fn key(&mut self) -> String {
         let number = self.dice.of(4_000);
         let directory = ["blog", "docs/api/v1", "img", "a b", "münchen"][number % 5];
@@ -160,7 +163,7 @@ impl Chaos {
         format!("{directory}/{name}")
     }
 
-    /// Sends one message to the queue.
+    /// Sends a random message to the queue.
     fn send(&mut self) {
         let number = self.messages.len();
         let sequencer = format!("{number:016X}");
@@ -185,7 +188,7 @@ impl Chaos {
                 keys = vec![format!("{HOPELESS}{number}")];
                 s3(&keys[0], &sequencer)
             }
-            // Where distributions are looked up, a person has to name one.
+            // A manual event has to name a distribution if the function looks them up.
             _ if self.looks_up => s3(&keys[0], &sequencer),
             _ => {
                 json!({"paths": [format!("/{}", keys[0].replace('%', "%25").replace('+', "%2B").replace('*', "%2A.")) ]})
@@ -207,8 +210,8 @@ impl Chaos {
         });
     }
 
-    /// Some messages that are to be received now, in whatever order, and sometimes one that
-    /// was done long ago.
+    /// Returns the messages to deliver now, in random order. Sometimes adds one that is already
+    /// done, because SQS may deliver a message twice.
     fn receive(&mut self) -> Vec<usize> {
         let most = [1, 10, 100, 600, 1_500][self.dice.of(5)];
         let round = self.round;
@@ -230,7 +233,7 @@ impl Chaos {
         batch
     }
 
-    /// Lets something go wrong, or not: a fault of CloudFront's, and its name.
+    /// Returns a random fault of CloudFront with its name, or `None` for no fault.
     fn fault(&mut self) -> Option<(&'static str, Fault)> {
         let faults: [(&str, Fault); 9] = [
             ("503", refusal(503, "ServiceUnavailable", "internal")),
@@ -244,12 +247,12 @@ impl Chaos {
             ("answer lost", Fault::LoseAnswer),
         ];
         let which = self.dice.of(faults.len());
-        // A hang takes the time that is left, of which the test has less.
+        // A hang lasts until the deadline, so keep hangs rare to keep the test short.
         let often = if faults[which].0 == "hang" { 50 } else { 250 };
         self.dice.happens(often).then(|| faults[which].clone())
     }
 
-    /// Changes the account, and lets something go wrong when it is read, or not.
+    /// Sometimes changes the account, and sometimes makes a later read of it fail.
     fn change(&mut self) {
         if self.dice.happens(300) {
             *self.tally.faults.entry("configuration changed").or_default() += 1;
@@ -269,7 +272,7 @@ impl Chaos {
         }
     }
 
-    /// One invocation of the function with a batch.
+    /// Invokes the function with a batch, with random faults, and sometimes kills it.
     async fn invoke(&mut self, batch: &[usize]) {
         let event = sqs(batch.iter().map(|index| {
             let message = &self.messages[*index];
@@ -311,7 +314,8 @@ impl Chaos {
         self.settle(batch, &answer);
     }
 
-    /// What Lambda does with the answer.
+    /// Handles the answer as Lambda does: deletes the messages that succeeded, and returns the
+    /// others to the queue.
     ///
     /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html>
     fn settle(&mut self, batch: &[usize], answer: &Answer) {
@@ -326,7 +330,7 @@ impl Chaos {
                 _ => None,
             },
         };
-        // An id that is not in the batch fails all of it.
+        // If the answer contains an id that is not in the batch, Lambda retries the whole batch.
         let known = |ids: &BTreeSet<String>| {
             ids.iter().all(|id| batch.iter().any(|index| self.messages[*index].id == **id))
         };
@@ -344,7 +348,7 @@ impl Chaos {
         for index in messages {
             let later = 1 + self.dice.of(6);
             let message = &mut self.messages[index];
-            // What was delivered twice is in the queue no more.
+            // A duplicate of a message that is done is no longer in the queue.
             if message.state == State::Done {
                 continue;
             }
@@ -375,7 +379,8 @@ impl Chaos {
         }
     }
 
-    /// What was lost: done, says the queue, and purged by nothing that came after it.
+    /// Returns the keys that were lost: their message is done, but no invalidation purged them
+    /// after it was sent.
     fn lost(&self, recorded: &[Recorded]) -> Vec<String> {
         let mut purged = BTreeMap::new();
         for distribution in DISTRIBUTIONS {
@@ -395,10 +400,13 @@ impl Chaos {
     }
 }
 
-/// What was purged in a distribution, and by which invalidation last.
+/// The paths that were purged in a distribution, each with the number of the last invalidation that
+/// purged it.
 #[derive(Default)]
 struct Purged {
+    /// The decoded paths without a wildcard.
     exact: BTreeMap<Vec<u8>, usize>,
+    /// The decoded beginnings of the paths that end in a wildcard.
     below: BTreeMap<Vec<u8>, usize>,
 }
 
@@ -425,19 +433,21 @@ impl Purged {
 }
 
 #[tokio::test]
-async fn nothing_is_lost_whatever_goes_wrong() {
+async fn no_change_is_lost_whatever_fails() {
     run(false).await;
 }
 
 #[tokio::test]
-async fn nothing_is_lost_while_configurations_change() {
+async fn no_change_is_lost_while_configurations_change() {
     run(true).await;
 }
 
 async fn run(looks_up: bool) {
     let number = |name: &str, default: usize| {
         let set = env::var(name).ok().filter(|value| !value.is_empty());
-        set.map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}")))
+        set.map_or(default, |value| {
+            value.parse().unwrap_or_else(|_| panic!("{name} is not a number: {value}"))
+        })
     };
     let (seed, changes) = (number("SEED", 1), number("CHANGES", 2_000));
     let mut chaos = Chaos::new(u64::try_from(seed).expect("a seed"), looks_up).await;
@@ -461,9 +471,9 @@ async fn run(looks_up: bool) {
     }
     println!("{told}\nlost: {}", lost.len());
     assert_eq!(lost, [""; 0], "{told}");
-    assert_eq!(unjust, 0, "{unjust} dead letters that could have been done: {told}");
-    // What is sent in the place of paths that are refused is billed besides: at most one
-    // for each.
+    assert_eq!(unjust, 0, "{unjust} dead letters could have succeeded: {told}");
+    // The plans do not include the wildcards that replace refused paths. Each delivery of a refused
+    // key adds at most one to each distribution.
     let refused = chaos.messages.iter().flat_map(|message| &message.keys);
     let refused = refused.filter(|key| key.contains(REFUSED) || key.contains(HOPELESS)).count();
     let widened = DISTRIBUTIONS.len() * refused * MOST_RECEIVES_LOOKING_UP;

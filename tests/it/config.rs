@@ -1,4 +1,4 @@
-//! Variables to a configuration.
+//! Environment variables to a configuration: defaults, limits and errors.
 
 use cloudfront_invalidator::config::{Config, VARIABLES};
 
@@ -12,7 +12,7 @@ fn refused(variables: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn defaults() {
+fn unset_variables_have_defaults() {
     let config =
         read(&[("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE"), ("PATH", "/bin")]).expect("a configuration");
     assert!(!config.dry_run);
@@ -26,7 +26,7 @@ fn defaults() {
 }
 
 #[test]
-fn empty_is_absent_but_for_the_index_document() {
+fn an_empty_variable_counts_as_unset_except_for_the_index_document() {
     let empty: Vec<(&str, &str)> = VARIABLES.iter().skip(1).map(|name| (*name, "")).collect();
     let config = read(&[&empty[..], &[("INVALIDATOR_DISTRIBUTIONS", " E1EXAMPLE , E2,E1EXAMPLE,")]].concat())
         .expect("a configuration");
@@ -36,14 +36,14 @@ fn empty_is_absent_but_for_the_index_document() {
 }
 
 #[test]
-fn what_was_known_once_is_accepted_and_does_nothing() {
+fn a_retired_variable_is_accepted_and_has_no_effect() {
     let config = read(&[("INVALIDATOR_SITES_TTL", "no number")]).expect("a configuration");
     assert_eq!(config.retired, ["INVALIDATOR_SITES_TTL"]);
     assert_eq!(read(&[]).expect("a configuration").retired, [""; 0]);
 }
 
 #[test]
-fn every_problem_at_once() {
+fn all_problems_are_reported_at_once() {
     let problems = read(&[
         ("INVALIDATOR_DISTRIBUTIONS", "e1example"),
         ("INVALIDATOR_ORIGIN_PATH", "site/"),
@@ -57,16 +57,16 @@ fn every_problem_at_once() {
     ])
     .expect_err("problems");
     let expected = [
-        "INVALIDATOR_DISTRIBUTION is no variable of this function: there are INVALIDATOR_DISTRIBUTIONS, ",
-        "INVALIDATOR_DISTRIBUTIONS: \"e1example\" is no distribution: give its id",
-        "INVALIDATOR_ORIGIN_PATH: \"site/\" is no origin path",
-        "INVALIDATOR_INDEX_DOCUMENT=\"docs/index.html\" is no document's name",
+        "unknown variable INVALIDATOR_DISTRIBUTION; known variables are INVALIDATOR_DISTRIBUTIONS, ",
+        "INVALIDATOR_DISTRIBUTIONS: \"e1example\" is not a distribution: give its id",
+        "INVALIDATOR_ORIGIN_PATH: \"site/\" is not an origin path",
+        "INVALIDATOR_INDEX_DOCUMENT=\"docs/index.html\" is not a document's name",
         "INVALIDATOR_CLEAN_URLS=\"yes\" is neither \"true\" nor \"false\"",
-        "INVALIDATOR_MAX_PATHS=\"0\" is no whole number from 1 to 3000",
-        "INVALIDATOR_MAX_WILDCARDS=\"many\" is no whole number from 1 to 3000",
+        "INVALIDATOR_MAX_PATHS=\"0\" is not a whole number from 1 to 3000",
+        "INVALIDATOR_MAX_WILDCARDS=\"many\" is not a whole number from 1 to 3000",
         "INVALIDATOR_INCLUDE: \"[b\" has a \"[\" that no",
-        "INVALIDATOR_BUCKET_ALIASES: \"site\" is no alias of a bucket",
-        "INVALIDATOR_BUCKET_ALIASES: \"=site\" is no alias of a bucket",
+        "INVALIDATOR_BUCKET_ALIASES: \"site\" is not a bucket alias",
+        "INVALIDATOR_BUCKET_ALIASES: \"=site\" is not a bucket alias",
     ];
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
     for (problem, expected) in problems.iter().zip(expected) {
@@ -92,21 +92,21 @@ fn values_that_could_never_match_are_refused() {
 }
 
 #[test]
-fn distributions_that_are_not_named_are_found() {
+fn distributions_without_ids_need_a_lookup() {
     for none in [&[][..], &[("INVALIDATOR_DISTRIBUTIONS", "")], &[("INVALIDATOR_DISTRIBUTIONS", " , ")]] {
         let search = read(none).expect("a configuration").search;
         assert!(search.needs_lookup() && search.distributions.is_empty());
     }
     let contradiction = read(&[("INVALIDATOR_ORIGIN_PATH", "/site")]).expect_err("a problem");
-    assert!(contradiction[0].contains("the distributions' own origin paths count"), "{contradiction:?}");
+    assert!(contradiction[0].contains("the distributions' own origin paths apply"), "{contradiction:?}");
     let named = read(&[("INVALIDATOR_DISTRIBUTIONS", "E1, WWW.example.com")]).expect("a configuration");
     assert!(named.search.needs_lookup());
     assert_eq!(named.search.given().list.len(), 1);
-    assert!(Config::of_function([("INVALIDATOR_DRY_RUN", "true")]).is_err(), "to look up takes credentials");
+    assert!(Config::of_function([("INVALIDATOR_DRY_RUN", "true")]).is_err(), "a lookup needs credentials");
 }
 
 #[test]
-fn numbers_have_limits() {
+fn numbers_outside_their_limits_are_refused() {
     assert_eq!(refused(&[("INVALIDATOR_MAX_PATHS", "3001")]).len(), 1);
     assert_eq!(refused(&[("INVALIDATOR_MAX_PATHS", "-1")]).len(), 1);
     assert_eq!(refused(&[("INVALIDATOR_MAX_PATHS", "1e3")]).len(), 1);
@@ -123,13 +123,13 @@ fn the_function_needs_credentials_unless_it_is_a_dry_run() {
     assert_eq!(
         problems.0,
         [
-            "AWS_ENDPOINT_URL=\"localhost:1\" is no URL: one looks like https://cloudfront.amazonaws.com",
-            "AWS_ACCESS_KEY_ID is not set: Lambda sets it, and elsewhere you must",
-            "AWS_SECRET_ACCESS_KEY is not set: Lambda sets it, and elsewhere you must",
+            "AWS_ENDPOINT_URL=\"localhost:1\" is not a URL: one looks like https://cloudfront.amazonaws.com",
+            "AWS_ACCESS_KEY_ID is not set: Lambda sets it; elsewhere, set it yourself",
+            "AWS_SECRET_ACCESS_KEY is not set: Lambda sets it; elsewhere, set it yourself",
         ]
     );
     let Ok((config, None)) = Config::of_function(variables(&[("INVALIDATOR_DRY_RUN", "true")])) else {
-        panic!("a dry run needs nothing of AWS")
+        panic!("a dry run needs no AWS settings")
     };
     assert!(config.dry_run);
 

@@ -1,4 +1,4 @@
-//! Few items that cover many.
+//! Covers, in which a few items replace many: examples, and properties of every cover.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::path::any_key;
 
-/// The cover of these, written as they are typed.
+/// Asserts that the cover of `given`, as a user types them, is `expected`.
 fn check(items: usize, wildcards: usize, given: &[&str], expected: &[&str]) {
     let given = given.iter().map(|typed| typed.parse::<Item>().expect("an item"));
     let cover = cover(given, Budget { items, wildcards });
@@ -20,19 +20,19 @@ fn check(items: usize, wildcards: usize, given: &[&str], expected: &[&str]) {
 }
 
 #[test]
-fn what_fits_is_sent_as_it_is() {
+fn items_within_the_budget_are_not_folded() {
     check(3, 1, &["/c", "/a", "/b", "/a"], &["/a", "/b", "/c"]);
     check(150, 15, &["/docs/", "/docs/index.html", "/"], &["/", "/docs/", "/docs/index.html"]);
 }
 
 #[test]
-fn what_another_item_covers_is_left_out() {
+fn items_that_another_item_covers_are_left_out() {
     check(9, 9, &["/a*", "/a", "/a!", "/ab/c", "/ab*", "/b"], &["/a*", "/b"]);
     check(9, 9, &["#T", "#t", "#u", "/T"], &["#T", "#u", "/T"]);
 }
 
 #[test]
-fn the_tightest_prefix_folds() {
+fn the_narrowest_wildcard_that_fits_is_chosen() {
     check(2, 1, &["/a/x1", "/a/x2", "/b"], &["/a/x*", "/b"]);
     check(2, 1, &["/a b1", "/a b2", "/a!"], &["/a!", "/a%20b*"]);
     check(1, 1, &["/é1", "/è1"], &["/*"]);
@@ -43,7 +43,7 @@ fn the_tightest_prefix_folds() {
 }
 
 #[test]
-fn wildcards_are_scarce_too() {
+fn wildcards_have_their_own_budget() {
     check(9, 1, &["/a1*", "/a2*", "/b"], &["/a*", "/b"]);
     check(9, 1, &["/a*", "/b*"], &["/*"]);
 }
@@ -51,12 +51,12 @@ fn wildcards_are_scarce_too() {
 #[test]
 fn tags_are_never_folded() {
     check(3, 1, &["#a1", "#a2", "/x1", "/x2"], &["#a1", "#a2", "/x*"]);
-    // They leave no room: everything is what covers them.
+    // The tags use up the budget, and no wildcard but `/*` replaces a tag.
     check(2, 1, &["#a1", "#a2", "/x1"], &["/*"]);
     check(1, 1, &["#a1", "#a2"], &["/*"]);
 }
 
-/// Keys that branch a lot and share a lot, so that there is something to choose.
+/// Generates keys with many common prefixes and branches, so that many covers are possible.
 fn branching_key() -> impl Strategy<Value = Vec<u8>> {
     let pieces = vec!["a", "b", "c", "/", "/", "é", "è", " ", "!", "~", "index.html"];
     vec(select(pieces), 1..8).prop_map(|pieces| pieces.concat().into_bytes())
@@ -68,7 +68,7 @@ fn any_items(most: usize) -> impl Strategy<Value = Vec<Item>> {
     vec(prop_oneof![8 => branching_key().prop_map(item), 8 => any_key().prop_map(item), 1 => tag], 0..most)
 }
 
-/// The laws that hold for every cover.
+/// Computes a cover, and returns the first law of covers that it breaks as an error.
 fn obeys_the_laws(items: &[Item], budget: Budget) -> Result<(), String> {
     let law = |holds: bool, broken: &dyn Fn() -> String| if holds { Ok(()) } else { Err(broken()) };
     let cover = cover(items.to_vec(), budget);
@@ -79,7 +79,8 @@ fn obeys_the_laws(items: &[Item], budget: Budget) -> Result<(), String> {
     law(sent.len() <= budget.items, &|| format!("{} items", sent.len()))?;
     law(wildcards <= budget.wildcards, &|| format!("{wildcards} wildcards"))?;
     law(sent.is_sorted(), &|| format!("{sent:?} is not sorted"))?;
-    // Neither a wildcard nor a path sorts after what it covers, but for `!` to `)`.
+    // Look up each prefix of an item instead of its neighbors in the sort order: `!` to `)` sort
+    // before `*`, so a wildcard does not precede everything that it covers.
     let stems: BTreeSet<&str> =
         sent.iter().filter(|item| item.kind() == Kind::Wildcard).map(|item| item.stem()).collect();
     let exact: BTreeSet<&str> = sent.iter().map(|item| item.as_str()).collect();
@@ -104,9 +105,9 @@ fn obeys_the_laws(items: &[Item], budget: Budget) -> Result<(), String> {
     let given: BTreeSet<&Item> = items.iter().collect();
     let valid = items.iter().all(|item| percent_decode_str(item.stem()).decode_utf8().is_ok());
     for one in &cover.items {
-        law(one.folded || given.contains(&one.item), &|| format!("{} from nowhere", one.item))?;
+        law(one.folded || given.contains(&one.item), &|| format!("{} was not given", one.item))?;
         law(one.folded || one.item.kind() != Kind::Tag || one.covers == 1, &|| {
-            format!("{} folds", one.item)
+            format!("the tag {} covers others", one.item)
         })?;
         let stem = one.item.stem();
         let finished = percent_decode_str(stem).decode_utf8().is_ok();
@@ -119,17 +120,17 @@ fn obeys_the_laws(items: &[Item], budget: Budget) -> Result<(), String> {
         .map(|tag| tag.as_str().to_ascii_lowercase())
         .collect();
     let paths = given.iter().filter(|item| item.kind() != Kind::Tag).count();
-    law(total == paths + tags.len(), &|| format!("{total} of {paths} and {} covered", tags.len()))?;
+    law(total == paths + tags.len(), &|| format!("covers {total} of {paths} paths and {} tags", tags.len()))?;
     let exact = cover.at_least.total_cmp(&cover.cost).is_eq();
     let promised = paths <= 20_000 && budget.items * budget.wildcards <= 150 * 15;
     let near = cover.at_least <= cover.cost && cover.cost <= cover.at_least * 1.01;
     law(exact || (near && !promised), &|| {
-        format!("{} may not be best: at least {}", cover.cost, cover.at_least)
+        format!("a cover costs {}, and another may cost only {}", cover.cost, cover.at_least)
     })
 }
 
-/// How many paths the directories below `stem` lack that others with the same last two
-/// names have.
+/// Returns the number of paths that the directories below `stem` lack, although other directories
+/// with the same last two names have them.
 fn lacking(leaves: &[&Item], stem: &str) -> usize {
     let mut paths_in: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
     for leaf in leaves {
@@ -160,8 +161,8 @@ fn lacking(leaves: &[&Item], stem: &str) -> usize {
     paths_in.iter().filter(|(directory, _)| directory.starts_with(stem)).map(lacks).sum()
 }
 
-/// What the best cover of these costs, found by trying every set of wildcards; none
-/// where only `/*` is left.
+/// Returns the cost of the best cover, found by trying every set of wildcards. `None` if only `/*`
+/// fits the budget.
 fn least_cost(items: &[Item], budget: Budget) -> Option<f64> {
     let mut leaves: Vec<&Item> = items.iter().filter(|item| item.kind() != Kind::Tag).collect();
     leaves.sort_unstable();
@@ -178,7 +179,7 @@ fn least_cost(items: &[Item], budget: Budget) -> Option<f64> {
     stems.dedup();
     stems.retain(|stem| *stem != Item::everything());
 
-    // From the innermost outwards, each at least what those within it come to.
+    // Go from the innermost stem outward, because each costs at least as much as those within it.
     let mut costs: Vec<f64> = Vec::new();
     for (index, stem) in stems.iter().enumerate() {
         let below = leaves.iter().filter(|leaf| stem.covers(leaf));
@@ -219,15 +220,15 @@ proptest! {
     }
 
     #[test]
-    fn a_cover_costs_as_little_as_the_best_of_all(
+    fn a_cover_costs_no_more_than_the_best_one(
         items in any_items(10), most in 1_usize..9, wildcards in 1_usize..5,
     ) {
         let paths: Vec<Item> = items.into_iter().filter(|item| item.kind() != Kind::Tag).collect();
         let budget = Budget { items: most, wildcards };
         let cost = cover(paths.clone(), budget).cost;
         match least_cost(&paths, budget) {
-            None => prop_assert!(cost.is_infinite(), "{cost}, but nothing fits"),
-            Some(least) => prop_assert!((cost - least).abs() <= 1e-9 * least, "{cost}, and {least} is possible"),
+            None => prop_assert!(cost.is_infinite(), "{cost}, but only /* fits"),
+            Some(least) => prop_assert!((cost - least).abs() <= 1e-9 * least, "{cost}, but {least} is possible"),
         }
     }
 
@@ -237,7 +238,7 @@ proptest! {
     ) {
         let cost = |items: &[Item], most, wildcards| cover(items.to_vec(), Budget { items: most, wildcards }).cost;
         let (little, much) = (cost(&items, most, wildcards), cost(&items, most + more, wildcards + wider));
-        prop_assert!(much <= little * (1.0 + 1e-9), "{much} instead of {little}");
+        prop_assert!(much <= little * (1.0 + 1e-9), "cost {much} instead of at most {little}");
     }
 
     #[test]
@@ -251,7 +252,7 @@ proptest! {
     }
 }
 
-/// Shapes that an attacker who may upload any names could choose.
+/// Returns shapes of keys that an attacker who can upload objects under any name could choose.
 fn shapes() -> Vec<(&'static str, Vec<String>)> {
     let chain = |piece: &str, most: usize| (1..=most).map(|n| piece.repeat(n)).collect::<Vec<_>>();
     let numbers = |most: usize| 0..most;
@@ -269,7 +270,7 @@ fn shapes() -> Vec<(&'static str, Vec<String>)> {
         ),
         ("siblings", numbers(10_000).map(|n| format!("dir/{n:05}.html")).collect()),
         ("all different first bytes", (' '..='~').map(|c| format!("{c}x")).collect()),
-        ("one long common beginning", numbers(1_000).map(|n| format!("{}{n}", "x".repeat(1_000))).collect()),
+        ("one long common prefix", numbers(1_000).map(|n| format!("{}{n}", "x".repeat(1_000))).collect()),
         ("different within an escape", ('\u{400}'..'\u{600}').map(|c| format!("k{c}")).collect()),
         ("a full binary tree", numbers(3_000).map(binary).collect()),
         ("a full binary tree of directories", numbers(1_000).map(|n| binary(n).replace('a', "a/")).collect()),

@@ -1,4 +1,4 @@
-//! How old the knowledge may be on which decisions rest, at times that the tests set.
+//! The age limits for the list of distributions. The tests set the time.
 
 use std::{
     collections::BTreeSet,
@@ -25,10 +25,10 @@ use crate::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// When a list is too old to be used again.
+/// The age at which a list is too old to be reused.
 const LATER: Duration = Duration::from_secs(11);
 
-/// A CloudFront, and who finds out what it has.
+/// A CloudFront, and the finder that looks up its distributions.
 struct Scene {
     cloudfront: Server,
     client: Client,
@@ -49,7 +49,8 @@ impl Scene {
         Self { cloudfront, client, config, finder, begun: SystemTime::now() }
     }
 
-    /// What is found for a put in a bucket so long after the beginning, and what is planned.
+    /// Looks up the distributions for a put in a bucket, as if `after` had passed since the start,
+    /// and plans the invalidations.
     async fn at(&self, after: Duration, bucket: &str, key: &str) -> (Found, Plan) {
         let batch = event::read(puts(bucket, &[key], "1").as_bytes(), "invocation");
         let deadline = Instant::now() + 5 * SECOND;
@@ -59,7 +60,8 @@ impl Scene {
         (found, plan)
     }
 
-    /// The distributions and paths that a put leads to.
+    /// Returns the paths that are planned for a put, each with its distribution, as if `after` had
+    /// passed since the start.
     async fn paths(&self, after: Duration, key: &str) -> Vec<String> {
         let (_, plan) = self.at(after, "site", key).await;
         let paths = |one: &cloudfront_invalidator::plan::Invalidation| -> Vec<String> {
@@ -81,11 +83,12 @@ fn with_path(id: &str, path: &str) -> Value {
     changed(id, DOMAIN, |config| config["Origins"]["Items"][0]["OriginPath"] = path.into())
 }
 
-/// What there was, what there is, a key, and what it leads to before and afterwards.
+/// A configuration change: its name, the distributions before and after it, a key, and the paths
+/// that are planned for this key before and after it.
 type Change<'a> = (&'a str, Vec<Value>, Vec<Value>, &'a str, &'a [&'a str], &'a [&'a str]);
 
 #[tokio::test]
-async fn whatever_changes_in_the_configuration_counts_within_ten_seconds() {
+async fn configuration_changes_take_effect_within_ten_seconds() {
     let disabled = || changed("E2", DOMAIN, |config| config["Enabled"] = false.into());
     let media = || {
         changed("E1", DOMAIN, |config| {
@@ -133,19 +136,19 @@ async fn whatever_changes_in_the_configuration_counts_within_ten_seconds() {
 }
 
 #[tokio::test]
-async fn a_list_is_used_again_for_less_than_ten_seconds() {
+async fn a_list_is_reused_for_less_than_ten_seconds() {
     let scene = Scene::new(account(&[plain("E1", DOMAIN)])).await;
     scene.paths(Duration::ZERO, "a").await;
     assert_eq!(scene.cloudfront.reads(), ["ListDistributions", "GetDistributionConfig"]);
     scene.paths(9 * SECOND, "b").await;
     assert_eq!(scene.reads(), 2);
-    // The configuration is the same by its ETag.
+    // The ETag shows that the configuration is unchanged, so the function does not read it again.
     scene.paths(LATER, "c").await;
     assert_eq!(scene.cloudfront.reads()[2..], ["ListDistributions"]);
-    // A clock that was set back says nothing about ages.
+    // After the clock was set back, the list's age is unknown, so the function requests a new list.
     scene.paths(Duration::ZERO, "d").await;
     assert_eq!(scene.cloudfront.reads()[3..], ["ListDistributions"]);
-    // Emulators have no ETags.
+    // Emulators send no ETags, so the function reads the configuration with every list.
     let mut without = account(&[plain("E1", DOMAIN)]);
     without.without_etags = true;
     scene.cloudfront.change(without);
@@ -157,7 +160,7 @@ async fn a_list_is_used_again_for_less_than_ten_seconds() {
 }
 
 #[tokio::test]
-async fn cache_policies_go_with_each_list_that_needs_them() {
+async fn cache_policies_are_read_with_each_list_that_needs_them() {
     let own = |id: &str| {
         changed(id, DOMAIN, |config| config["DefaultCacheBehavior"]["CachePolicyId"] = "own".into())
     };
@@ -175,20 +178,20 @@ async fn cache_policies_go_with_each_list_that_needs_them() {
     assert_eq!(scene.paths(Duration::ZERO, "a").await, ["E1/a", "E2/a"]);
     let listed = |reads: &[&str]| reads.iter().filter(|read| **read == "ListCachePolicies").count();
     assert_eq!(listed(&scene.cloudfront.reads()), 1, "once for both");
-    // It is not part of the distribution's ETag.
+    // A change of the policy does not change the distribution's ETag.
     scene.cloudfront.change(with_policy("all"));
     assert_eq!(scene.paths(LATER, "a").await, ["E1/a*", "E2/a*"]);
     assert_eq!(listed(&scene.cloudfront.reads()), 2);
-    // One that is not there may have query strings in the key.
+    // A policy that is not in the list may have query strings in the cache key.
     scene.cloudfront.change(account(&[own("E1")]));
     assert_eq!(scene.paths(2 * LATER, "a").await, ["E1/a*"]);
-    // Without them, that distribution's part waits, and the other's is done.
+    // If the policies cannot be listed, the message waits for E1, and E2 is purged.
     scene.cloudfront.change(account(&[own("E1"), plain("E2", DOMAIN)]));
     scene.fail("ListCachePolicies");
     let (found, plan) = scene.at(3 * LATER, "site", "a").await;
     assert_eq!((plan.invalidations.len(), &plan.waiting[..]), (1, &[0][..]));
     assert!(found.failure.is_some() && found.bridged.is_none());
-    // Nobody asks where the configuration of the function says it, or nobody needs it.
+    // The function does not list the policies if no distribution needs them.
     scene.cloudfront.change(account(&[plain("E2", DOMAIN)]));
     let before = listed(&scene.cloudfront.reads());
     scene.paths(4 * LATER, "a").await;
@@ -196,7 +199,7 @@ async fn cache_policies_go_with_each_list_that_needs_them() {
 }
 
 #[tokio::test]
-async fn a_list_that_fails_is_bridged_for_a_quarter_of_an_hour() {
+async fn an_old_list_bridges_failed_lookups_for_fifteen_minutes() {
     let scene = Scene::new(account(&[with_path("E1", "/live")])).await;
     scene.paths(Duration::ZERO, "live/a").await;
     scene.cloudfront.change(account(&[with_path("E1", "/live"), plain("E2", DOMAIN)]));
@@ -205,12 +208,12 @@ async fn a_list_that_fails_is_bridged_for_a_quarter_of_an_hour() {
     let (found, plan) = scene.at(LATER, "site", "live/b").await;
     assert!(found.bridged.is_some_and(|age| (FRESH..LATER + SECOND).contains(&age)));
     assert!(found.failure.is_some_and(|error| error.is_busy()));
-    assert_eq!((plan.invalidations.len(), &plan.waiting[..]), (1, &[][..]), "as it was before");
-    // Just after a failure, nobody is asked again.
+    assert_eq!((plan.invalidations.len(), &plan.waiting[..]), (1, &[][..]), "planned with the old list");
+    // Just after a failure, the function does not request the list again.
     let before = scene.reads();
     let (found, plan) = scene.at(LATER + SECOND, "site", "b").await;
     assert_eq!((scene.reads(), found.bridged.is_some()), (before, true));
-    // And no change is dropped for what the old list says.
+    // No change is dropped because of the old list.
     assert_eq!((&plan.waiting[..], &plan.ignored[..]), (&[0][..], &[][..]));
     let (_, plan) = scene.at(LATER + SECOND, "unknown", "b").await;
     assert_eq!((&plan.waiting[..], &plan.ignored[..]), (&[0][..], &[][..]));
@@ -222,7 +225,7 @@ async fn a_list_that_fails_is_bridged_for_a_quarter_of_an_hour() {
     let (found, plan) = scene.at(BRIDGED + FRESH, "site", "live/b").await;
     assert!(found.bridged.is_none() && found.failure.is_some());
     assert_eq!((plan.invalidations.len(), &plan.waiting[..]), (0, &[0][..]));
-    // As soon as it can be listed again, everything is as it is now.
+    // The first lookup that succeeds replaces the old list.
     let (found, plan) = scene.at(BRIDGED + 2 * FRESH, "site", "b").await;
     assert_eq!((found.failure, plan.invalidations.len()), (None, 1));
     assert_eq!(plan.invalidations[0].distribution.as_str(), "E2");
@@ -231,7 +234,7 @@ async fn a_list_that_fails_is_bridged_for_a_quarter_of_an_hour() {
 }
 
 #[tokio::test]
-async fn what_hangs_takes_no_longer_than_knowledge_may_be_old() {
+async fn a_lookup_that_hangs_ends_within_ten_seconds() {
     let scene = Scene::new(account(&[plain("E1", DOMAIN), plain("E2", DOMAIN)])).await;
     scene.cloudfront.inject_read("GetDistributionConfig", 0, Fault::Hang);
     let begun = Instant::now();
@@ -242,7 +245,7 @@ async fn what_hangs_takes_no_longer_than_knowledge_may_be_old() {
 }
 
 #[tokio::test]
-async fn a_distribution_that_is_gone_voids_the_list() {
+async fn a_deleted_distribution_discards_the_list() {
     let (cloudfront, mut function) = with(account(&[plain("E1", DOMAIN), plain("E2", DOMAIN)]), &[]).await;
     assert_eq!(function.invoke(puts("site", &["a"], "1")).await.handed_back(), [""; 0]);
     cloudfront.change(account(&[plain("E2", DOMAIN)]));
@@ -250,8 +253,8 @@ async fn a_distribution_that_is_gone_voids_the_list() {
     let line = function.logged(|line| line["error_type"] == "NoSuchDistribution").await;
     assert_eq!(line["distribution"], "E1");
     assert_eq!(function.invoke(puts("site", &["b"], "2")).await.handed_back(), [""; 0]);
-    assert_eq!(cloudfront.created(), 3, "E2 has it once, by the same reference");
-    // And one that is deleted between the list and its configuration serves nobody.
+    assert_eq!(cloudfront.created(), 3, "E2 has one invalidation of b: the caller reference is the same");
+    // A distribution that is deleted after it was listed serves nobody.
     let (cloudfront, mut function) = with(account(&[plain("E1", DOMAIN), plain("E2", DOMAIN)]), &[]).await;
     cloudfront.inject_read("GetDistributionConfig", 0, refusal(404, "NoSuchDistribution", "gone"));
     assert_eq!(function.invoke(puts("site", &["a"], "1")).await.handed_back(), [""; 0]);
@@ -259,11 +262,11 @@ async fn a_distribution_that_is_gone_voids_the_list() {
 }
 
 #[tokio::test]
-async fn an_old_list_is_told_of() {
+async fn the_use_of_an_old_list_is_logged() {
     let (cloudfront, mut function) =
         with(account(&[plain("E1", DOMAIN)]), &[("AWS_MAX_ATTEMPTS", "1")]).await;
     assert_eq!(function.invoke(puts("site", &["a"], "1")).await.handed_back(), [""; 0]);
-    // Another bucket takes another list.
+    // The list is too old by then, and the next request for it fails.
     cloudfront.inject_read("ListDistributions", 0, refusal(403, "AccessDenied", "no"));
     cloudfront.change(account(&[plain("E1", DOMAIN), plain("E2", "other.s3.amazonaws.com")]));
     tokio::time::sleep(FRESH).await;
@@ -276,7 +279,7 @@ async fn an_old_list_is_told_of() {
     let Answer::Response(_) = function.invoke(puts("site", &["c"], "3")).await else { panic!("failed") };
 }
 
-/// The distributions of an account: the path of each one's origin, and whether it is enabled.
+/// The distributions of an account: the origin path of each, and whether it is enabled.
 type Version = [(&'static str, bool); 3];
 
 fn any_version(dice: &mut Dice) -> Version {
@@ -284,7 +287,7 @@ fn any_version(dice: &mut Dice) -> Version {
     [(); 3].map(|()| (paths[dice.of(3)], dice.happens(700)))
 }
 
-/// The paths of a put of a key, each with its distribution.
+/// Returns the paths to purge for a put of a key, each with its distribution.
 fn served(version: &Version, key: &str) -> BTreeSet<String> {
     let enabled = version.iter().enumerate().filter(|(_, (_, enabled))| *enabled);
     let below = |(number, (path, _)): (usize, &(&str, bool))| {
@@ -295,10 +298,10 @@ fn served(version: &Version, key: &str) -> BTreeSet<String> {
     enabled.filter_map(below).collect()
 }
 
-/// Law 8: no change is dropped on knowledge that is more than ten seconds old, whatever is created,
-/// enabled, disabled and switched, and whatever cannot be read.
+/// Law 8: no change is dropped because of a list that is more than ten seconds old, however the
+/// configurations change and whichever lookups fail. A list that bridges a failure drops none.
 #[tokio::test]
-async fn every_decision_rests_on_what_was_so_at_most_ten_seconds_before() {
+async fn no_change_is_dropped_because_of_an_old_list() {
     let mut dice = Dice(11);
     let (mut waited, mut bridged, mut dropped) = (0, 0, 0);
     for _ in 0..20 {
@@ -346,7 +349,7 @@ async fn every_decision_rests_on_what_was_so_at_most_ten_seconds_before() {
                 }),
                 "{key} at {now:?}: {purged:?}, done {is_done}, of {versions:?}"
             );
-            assert!(found.bridged.is_none() || plan.ignored.is_empty(), "dropped on an old list");
+            assert!(found.bridged.is_none() || plan.ignored.is_empty(), "an old list dropped a change");
             assert!(found.bridged.is_none_or(|age| age < BRIDGED));
             waited += usize::from(!is_done);
             bridged += usize::from(found.bridged.is_some());

@@ -1,4 +1,4 @@
-//! Bytes to batches: every envelope, and whatever is none.
+//! Events to batches: every envelope, and input that is unreadable.
 
 use std::{collections::BTreeMap, fs, path::PathBuf, process::Command};
 
@@ -13,7 +13,8 @@ use crate::{
     support::{eventbridge, form_encoded, s3, s3_record, sns, sns_straight, sqs, test_event},
 };
 
-/// Bucket and key of each change, and what is wrong with each message.
+/// Asserts the bucket and key of each change in `event`, and for each message why it is unreadable,
+/// or `None` if it is readable.
 fn check(event: &Value, changes: &[&str], unreadable: &[Option<&str>]) {
     let batch = read(event.to_string().as_bytes(), "invocation");
     let found: Vec<String> =
@@ -31,7 +32,7 @@ fn check(event: &Value, changes: &[&str], unreadable: &[Option<&str>]) {
 }
 
 #[test]
-fn every_envelope() {
+fn changes_are_read_from_every_envelope() {
     let record = s3("a b", "1");
     check(&record, &["site/a b"], &[None]);
     check(&sqs([("m", record.to_string())]), &["site/a b"], &[None]);
@@ -46,7 +47,7 @@ fn every_envelope() {
 }
 
 #[test]
-fn the_test_event_is_nothing_to_do() {
+fn the_s3_test_event_contains_no_changes() {
     let test = test_event();
     check(&test, &[], &[None]);
     check(&sqs([("m", test.to_string())]), &[], &[None]);
@@ -55,7 +56,7 @@ fn the_test_event_is_nothing_to_do() {
 }
 
 #[test]
-fn no_records_are_nothing_to_do() {
+fn an_empty_list_of_records_contains_no_changes() {
     check(&json!({"Records": []}), &[], &[None]);
     check(&sqs([("m", json!({"Records": []}).to_string())]), &[], &[None]);
 }
@@ -63,15 +64,15 @@ fn no_records_are_nothing_to_do() {
 #[test]
 fn other_shapes_are_unreadable() {
     for (event, why) in [
-        (json!({}), "no event that is known here"),
+        (json!({}), "not a known event"),
         (json!(null), "cannot be read"),
-        (json!([]), "no event that is known here"),
+        (json!([]), "not a known event"),
         (json!([1]), "cannot be read"),
         (json!("Records"), "cannot be read"),
-        (json!({"Records": null}), "no event that is known here"),
+        (json!({"Records": null}), "not a known event"),
         (json!({"Records": {}}), "cannot be read"),
         (json!({"Records": [{}]}), "a record has no eventSource"),
-        (json!({"Records": [[]]}), "no event that is known here"),
+        (json!({"Records": [[]]}), "not a known event"),
         (
             json!({"Records": [{"eventSource": "aws:dynamodb"}]}),
             "a record from \"aws:dynamodb\" is not for this",
@@ -87,9 +88,9 @@ fn other_shapes_are_unreadable() {
         ),
         (json!({"Type": "SubscriptionConfirmation"}), "confirm or remove the subscription"),
         (json!({"Type": "Notification"}), "an SNS notification has no Message"),
-        (json!({"Event": "s3:OtherEvent"}), "no event that is known here"),
-        (json!({"Event": "s3:TestEvent", "paths": ["/a"]}), "no event that is known here"),
-        (json!({"Records": [], "paths": ["/a"]}), "no event that is known here"),
+        (json!({"Event": "s3:OtherEvent"}), "not a known event"),
+        (json!({"Event": "s3:TestEvent", "paths": ["/a"]}), "not a known event"),
+        (json!({"Records": [], "paths": ["/a"]}), "not a known event"),
         (json!({"paths": []}), "manual event: no paths"),
         (json!({"distribution": "E1"}), "manual event: no paths"),
         (json!({"paths": "/a"}), "a manual event cannot be read"),
@@ -105,7 +106,7 @@ fn other_shapes_are_unreadable() {
 }
 
 #[test]
-fn only_what_is_used_must_be_there() {
+fn only_the_fields_that_are_used_are_required() {
     let bare = json!({
         "eventSource": "aws:s3",
         "eventName": "ObjectRemoved:Delete",
@@ -120,14 +121,14 @@ fn only_what_is_used_must_be_there() {
         for nothing in [json!(null), json!("")] {
             let mut record = bare.clone();
             *record.pointer_mut(pointer).expect("a field") = nothing;
-            // The record beside it is read all the same.
+            // The other record is still read.
             check(&json!({"Records": [record, s3_record("b", "1")]}), &["site/b"], &[Some(why)]);
         }
     }
 }
 
 #[test]
-fn any_minor_version_is_read_and_no_other_major() {
+fn any_minor_version_of_major_version_2_is_read() {
     for (version, readable) in
         [("2.0", true), ("2.6", true), ("2.17", true), ("2", true), ("3.0", false), ("21.0", false)]
     {
@@ -140,7 +141,7 @@ fn any_minor_version_is_read_and_no_other_major() {
 }
 
 #[test]
-fn effects() {
+fn the_event_name_decides_the_effect() {
     let effect = |event: Value| read(event.to_string().as_bytes(), "i").changes[0].effect;
     let notified = |name: &str| {
         let mut record = s3_record("a", "1");
@@ -192,7 +193,7 @@ fn effects() {
         Effect::Unknown
     );
     assert_eq!(bridged("Object Tags Added", json!("x")), Effect::None);
-    // What is not known and names no object returns.
+    // An unknown event without an object key is unreadable.
     check(
         &json!({"source": "aws.s3", "detail-type": "Something New", "detail": {"bucket": {"name": "b"}}}),
         &[],
@@ -203,7 +204,7 @@ fn effects() {
 }
 
 #[test]
-fn an_expired_old_version_is_no_change() {
+fn the_expiration_of_an_old_version_has_no_effect() {
     let effect = |event: Value| read(event.to_string().as_bytes(), "i").changes[0].effect;
     let notified = |name: &str, version: Value| {
         let mut record = s3_record("a", "1");
@@ -222,12 +223,13 @@ fn an_expired_old_version_is_no_change() {
     assert_eq!(notified(expiration, old.clone()), Effect::None);
     assert_eq!(notified("s3:LifecycleExpiration:Delete", old.clone()), Effect::None);
     assert_eq!(bridged("Lifecycle Expiration", for_good, old.clone()), Effect::None);
-    // Without versions it is the object itself.
+    // Without a version id, the object itself expired.
     for none in [json!("null"), json!(""), json!(null)] {
         assert_eq!(notified(expiration, none.clone()), Effect::Content);
         assert_eq!(bridged("Lifecycle Expiration", for_good, none), Effect::Content);
     }
-    // The current version expires with a delete marker, and people may delete any.
+    // The current version expires with a delete marker. An explicit deletion may concern any
+    // version.
     assert_eq!(notified("LifecycleExpiration:DeleteMarkerCreated", old.clone()), Effect::Content);
     assert_eq!(notified("ObjectRemoved:Delete", old.clone()), Effect::Content);
     assert_eq!(notified("ObjectRemoved:DeleteMarkerCreated", old.clone()), Effect::Content);
@@ -236,7 +238,7 @@ fn an_expired_old_version_is_no_change() {
 }
 
 #[test]
-fn calls_that_cloudtrail_reports_are_read() {
+fn cloudtrail_events_are_read() {
     let call = |name: &str, parameters: Value, error: Value| {
         json!({
             "version": "0", "id": "c1", "detail-type": "AWS API Call via CloudTrail", "source": "aws.s3",
@@ -271,7 +273,7 @@ fn calls_that_cloudtrail_reports_are_read() {
     };
     let bucket = json!({"bucketName": "site"});
     assert_eq!(effect("DeleteObjects", bucket.clone()), Effect::WholeBucket);
-    assert_eq!(effect("PostObject", bucket.clone()), Effect::WholeBucket, "the key may be in the form alone");
+    assert_eq!(effect("PostObject", bucket.clone()), Effect::WholeBucket, "only the form may have the key");
     assert_eq!(effect("PutBucketPolicy", bucket.clone()), Effect::None);
     assert_eq!(effect("ListBuckets", json!(null)), Effect::None);
     for (name, parameters, why) in [
@@ -285,8 +287,8 @@ fn calls_that_cloudtrail_reports_are_read() {
 }
 
 #[test]
-fn lists_and_received_messages_are_read() {
-    // EventBridge's pipes hand over the records alone.
+fn lists_of_records_and_received_messages_are_read() {
+    // EventBridge Pipes send the list of records without an envelope.
     let batch =
         sqs([("m1", s3("a", "1").to_string()), ("m2", "x".to_owned()), ("m3", s3("b", "1").to_string())]);
     check(&batch["Records"], &["site/a", "site/b"], &[None, Some("the event cannot be read"), None]);
@@ -298,7 +300,7 @@ fn lists_and_received_messages_are_read() {
     check(&json!([eventbridge("a", "1"), eventbridge("b", "2")]), &["site/a", "site/b"], &[None]);
     check(&json!([s3("a", "1"), {"paths": []}]), &["site/a"], &[Some("manual event: no paths")]);
     check(&s3("a", "1")["Records"], &["site/a"], &[None]);
-    // What `aws sqs receive-message` prints.
+    // The output of `aws sqs receive-message`.
     let received = json!({"Messages": [
         {"MessageId": "m1", "ReceiptHandle": "AQEB", "MD5OfBody": "x", "Body": s3("a", "1").to_string()},
         {"MessageId": "m2", "Body": eventbridge("b", "1").to_string()},
@@ -340,7 +342,7 @@ fn keys_of_notifications_are_decoded_once() {
 }
 
 #[test]
-fn keys_cannot_forge_what_people_read() {
+fn control_characters_in_keys_are_shown_escaped() {
     let batch =
         read(eventbridge("a\n{\"level\":\"INFO\"}\u{1b}[2J\u{7f}\u{85}é", "1").to_string().as_bytes(), "i");
     assert_eq!(batch.changes[0].key.to_string(), "a\\n{\"level\":\"INFO\"}\\u{1b}[2J\\u{7f}\\u{85}é");
@@ -349,13 +351,13 @@ fn keys_cannot_forge_what_people_read() {
 }
 
 #[test]
-fn errors_and_keys_cannot_turn_the_text_around() {
+fn direction_overrides_in_keys_are_shown_escaped() {
     let batch = read(eventbridge("a\u{202e}b", "1").to_string().as_bytes(), "i");
     assert_eq!(batch.changes[0].key.to_string(), "a\\u{202e}b");
 }
 
 #[test]
-fn one_bad_message_never_touches_the_others() {
+fn one_bad_message_does_not_affect_the_others() {
     let good = s3("a", "1").to_string();
     let bad = |record: &str| {
         let batch = sqs([("first", good.clone()), ("last", good.clone())]).to_string();
@@ -383,7 +385,7 @@ fn one_bad_message_never_touches_the_others() {
 }
 
 #[test]
-fn nesting_has_a_bound() {
+fn the_nesting_of_envelopes_is_bounded() {
     let mut event = s3("a", "1");
     for _ in 0..MAX_DEPTH {
         event = sns(&event);
@@ -397,7 +399,7 @@ fn nesting_has_a_bound() {
     assert!(batch.messages[0].unreadable.is_some());
 }
 
-/// The crate's own example events, wherever cargo has put them.
+/// Returns the example events of `aws_lambda_events` by path, from the folder where cargo keeps it.
 fn reference_events() -> BTreeMap<String, Vec<u8>> {
     let metadata = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--locked"])
@@ -477,7 +479,7 @@ fn agrees_with_sqs(batch: &Batch, event: &SqsEvent, name: &str) -> &'static str 
 }
 
 fn agrees_with_sns(batch: &Batch, event: &SnsEvent, name: &str) -> &'static str {
-    // None of the examples carries an S3 event: each text is quoted as unreadable.
+    // No example contains an S3 event, so the error quotes the beginning of each SNS message.
     let quoted: Vec<_> = batch.messages.iter().filter_map(|message| message.unreadable.as_ref()).collect();
     assert_eq!(quoted.len(), 1, "{name}");
     let first = event.records[0].sns.message.chars().take(10).collect::<String>();
@@ -485,7 +487,7 @@ fn agrees_with_sns(batch: &Batch, event: &SnsEvent, name: &str) -> &'static str 
     "sns"
 }
 
-/// Puts a value into one of the envelopes that may be around it.
+/// Wraps an event in one of the three envelopes.
 fn wrapped(inner: &Value, envelope: u8) -> Value {
     match envelope % 3 {
         0 => sns(inner),
@@ -494,7 +496,8 @@ fn wrapped(inner: &Value, envelope: u8) -> Value {
     }
 }
 
-/// Everything at `path` in `value`, found by counting.
+/// Returns the value at `index` within `value`, counted depth first. 0 is `value` itself. `None` if
+/// there are fewer values.
 fn nth(value: &mut Value, mut index: usize) -> Option<&mut Value> {
     fn walk<'a>(value: &'a mut Value, index: &mut usize) -> Option<&'a mut Value> {
         if *index == 0 {
@@ -511,7 +514,7 @@ fn nth(value: &mut Value, mut index: usize) -> Option<&mut Value> {
 }
 
 proptest! {
-    /// What goes into envelopes comes out of them.
+    /// Checks that nested envelopes return the keys that were put into them, in order.
     #[test]
     fn keys_come_out_of_any_nesting(keys in vec(any_key(), 1..6), envelopes in vec(0_u8..3, 0..5)) {
         let bodies: Vec<String> = keys.iter().enumerate().map(|(number, key)| {
@@ -531,18 +534,18 @@ proptest! {
         }
     }
 
-    /// Whatever the bytes are, they are read or said to be unreadable.
+    /// Checks that random bytes are reported as one unreadable message.
     #[test]
-    fn no_bytes_are_lost(bytes in vec(any::<u8>(), 0..200)) {
+    fn random_bytes_are_one_unreadable_message(bytes in vec(any::<u8>(), 0..200)) {
         let batch = read(&bytes, "i");
         prop_assert_eq!(batch.messages.len(), 1);
         prop_assert!(batch.messages[0].unreadable.is_some());
     }
 
-    /// A message with anything wrong anywhere in it is read or handed back; those
-    /// beside it are read.
+    /// Checks that a message with a wrong value in any place is read or reported as unreadable, and
+    /// that the other message is read.
     #[test]
-    fn no_field_can_break_a_batch(
+    fn a_wrong_value_in_a_message_does_not_affect_the_others(
         place in 0_usize..60,
         wrong in prop_oneof![
             Just(json!(null)), Just(json!(17)), Just(json!("")), Just(json!([])), Just(json!({})),

@@ -1,4 +1,4 @@
-//! CloudFront refuses, is busy, hangs, goes away: nothing is lost.
+//! CloudFront refuses requests, is busy, hangs or goes away, and no message is lost.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn batch(sequencer: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_cloudfront_answers_is_told_apart() {
+async fn each_cloudfront_error_has_its_error_type() {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let mut function = start(&cloudfront, &[("AWS_MAX_ATTEMPTS", "1")]).await;
     for (number, (status, code, error_type)) in [
@@ -52,14 +52,14 @@ async fn what_cloudfront_answers_is_told_apart() {
         assert_eq!(answer.error_type(), error_type, "{code}");
         assert_eq!(answer.message(), format!("E1EXAMPLE: {code} (HTTP {status}): because"));
 
-        // It comes again, and this time it is done.
+        // The queue delivers the batch again, and this time it succeeds.
         assert_eq!(function.invoke(batch(&sequencer)).await.handed_back(), [""; 0]);
         assert_eq!(cloudfront.recorded().len(), number + 1);
     }
 }
 
 #[tokio::test]
-async fn a_complaint_about_a_reference_is_not_that_it_was_used() {
+async fn other_messages_about_a_caller_reference_do_not_count_as_success() {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let mut function = start(&cloudfront, &[]).await;
     for (number, complaint) in [
@@ -71,12 +71,12 @@ async fn a_complaint_about_a_reference_is_not_that_it_was_used() {
     {
         cloudfront.inject(None, refusal(400, "InvalidArgument", complaint));
         assert_eq!(function.invoke(batch(&number.to_string())).await.handed_back(), [""; 0]);
-        assert_eq!(cloudfront.recorded().len(), 2 * (number + 1), "in parts");
+        assert_eq!(cloudfront.recorded().len(), 2 * (number + 1), "sent in parts");
     }
 }
 
 #[tokio::test]
-async fn no_event_makes_a_log_line_or_an_error_without_bound() {
+async fn log_lines_and_errors_are_bounded_for_any_event() {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let mut function = start(&cloudfront, &[]).await;
     let long = "x".repeat(300_000);
@@ -102,7 +102,7 @@ async fn no_event_makes_a_log_line_or_an_error_without_bound() {
 }
 
 #[tokio::test]
-async fn what_may_pass_is_tried_again() {
+async fn only_transient_errors_are_retried() {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let mut function = start(&cloudfront, &[]).await;
     for fault in [
@@ -119,7 +119,7 @@ async fn what_may_pass_is_tried_again() {
         assert_eq!(cloudfront.calls(), calls + 2);
     }
     assert_eq!(cloudfront.recorded().len(), 5);
-    // What does not pass, is not.
+    // Other errors are not retried.
     let calls = cloudfront.calls();
     cloudfront.inject(None, refusal(403, "AccessDenied", "No."));
     assert_eq!(function.invoke(batch("denied")).await.handed_back(), ["m0", "m1"]);
@@ -127,14 +127,14 @@ async fn what_may_pass_is_tried_again() {
 }
 
 #[tokio::test]
-async fn an_answer_that_was_lost_is_not_a_second_invalidation() {
+async fn a_lost_answer_does_not_cause_a_second_invalidation() {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let mut function = start(&cloudfront, &[]).await;
     cloudfront.inject(None, Fault::LoseAnswer);
     assert_eq!(function.invoke(batch("1")).await.handed_back(), [""; 0]);
     assert_eq!((cloudfront.calls(), cloudfront.recorded().len()), (2, 1));
 
-    // Nor when it is Lambda that tries again.
+    // The same holds if the function does not retry, and the queue delivers the batch again.
     let mut function = start(&cloudfront, &[("AWS_MAX_ATTEMPTS", "1")]).await;
     cloudfront.inject(None, Fault::LoseAnswer);
     assert_eq!(function.invoke(batch("2")).await.handed_back(), ["m0", "m1"]);
@@ -143,7 +143,7 @@ async fn an_answer_that_was_lost_is_not_a_second_invalidation() {
 }
 
 #[tokio::test]
-async fn a_cloudfront_that_hangs_does_not_take_the_batch_with_it() {
+async fn a_hang_returns_only_the_messages_of_its_distribution() {
     let cloudfront = cloudfront(&["E1EXAMPLE", "E2"]).await;
     let mut function = start(&cloudfront, &[("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE,E2")]).await;
     cloudfront.inject(Some("E2"), Fault::Hang);
@@ -151,17 +151,17 @@ async fn a_cloudfront_that_hangs_does_not_take_the_batch_with_it() {
         ("m0", json!({"paths": ["/a"], "distribution": "E1EXAMPLE"}).to_string()),
         ("m1", json!({"paths": ["/b"], "distribution": "E2"}).to_string()),
     ]);
-    // One second before Lambda would kill it, so after half a second.
+    // The function stops one second before Lambda would end it: here after half a second.
     let answer = function.invoke_within(Duration::from_millis(1_500), hung.to_string()).await;
     assert_eq!(answer.handed_back(), ["m1"]);
     let line = function.logged(|line| line["level"] == "ERROR").await;
     assert_eq!((&line["distribution"], &line["error_type"]), (&json!("E2"), &json!("CloudFrontUnreachable")));
-    // And it is there for the next batch.
+    // It is ready for the next batch.
     assert_eq!(function.invoke(batch("1")).await.handed_back(), [""; 0]);
 }
 
 #[tokio::test]
-async fn no_time_left_hands_everything_back() {
+async fn every_message_returns_to_the_queue_if_no_time_is_left() {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let mut function = start(&cloudfront, &[]).await;
     let answer = function.invoke_within(Duration::from_millis(900), batch("1")).await;
@@ -169,13 +169,13 @@ async fn no_time_left_hands_everything_back() {
 }
 
 #[tokio::test]
-async fn a_cloudfront_that_dies_in_the_middle_loses_no_message() {
+async fn no_message_is_lost_if_cloudfront_dies_during_a_call() {
     let dying = cloudfront(&["E1EXAMPLE"]).await;
     let endpoint = dying.endpoint_url();
     let mut function = start(&dying, &[("AWS_MAX_ATTEMPTS", "2")]).await;
     assert_eq!(function.invoke(batch("1")).await.handed_back(), [""; 0]);
 
-    // It takes the call, does not answer, and is gone.
+    // CloudFront receives the call, does not answer it, and goes away.
     dying.inject(None, Fault::Hang);
     let killer = async {
         while dying.calls() < 2 {
@@ -188,10 +188,10 @@ async fn a_cloudfront_that_dies_in_the_middle_loses_no_message() {
     assert_eq!(answer.handed_back(), ["m0", "m1"]);
     let answer = function.invoke(s3("c", "3").to_string()).await;
     assert_eq!(answer.error_type(), "CloudFrontUnreachable");
-    assert!(answer.message().contains("onnect"), "the whole chain: {}", answer.message());
+    assert!(answer.message().contains("onnect"), "the cause is missing: {}", answer.message());
     drop(function);
 
-    // The messages come again, when there is a CloudFront again.
+    // CloudFront is back when the queue delivers the messages again.
     let alive = cloudfront(&["E1EXAMPLE"]).await;
     assert_ne!(alive.endpoint_url(), endpoint);
     let mut function = start(&alive, &[]).await;
@@ -199,9 +199,9 @@ async fn a_cloudfront_that_dies_in_the_middle_loses_no_message() {
     assert_eq!(alive.recorded()[0].paths, ["/a", "/b"]);
 }
 
-/// The status has come, and the rest has not: nobody knows what was done.
+/// The status arrives and the rest of the answer does not, so the outcome is unknown.
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_asked_for_again() {
+async fn a_truncated_answer_is_retried() {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let real = cloudfront.endpoint_url().replace("http://", "");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -228,9 +228,9 @@ async fn an_answer_that_breaks_off_is_asked_for_again() {
     assert_eq!(cloudfront.recorded()[0].paths, ["/a"]);
 }
 
-/// By the second attempt CloudFront's answer has told what time it is.
+/// The first answer contains CloudFront's time, so the second attempt is signed with the right one.
 #[tokio::test]
-async fn a_clock_that_is_wrong_gets_another_try() {
+async fn a_wrong_clock_is_retried_once() {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let skewed = |code: &str| Fault::Refuse {
         status: 403,
@@ -240,7 +240,7 @@ async fn a_clock_that_is_wrong_gets_another_try() {
     let mut function = start(&cloudfront, &[]).await;
     cloudfront.inject(None, skewed("RequestExpired"));
     assert_eq!(function.invoke(batch("1")).await.handed_back(), [""; 0]);
-    // But only one.
+    // The function retries only once.
     cloudfront.inject(None, skewed("RequestTimeTooSkewed"));
     cloudfront.inject(None, skewed("SignatureDoesNotMatch"));
     let answer = function.invoke(s3("c", "2").to_string()).await;
@@ -248,7 +248,8 @@ async fn a_clock_that_is_wrong_gets_another_try() {
     assert_eq!(cloudfront.created(), 1);
 }
 
-/// A batch of puts that are 15 wildcards, in directories of three, and the same again later.
+/// Returns a batch of puts that make 15 wildcards, in three directories. `number` tells repeated
+/// puts of the same keys apart.
 fn many(number: usize) -> String {
     let keys = (0..15).map(|n| format!("{}/{n}/x~", ["a", "b", "c"][n % 3]));
     let bodies: Vec<(String, String)> =
@@ -256,15 +257,15 @@ fn many(number: usize) -> String {
     sqs(bodies.iter().map(|(id, body)| (&**id, body.clone()))).to_string()
 }
 
-/// The number of paths and of wildcards of each invalidation, oldest first.
+/// Returns the numbers of paths and wildcards in each invalidation, oldest first.
 fn sizes(cloudfront: &Server) -> Vec<(usize, usize)> {
     let size = |paths: &[String]| (paths.len(), paths.iter().filter(|path| path.ends_with('*')).count());
     cloudfront.recorded().iter().map(|one| size(&one.paths)).collect()
 }
 
 #[tokio::test]
-async fn a_quota_that_can_never_be_met_is_met_by_less() {
-    // One foreign wildcard is in progress, and stays so.
+async fn a_request_that_never_fits_the_quota_is_folded() {
+    // An earlier invalidation keeps one wildcard in progress for the whole test.
     for (quota, expected) in [(15, 7), (6, 3), (3, 1)] {
         let options = Options {
             completes_after: Duration::from_hours(1),
@@ -288,14 +289,15 @@ async fn a_quota_that_can_never_be_met_is_met_by_less() {
         assert!(why.starts_with("TooManyInvalidationsInProgress"), "{why}");
         let metrics = function.logged(|line| line["Wildcards"] == wildcards).await;
         assert_eq!(metrics["Paths"], paths);
-        // The first request, for as long as a half of two seconds, and at most three more.
+        // The function retries the full request for half of the two seconds that it has, and then
+        // sends at most three smaller ones.
         let made = cloudfront.calls() - calls;
         assert!((3..=12).contains(&made), "{made} calls");
     }
 }
 
 #[tokio::test]
-async fn what_is_full_for_good_ends_after_three_more_calls() {
+async fn a_quota_that_stays_full_costs_three_more_calls() {
     let options =
         Options { completes_after: Duration::from_hours(1), wildcards_in_progress: 1, ..Options::default() };
     let cloudfront = Server::start(options).await.expect("a CloudFront");
@@ -312,7 +314,7 @@ async fn what_is_full_for_good_ends_after_three_more_calls() {
 }
 
 #[tokio::test]
-async fn a_quota_is_waited_for_before_less_is_sent() {
+async fn a_full_quota_is_retried_before_items_are_folded() {
     let options = Options {
         completes_after: Duration::from_millis(700),
         wildcards_in_progress: 15,
@@ -324,7 +326,7 @@ async fn a_quota_is_waited_for_before_less_is_sent() {
         assert_eq!(function.invoke(many(number)).await.handed_back(), [""; 0]);
     }
     let sizes = sizes(&cloudfront);
-    assert_eq!(sizes, [(15, 15); 2], "there was room within the time");
+    assert_eq!(sizes, [(15, 15); 2], "the quota was free again in time");
 }
 
 #[tokio::test]
@@ -340,12 +342,12 @@ async fn a_request_that_is_too_large_is_folded() {
 }
 
 #[tokio::test]
-async fn what_existed_already_is_not_billed_again() {
+async fn an_existing_invalidation_is_not_billed_again() {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let mut function = start(&cloudfront, &[]).await;
     assert_eq!(function.invoke(batch("1")).await.handed_back(), [""; 0]);
     function.logged(|line| line["message"] == "invalidated" && line["existed"].is_null()).await;
-    // Whether it is new can be told to two seconds.
+    // The function recognizes an existing invalidation only if it is more than two seconds old.
     tokio::time::sleep(Duration::from_millis(3_100)).await;
     assert_eq!(function.invoke(batch("1")).await.handed_back(), [""; 0]);
     let line = function.logged(|line| line["message"] == "existed already").await;
@@ -354,7 +356,7 @@ async fn what_existed_already_is_not_billed_again() {
     assert_eq!(metrics["Invalidations"], 0);
     assert_eq!(cloudfront.created(), 1);
 
-    // An answer that was lost is one of the same invocation.
+    // If only the answer was lost, this invocation created the invalidation and reports its cost.
     cloudfront.inject(None, Fault::LoseAnswer);
     let Answer::Response(answer) = function.invoke(s3("c", "2").to_string()).await else { panic!("failed") };
     assert_eq!((&answer["billed_paths"], &answer["invalidations"][0]["existed"]), (&json!(1), &json!(null)));
@@ -362,7 +364,7 @@ async fn what_existed_already_is_not_billed_again() {
 }
 
 #[tokio::test]
-async fn quotas_hand_messages_back_until_there_is_room() {
+async fn messages_return_to_the_queue_while_a_quota_is_full() {
     let options = Options {
         completes_after: Duration::from_millis(300),
         wildcards_in_progress: 1,
@@ -378,14 +380,14 @@ async fn quotas_hand_messages_back_until_there_is_room() {
     let mut tries = 0;
     while !function.invoke(wildcard("2")).await.handed_back().is_empty() {
         tries += 1;
-        assert!(tries < 1_000, "there is never room");
+        assert!(tries < 1_000, "the quota never becomes free");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(cloudfront.recorded().len(), 2);
 }
 
 #[tokio::test]
-async fn one_bad_path_would_sink_a_request_so_none_is_sent() {
+async fn every_odd_key_is_sent_as_a_path_that_cloudfront_accepts() {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let mut function = start(&cloudfront, &[("INVALIDATOR_MAX_PATHS", "3000")]).await;
     let odd: Vec<String> = (1..=255_u8).map(|byte| format!("k{byte}/{}", char::from(byte))).collect();
@@ -393,7 +395,7 @@ async fn one_bad_path_would_sink_a_request_so_none_is_sent() {
         odd.iter().map(|key| (format!("m-{key}"), s3(key, "1").to_string())).collect();
     let event = sqs(bodies.iter().map(|(id, body)| (&**id, body.clone())));
     assert_eq!(function.invoke(event.to_string()).await.handed_back(), [""; 0]);
-    // The space and the plus have two spellings.
+    // A space and a plus can each be written in two ways.
     assert_eq!(cloudfront.recorded()[0].paths.len(), 257);
     assert!(matches!(
         function.invoke(json!({"paths": ["/ü ~[x]", "#ok"]}).to_string()).await,

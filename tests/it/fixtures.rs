@@ -1,5 +1,5 @@
-//! Every file in `events/`: its plan as a snapshot, and the same from the real
-//! binary on the wire.
+//! Checks the plan of every event in `events/` against a snapshot, and that the function's binary
+//! sends what the plan shows.
 
 use std::{fs, path::Path, time::Instant};
 
@@ -7,7 +7,7 @@ use cloudfront_invalidator::{Invalidator, config::Config, report::Report};
 
 use crate::support::{Answer, Function, cloudfront};
 
-/// Name and content of every event, by name.
+/// Returns the name and content of every file in `events/`, sorted by name.
 fn events() -> Vec<(String, Vec<u8>)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
     let files = fs::read_dir(directory).expect("events").map(|entry| entry.expect("an entry").path());
@@ -31,7 +31,7 @@ async fn planned(event: &[u8]) -> Report {
 }
 
 #[tokio::test]
-async fn plans() {
+async fn plans_match_their_snapshots() {
     for (name, event) in events() {
         let plan = planned(&event).await.explain(invalidator().policy(), true).to_string();
         insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {

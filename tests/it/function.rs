@@ -1,9 +1,10 @@
-//! The real binary: each envelope in, the right call and the right answer out.
+//! Sends events in each envelope to the function's binary, and checks its requests to CloudFront,
+//! its answers and its log.
 
 use std::time::Duration;
 
 use cloudfront_invalidator::local::{Fault, Server};
-use cloudfront_invalidator::report::METRICS;
+use cloudfront_invalidator::report::metrics;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -12,7 +13,7 @@ use crate::support::{
 
 const SECONDS: fn(u64) -> Duration = Duration::from_secs;
 
-/// The paths of each invalidation, oldest first.
+/// Returns the paths of each invalidation, oldest first.
 fn sent(cloudfront: &Server) -> Vec<Vec<String>> {
     cloudfront.recorded().into_iter().map(|recorded| recorded.paths).collect()
 }
@@ -24,7 +25,7 @@ async fn one() -> (Server, Function) {
 }
 
 #[tokio::test]
-async fn every_envelope_becomes_one_call() {
+async fn an_event_in_any_envelope_makes_one_invalidation() {
     let (cloudfront, mut function) = one().await;
     let put = s3("a b", "1");
     let raw = eventbridge("a b", "1");
@@ -39,7 +40,7 @@ async fn every_envelope_becomes_one_call() {
         json!({"paths": ["/a b"]}),
     ];
     for (number, event) in envelopes.iter().enumerate() {
-        // Another change each time, or it would be the same invalidation.
+        // Give each change its own sequencer. Otherwise all of them make the same invalidation.
         let event = event.to_string().replace("\"1\"", &format!("\"{number}\""));
         let event = event.replace("\\\"1\\\"", &format!("\\\"{number}\\\""));
         let event = event.replace("\\\\\\\"1\\\\\\\"", &format!("\\\\\\\"{number}\\\\\\\""));
@@ -48,7 +49,7 @@ async fn every_envelope_becomes_one_call() {
             assert_eq!(answer, json!({"batchItemFailures": []}));
         } else {
             let paths = answer["invalidations"][0]["paths"].clone();
-            // A person types one of the two.
+            // The manual event contains only one of the two spellings.
             assert!([json!(["/a%20b", "/a+b"]), json!(["/a%20b"])].contains(&paths), "{paths}");
             assert_eq!(answer["invalidations"][0]["status"], "InProgress");
             assert_eq!(answer["billed_paths"].as_u64(), paths.as_array().map(|paths| paths.len() as u64));
@@ -60,7 +61,7 @@ async fn every_envelope_becomes_one_call() {
 }
 
 #[tokio::test]
-async fn nothing_to_do_is_success() {
+async fn an_event_without_changes_succeeds() {
     let (cloudfront, mut function) = one().await;
     for event in [json!({"Records": []}), test_event(), sns_straight(&test_event())] {
         let Answer::Response(answer) = function.invoke(event.to_string()).await else { panic!("failed") };
@@ -72,7 +73,7 @@ async fn nothing_to_do_is_success() {
 }
 
 #[tokio::test]
-async fn an_unreadable_message_is_handed_back_alone() {
+async fn only_the_unreadable_messages_return_to_the_queue() {
     let (cloudfront, mut function) = one().await;
     let batch = sqs([
         ("m0", s3("a", "1").to_string()),
@@ -99,7 +100,8 @@ async fn an_unreadable_event_fails_the_invocation() {
     }
     assert_eq!(function.invoke(&b"\xff\xfe"[..]).await.error_type(), "EventUnreadable");
     assert_eq!(cloudfront.calls(), 0);
-    // One bad record of several: the others are purged, and the event comes again.
+    // If one of several records is unreadable, the function purges the others and fails, so that
+    // Lambda retries the event.
     let mut bad = s3_record("a", "1");
     bad["s3"]["object"] = json!({});
     let answer = function.invoke(json!({"Records": [bad, s3_record("b", "2")]}).to_string()).await;
@@ -109,16 +111,16 @@ async fn an_unreadable_event_fails_the_invocation() {
 }
 
 #[tokio::test]
-async fn a_manual_event_says_what_is_wrong_with_each_path() {
+async fn the_error_of_a_manual_event_names_every_problem() {
     let (cloudfront, mut function) = one().await;
     let event = json!({"paths": ["/ok", "", "/a*b"], "distribution": "e1"});
     let answer = function.invoke(event.to_string()).await;
     assert_eq!(answer.error_type(), "EventUnreadable");
     assert_eq!(
         answer.message(),
-        "manual event: \"e1\" is no distribution: give its id, such as E1A2B3C4D5E6F7, a domain of it or of an \
-         origin, such as www.example.com, or, in a manual event, its bucket, such as s3://my-bucket; \
-         \"\" is no path: write \"/\" for the root, or \"/*\" for everything; \
+        "manual event: \"e1\" is not a distribution: give its id, such as E1A2B3C4D5E6F7, a domain of it or of \
+         an origin, such as www.example.com, or, in a manual event, its bucket, such as s3://my-bucket; \
+         \"\" is not a path: write \"/\" for the root, or \"/*\" for everything; \
          \"/a*b\" has a \"*\" before its end, where CloudFront takes it literally and purges nothing: \
          end the path at the first \"*\""
     );
@@ -126,7 +128,7 @@ async fn a_manual_event_says_what_is_wrong_with_each_path() {
 }
 
 #[tokio::test]
-async fn the_same_batch_again_is_the_same_invalidation() {
+async fn a_repeated_batch_makes_no_second_invalidation() {
     let (cloudfront, mut function) = one().await;
     let batch = |ids: [&'static str; 2], sequencer: &str| {
         sqs([(ids[0], s3("a", "1").to_string()), (ids[1], s3("b", sequencer).to_string())]).to_string()
@@ -143,7 +145,7 @@ async fn the_same_batch_again_is_the_same_invalidation() {
 }
 
 #[tokio::test]
-async fn an_answer_that_names_no_invalidation_is_no_success() {
+async fn an_answer_without_an_invalidation_is_not_a_success() {
     let endpoint =
         answering("<Invalidation xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\"></Invalidation>");
     let mut function = Function::start(&endpoint, &[("AWS_MAX_ATTEMPTS", "2")]).await;
@@ -153,7 +155,7 @@ async fn an_answer_that_names_no_invalidation_is_no_success() {
 }
 
 #[tokio::test]
-async fn the_reference_in_use_means_done() {
+async fn a_used_caller_reference_counts_as_success() {
     let (cloudfront, mut function) = one().await;
     for (status, code, message) in [
         (409, "InvalidationBatchAlreadyExists", "Invalidation batch already exists."),
@@ -178,7 +180,7 @@ async fn the_reference_in_use_means_done() {
 }
 
 #[tokio::test]
-async fn only_the_messages_of_a_failed_distribution_come_again() {
+async fn only_the_messages_of_a_failed_distribution_return_to_the_queue() {
     let cloudfront = cloudfront(&["E1", "E2"]).await;
     let mut function =
         Function::start(&cloudfront.endpoint_url(), &[("INVALIDATOR_DISTRIBUTIONS", "E1,E2")]).await;
@@ -192,7 +194,8 @@ async fn only_the_messages_of_a_failed_distribution_come_again() {
     assert_eq!(line["error_type"], "CloudFrontDenied");
     assert_eq!(line["error"], format!("AccessDenied (HTTP 403): {denied}"));
 
-    // Straight, the whole invocation comes again; what is done is not done twice.
+    // Without a queue, Lambda retries the whole invocation. The distribution that succeeded is not
+    // invalidated again.
     cloudfront.inject(Some("E2"), refusal(403, "AccessDenied", denied));
     let put = s3("b", "1").to_string();
     let before = cloudfront.recorded().len();
@@ -229,7 +232,7 @@ async fn a_dry_run_sends_nothing_and_shows_the_plan() {
 }
 
 #[tokio::test]
-async fn the_log_tells_of_an_invocation_and_its_invalidations() {
+async fn an_invocation_and_its_invalidations_are_logged() {
     let (_cloudfront, mut function) = one().await;
     let mut tagged = s3_record("a", "2");
     tagged["eventName"] = "ObjectTagging:Put".into();
@@ -289,7 +292,7 @@ async fn metrics_are_in_the_embedded_format() {
     let line = function.logged(|line| line["Denied"] == 1).await;
     assert_eq!((&line["Failed"], &line["Busy"], &line["Paths"]), (&json!(1), &Value::Null, &json!(0)));
     for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().expect("metrics") {
-        let known = METRICS.iter().any(|(name, unit)| metric == &json!({"Name": name, "Unit": unit}));
+        let known = metrics().any(|(name, unit)| metric == &json!({"Name": name, "Unit": unit}));
         assert!(known && line[metric["Name"].as_str().expect("a name")].is_number(), "{metric}");
     }
 }
@@ -305,7 +308,7 @@ async fn metrics_can_be_turned_off() {
 }
 
 #[tokio::test]
-async fn an_event_that_failed_for_good_comes_back_with_what_lambda_wrapped_around_it() {
+async fn the_event_in_a_lambda_failure_record_is_read() {
     let (cloudfront, mut function) = one().await;
     let record = json!({
         "version": "1.0",
@@ -326,7 +329,7 @@ async fn an_event_that_failed_for_good_comes_back_with_what_lambda_wrapped_aroun
         assert_eq!(function.invoke(batch.to_string()).await.handed_back(), [""; 0]);
     }
     let recorded = cloudfront.recorded();
-    assert_eq!(recorded.len(), 1, "the same again is the same");
+    assert_eq!(recorded.len(), 1, "the second batch makes no new invalidation");
     assert_eq!(recorded[0].paths, ["/a", "/b"]);
 }
 
@@ -355,14 +358,14 @@ async fn an_unknown_event_is_purged_counted_and_logged_once() {
         .collect();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert_eq!(warnings[0]["event"], "ObjectTeleported:Put");
-    // What names no object returns.
+    // An unknown event without an object returns to the queue.
     record["s3"]["object"] = json!({});
     let nameless = sqs([("m", json!({"Records": [record]}).to_string())]).to_string();
     assert_eq!(function.invoke(nameless).await.handed_back(), ["m"]);
 }
 
 #[tokio::test]
-async fn what_cloudtrail_deleted_without_a_name_purges_everything() {
+async fn a_cloudtrail_deletion_without_keys_purges_everything() {
     let (cloudfront, mut function) = one().await;
     let call = |name: &str, parameters: Value| {
         json!({
@@ -384,7 +387,7 @@ async fn what_cloudtrail_deleted_without_a_name_purges_everything() {
 }
 
 #[tokio::test]
-async fn a_wrong_configuration_stops_it_at_once_with_every_problem() {
+async fn a_wrong_configuration_ends_the_function_and_logs_every_problem() {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let variables = [
         ("INVALIDATOR_DISTRIBUTIONS", ""),
@@ -404,7 +407,7 @@ async fn a_wrong_configuration_stops_it_at_once_with_every_problem() {
     let named =
         ["INVALIDATOR_PATHS", "INVALIDATOR_ORIGIN_PATH", "INVALIDATOR_MAX_PATHS", "AWS_SECRET_ACCESS_KEY"];
     for (problem, name) in problems.iter().zip(named) {
-        assert!(problem.starts_with(name), "{problem}");
+        assert!(problem.contains(name), "{problem}");
     }
 }
 
@@ -420,7 +423,7 @@ async fn no_secret_reaches_the_log_or_an_answer() {
     let quoted =
         refusal(403, "AccessDenied", &format!("{encoded} {entities} wJalrXUtnFEMI/K7MDENG+bP… {token}"));
     for fault in [Fault::WrongSignature, quoted] {
-        // What may come of a wrong clock is tried twice.
+        // The function retries a signature error once, because a wrong clock may be the cause.
         cloudfront.inject(None, fault.clone());
         cloudfront.inject(None, fault);
         let answer = function.invoke(s3("a", "1").to_string()).await;
@@ -436,7 +439,7 @@ async fn no_secret_reaches_the_log_or_an_answer() {
 }
 
 #[tokio::test]
-async fn no_text_from_outside_reaches_the_log_raw() {
+async fn invisible_characters_are_escaped_in_the_log() {
     let (_cloudfront, mut function) = one().await;
     let odd = "a\u{9b}31m\u{7f}\u{202e}\u{61c}\u{feff}\u{2028}\u{e0041}";
     let messages = [
@@ -446,7 +449,7 @@ async fn no_text_from_outside_reaches_the_log_raw() {
     ];
     function.invoke(sqs(messages).to_string()).await;
     let line = function.logged(|line| line["message"] == "invalidated").await;
-    assert_eq!(line["objects"][0]["key"], odd, "a parser reads what it was");
+    assert_eq!(line["objects"][0]["key"], odd, "a JSON parser restores the key");
     function.logged(|line| line["_aws"].is_object()).await;
     let straight = function.invoke(s3(odd, "2").to_string()).await;
     assert!(matches!(straight, Answer::Response(_)));
@@ -456,7 +459,7 @@ async fn no_text_from_outside_reaches_the_log_raw() {
     }
 }
 
-/// Lambda takes a line without one for INFO, so that filters find no errors.
+/// Checks that log filters can find errors: Lambda treats a line without a level as INFO.
 #[tokio::test]
 async fn every_line_has_a_timestamp_and_a_level() {
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
@@ -479,7 +482,7 @@ async fn every_line_has_a_timestamp_and_a_level() {
 }
 
 #[tokio::test]
-async fn an_answer_about_another_invalidation_is_no_success() {
+async fn an_answer_about_another_invalidation_is_not_a_success() {
     let endpoint = answering(
         "<Invalidation xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\"><Id>I1</Id>\
         <Status>Completed</Status><CreateTime>2026-11-22T00:00:00Z</CreateTime><InvalidationBatch><Paths>\
@@ -490,7 +493,7 @@ async fn an_answer_about_another_invalidation_is_no_success() {
     let answer = function.invoke(sqs([("m", s3("a", "1").to_string())]).to_string()).await;
     assert_eq!(answer.handed_back(), ["m"]);
     let line = function.logged(|line| line["level"] == "ERROR").await;
-    assert!(line["error"].as_str().expect("an error").ends_with("has \"another\""), "{line}");
+    assert!(line["error"].as_str().expect("an error").ends_with("has the reference \"another\""), "{line}");
 }
 
 /// Starts a server that answers every request with status 201 and this body, and returns its URL.

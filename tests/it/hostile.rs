@@ -1,6 +1,6 @@
-//! Hostile input: what the fuzzer found, and what one thinks of without it.
+//! Hostile input: the inputs that the fuzzer found, and some that are written by hand.
 //!
-//! The fuzz targets themselves are the oracle: see `fuzz/src/lib.rs`.
+//! The fuzz targets check the results: see `fuzz/src/lib.rs`.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use crate::support::{eventbridge, s3, sns, sqs};
 #[path = "../../fuzz/src/lib.rs"]
 mod targets;
 
-/// A fuzz target: its name, and what it does with bytes.
+/// The name of a fuzz target, and the function that checks an input.
 type Target = (&'static str, fn(&[u8]));
 
 const TARGETS: [Target; 5] = [
@@ -38,9 +38,9 @@ fn root() -> &'static Path {
 }
 
 #[test]
-fn what_the_fuzzer_found_is_harmless() {
+fn inputs_that_the_fuzzer_found_are_handled() {
     for (name, target) in TARGETS {
-        // One document holds what was found: a list of byte strings, in hexadecimal.
+        // A corpus is one file with an input on each line, in hexadecimal.
         let found = fs::read_to_string(root().join(format!("fuzz/corpus/{name}.txt"))).expect("a corpus");
         assert!(found.lines().count() > 20, "{name}");
         for line in found.lines() {
@@ -53,8 +53,8 @@ fn what_the_fuzzer_found_is_harmless() {
     }
 }
 
-/// Every value that differs from `value` in one place, where something of another type
-/// stands, or nothing, or the same name twice.
+/// Returns copies of `value` in which one place holds a wrong value: one of another type, an empty
+/// one, an extreme number or control characters.
 fn mutations(value: &Value) -> Vec<String> {
     let wrong = [
         json!(null),
@@ -96,7 +96,7 @@ fn collect(value: &Value, at: &str, pointers: &mut Vec<String>) {
 }
 
 #[test]
-fn a_wrong_type_in_any_field_is_handed_back_or_passed_over() {
+fn a_wrong_value_in_any_field_is_handled() {
     for file in files(&root().join("events")) {
         let event: Value = serde_json::from_slice(&fs::read(&file).expect("an event")).expect("JSON");
         for mutated in mutations(&event) {
@@ -111,7 +111,7 @@ fn a_wrong_type_in_any_field_is_handed_back_or_passed_over() {
 }
 
 #[test]
-fn what_is_large_deep_or_strange_is_no_trouble() {
+fn large_deep_and_malformed_events_are_handled() {
     let put = s3("a", "1").to_string();
     let megabytes = "x".repeat(6 << 20);
     let deep = |open: &str, close: &str| format!("{}{}", open.repeat(100_000), close.repeat(100_000));

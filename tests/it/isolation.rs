@@ -1,4 +1,4 @@
-//! One path that CloudFront refuses does not sink the others.
+//! A path that CloudFront refuses does not keep the others from being purged.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     support::{Answer, Function, s3, sqs},
 };
 
-/// A CloudFront that refuses these in a path, and a function.
+/// Starts a CloudFront that refuses every path that contains one of these texts, and a function.
 async fn refusing(refuses: &[&str], variables: &[(&str, &str)]) -> (Server, Function) {
     let refuses = refuses.iter().map(|text| (*text).to_owned()).collect();
     let cloudfront = Server::start(Options { refuses, ..Options::default() }).await.expect("a CloudFront");
@@ -18,7 +18,7 @@ async fn refusing(refuses: &[&str], variables: &[(&str, &str)]) -> (Server, Func
     (cloudfront, function)
 }
 
-/// A batch of puts, a message each, named by its key.
+/// Returns a batch of puts, one message for each key. The message id is the key.
 fn batch(keys: &[String]) -> String {
     let bodies: Vec<(&str, String)> = keys.iter().map(|key| (&**key, s3(key, "1").to_string())).collect();
     sqs(bodies).to_string()
@@ -33,7 +33,7 @@ fn keys(many: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_others_are_sent_and_the_culprit_is_widened() {
+async fn a_refused_path_is_widened_and_the_others_are_sent() {
     let (cloudfront, mut function) = refusing(&["@"], &[]).await;
     let mut keys = keys(140);
     keys.push("img/logo@2x.png".to_owned());
@@ -43,7 +43,8 @@ async fn the_others_are_sent_and_the_culprit_is_widened() {
     expected.remove("/img/logo@2x.png");
     expected.insert("/img/logo*".to_owned());
     assert_eq!(purged(&cloudfront), expected);
-    // All, the plain, the odd, each of them, and what stands for the culprit.
+    // One call for all paths, one for the plain ones, one for the two odd ones, one for each of
+    // these, and one for the wildcard.
     assert_eq!(cloudfront.calls(), 6);
     let line = function.logged(|line| line["level"] == "ERROR").await;
     assert_eq!(line["error_type"], "PathRejected");
@@ -55,14 +56,14 @@ async fn the_others_are_sent_and_the_culprit_is_widened() {
     assert_eq!((&metrics["Paths"], &metrics["Invalidations"]), (&json!(142), &json!(3)));
     assert_eq!((&metrics["RejectedPaths"], &metrics["Wildcards"]), (&json!(1), &json!(1)));
 
-    // The same batch again is the same calls, and nothing is purged or billed twice.
+    // The same batch makes the same calls again, and nothing is purged or billed twice.
     let before = cloudfront.recorded().len();
     assert_eq!(function.invoke(batch(&keys)).await.handed_back(), [""; 0]);
     assert_eq!(cloudfront.recorded().len(), before);
 }
 
 #[tokio::test]
-async fn a_culprit_among_plain_paths_is_cornered_with_few_calls() {
+async fn a_refused_plain_path_is_found_with_few_calls() {
     let (cloudfront, mut function) = refusing(&["page-077"], &[]).await;
     let keys = keys(150);
     assert_eq!(function.invoke(batch(&keys)).await.handed_back(), [""; 0]);
@@ -73,7 +74,7 @@ async fn a_culprit_among_plain_paths_is_cornered_with_few_calls() {
 }
 
 #[tokio::test]
-async fn what_is_refused_even_so_is_handed_back_alone() {
+async fn only_messages_whose_paths_stay_refused_return_to_the_queue() {
     let (cloudfront, mut function) = refusing(&["/bad"], &[]).await;
     let keys = ["a.css", "bad/x+y.js", "b.css", "index.html"].map(str::to_owned);
     assert_eq!(function.invoke(batch(&keys)).await.handed_back(), ["bad/x+y.js"]);
@@ -82,17 +83,17 @@ async fn what_is_refused_even_so_is_handed_back_alone() {
     let line = function.logged(|line| line["level"] == "ERROR" && line["path"].is_string()).await;
     assert_eq!((&line["path"], &line["instead"]), (&json!("/bad/x%2By.js"), &json!(null)));
 
-    // By itself, and in no queue, it fails the invocation.
+    // Without a queue, the refused path fails the invocation.
     let answer = function.invoke(s3("bad/z", "1").to_string()).await;
     assert_eq!(answer.error_type(), "PathRejected");
-    // A tag has nothing wider.
+    // No wildcard covers a tag, so nothing can replace a refused one.
     let (_cloudfront, mut function) = refusing(&["#"], &[]).await;
     let tags = sqs([("t", json!({"paths": ["#v1"]}).to_string()), ("m", s3("a", "1").to_string())]);
     assert_eq!(function.invoke(tags.to_string()).await.handed_back(), ["t"]);
 }
 
 #[tokio::test]
-async fn many_culprits_end_within_bounds() {
+async fn many_refused_paths_take_a_bounded_number_of_calls() {
     let (cloudfront, mut function) = refusing(&["e"], &[]).await;
     let keys: Vec<String> = keys(120);
     assert_eq!(function.invoke(batch(&keys)).await.handed_back(), [""; 0]);
@@ -103,7 +104,7 @@ async fn many_culprits_end_within_bounds() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_meanwhile_loses_nothing() {
+async fn failures_during_the_search_lose_no_message() {
     for fault in [refusal(403, "AccessDenied", "No."), Fault::Close, refusal(503, "ServiceUnavailable", "x")]
     {
         let (cloudfront, mut function) = refusing(&["@"], &[("AWS_MAX_ATTEMPTS", "1")]).await;
@@ -114,7 +115,7 @@ async fn what_goes_wrong_meanwhile_loses_nothing() {
         assert_eq!(function.invoke(batch(&keys)).await.handed_back(), [""; 0], "{fault:?}");
         assert_eq!(purged(&cloudfront).into_iter().collect::<Vec<_>>(), ["/a", "/b", "/c*"]);
     }
-    // Time runs out.
+    // The time runs out during the search.
     let (cloudfront, mut function) = refusing(&["@"], &[]).await;
     cloudfront.inject(None, refusal(400, "InvalidArgument", "one or more invalid invalidation paths."));
     cloudfront.inject(None, Fault::Hang);

@@ -1,7 +1,7 @@
-//! Any event that Lambda can deliver is answered, with little memory and in little time.
+//! The function answers any event that Lambda can deliver, with little memory and in little time.
 //!
-//! Memory is the peak of the real binary, and time is CPU time, as the kernel counts both: neither
-//! depends on how busy the machine is.
+//! The tests check the peak memory and the CPU time of the real binary, as the kernel counts them.
+//! Neither depends on how busy the machine is.
 
 use std::{
     env,
@@ -34,18 +34,20 @@ use crate::{
     support::{Answer, Function, cloudfront, s3, s3_record, sqs},
 };
 
-/// The most that Lambda delivers at once.
+/// Maximum size of an event that Lambda delivers.
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 const MOST_BYTES: usize = 6 * 1024 * 1024;
 
-/// The peak in KiB that leaves room in 128 MB.
+/// Maximum peak memory in KiB: half of the 128 MB that the function has.
 const MOST_MEMORY: u64 = 64 * 1024;
 
-/// The CPU time in milliseconds of which there is enough at the share of 128 MB.
+/// Maximum CPU time in milliseconds. The CPU share of a function with 128 MB allows more than this
+/// before the timeout.
 const MOST_CPU: u64 = 1_500;
 
-/// S3 records of these buckets and keys in the shortest JSON that is an event, as many as fit.
+/// Returns an event with S3 records of these buckets and keys, as many as fit. The JSON is the
+/// shortest that the function accepts.
 fn records(objects: impl Iterator<Item = (String, String)>) -> String {
     let mut event = String::from("{\"Records\":[");
     for (number, (bucket, key)) in objects.enumerate() {
@@ -65,13 +67,13 @@ fn records(objects: impl Iterator<Item = (String, String)>) -> String {
     event + "]}"
 }
 
-/// The same of keys in one bucket.
+/// Returns such an event with these keys of one bucket.
 fn keys(keys: impl Iterator<Item = String>) -> String {
     records(keys.map(|key| ("site".to_owned(), key)))
 }
 
-/// SQS messages with these bodies in the shortest JSON that is a batch, as many as fit, and as there
-/// are at most in a batch.
+/// Returns an SQS batch of messages with these bodies: as many as fit, and at most 10,000, the
+/// limit of a batch. The JSON is the shortest that the function accepts.
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>
 fn messages(body: impl Fn(usize) -> String) -> String {
@@ -89,7 +91,7 @@ fn messages(body: impl Fn(usize) -> String) -> String {
     event + "]}"
 }
 
-/// A number that looks random.
+/// Scrambles a number, so that the results look random.
 fn mixed(number: u64) -> u64 {
     number.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31).wrapping_mul(0xBF58_476D_1CE4_E5B9)
 }
@@ -98,7 +100,8 @@ fn ordinary() -> impl Iterator<Item = String> {
     (1..=5).map(|number| format!("ordinary-{number}.html"))
 }
 
-/// Events of six megabytes that someone could provoke who may upload anything.
+/// Returns events of six megabytes, with their names, that anyone who can upload objects or send
+/// manual events could cause.
 fn events() -> Vec<(&'static str, String)> {
     let slashes = "/".repeat(1_015);
     let bits =
@@ -131,7 +134,7 @@ fn events() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The variables that make the most of a key.
+/// The variables that make the most paths from a key.
 const FORMS: [(&str, &str); 2] =
     [("INVALIDATOR_BARE_DIRECTORIES", "true"), ("INVALIDATOR_CLEAN_URLS", "true")];
 
@@ -147,7 +150,7 @@ async fn hostile_events_take_little_memory_and_time() {
             let answer = function.invoke(event.clone()).await;
             let (memory, cpu) = (function.peak_memory(), function.cpu());
             assert!(memory <= MOST_MEMORY, "{name} with {variables:?}: {memory} KiB");
-            // Another build than a release's is much slower.
+            // Only a release build is fast enough.
             let is_release = env::var_os("BOOTSTRAP").is_some();
             assert!(!is_release || cpu <= MOST_CPU, "{name} with {variables:?}: {cpu} ms");
             if name.starts_with("slashes") {
@@ -163,7 +166,8 @@ async fn hostile_events_take_little_memory_and_time() {
     }
 }
 
-/// A distribution that serves the bucket `site`, whose behaviors send `patterns` elsewhere.
+/// Creates a distribution that serves the bucket `site`, except that paths that match `patterns` go
+/// to another origin.
 fn distribution(number: usize, path: &str, patterns: &[&str]) -> Distribution {
     let origin = |id: &str, domain: &str, path: &str| Origin {
         id: id.to_owned(),
@@ -204,7 +208,7 @@ fn sites(distributions: &[Distribution]) -> Sites {
     Sites { list: distributions.iter().map(site).collect(), ..Sites::default() }
 }
 
-/// The CPU time of this thread in nanoseconds.
+/// Returns the CPU time that this thread has used so far, in nanoseconds.
 fn cpu() -> u64 {
     let stat = fs::read_to_string("/proc/thread-self/schedstat").expect("its time");
     stat.split(' ').next().and_then(|time| time.parse().ok()).expect("a number")
@@ -216,7 +220,7 @@ fn directories() -> String {
 }
 
 #[test]
-fn planning_for_fifty_costs_about_as_much_as_for_one() {
+fn planning_for_fifty_distributions_costs_less_than_twice_as_much_as_for_one() {
     let batch = event::read(directories().as_bytes(), "invocation");
     let policy = config(&[]).policy;
     let costs = |sites: &Sites| {
@@ -229,14 +233,14 @@ fn planning_for_fifty_costs_about_as_much_as_for_one() {
     let (fifty, plan) = costs(&sites(&many));
     assert_eq!(plan.invalidations.len(), 50);
     assert!(fifty < 2 * one, "{fifty} ns instead of {one}");
-    assert_eq!(plan.invalidations[0], alone.invalidations[0], "whoever else is there");
+    assert_eq!(plan.invalidations[0], alone.invalidations[0], "other distributions do not affect it");
     let references: std::collections::BTreeSet<_> =
         plan.invalidations.iter().map(|one| &one.caller_reference).collect();
     assert_eq!(references.len(), 50);
 }
 
 #[test]
-fn equal_paths_are_covered_once() {
+fn distributions_with_equal_paths_share_one_cover() {
     let batch = event::read(directories().as_bytes(), "invocation");
     let patterns: Vec<String> = (0..20).map(|number| format!("elsewhere-{number}/*")).collect();
     let each = (0..20).map(|number| distribution(number, "", &[&patterns[number]]));
@@ -247,7 +251,7 @@ fn equal_paths_are_covered_once() {
 }
 
 #[tokio::test]
-async fn many_distributions_with_long_paths_fit() {
+async fn many_distributions_with_long_paths_fit_into_memory() {
     let long = "x".repeat(900);
     let distributions: Vec<Value> = (0..200)
         .map(|number| {
@@ -269,7 +273,7 @@ async fn many_distributions_with_long_paths_fit() {
     assert_eq!(cloudfront.created(), 200);
     let memory = function.peak_memory();
     assert!(memory <= MOST_MEMORY, "{memory} KiB");
-    // What is shown of them is cut, and counted.
+    // The answer counts all paths, but shows only some.
     let Answer::Response(answer) = answer else { return };
     assert_eq!(
         answer["billed_paths"],
@@ -280,7 +284,7 @@ async fn many_distributions_with_long_paths_fit() {
 }
 
 #[tokio::test]
-async fn only_some_calls_are_under_way_at_a_time() {
+async fn at_most_eight_calls_are_in_flight() {
     let ids: Vec<String> = (0..20).map(|number| format!("E{number}")).collect();
     let cloudfront = cloudfront(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let variables = [("INVALIDATOR_DISTRIBUTIONS", &*ids.join(","))];
@@ -292,9 +296,9 @@ async fn only_some_calls_are_under_way_at_a_time() {
     assert_eq!(cloudfront.calls(), 8);
 }
 
-/// A second plan that takes long does not keep the first one from being sent.
+/// A plan that takes long does not delay the invalidation that was planned before it.
 #[tokio::test(flavor = "current_thread")]
-async fn each_plan_is_sent_as_soon_as_it_is_made() {
+async fn each_invalidation_is_sent_as_soon_as_it_is_planned() {
     let cloudfront = cloudfront(&["E1", "E2"]).await;
     let client = Client::new(Settings::local(&cloudfront.endpoint_url()));
     let config = config(&[("INVALIDATOR_DISTRIBUTIONS", "E1,E2")]);
@@ -304,7 +308,7 @@ async fn each_plan_is_sent_as_soon_as_it_is_made() {
     let mut sent_before = Vec::new();
     let next = || {
         sent_before.push(cloudfront.created());
-        // As long as a large one may take.
+        // A large plan may take this long.
         std::thread::sleep(Duration::from_millis(200));
         planner.next(&|| Pace::Thorough)
     };
@@ -313,7 +317,7 @@ async fn each_plan_is_sent_as_soon_as_it_is_made() {
 }
 
 #[test]
-fn less_time_makes_wider_plans_that_say_so() {
+fn less_time_makes_wider_plans_and_the_log_says_so() {
     let names = (0..2_000_u64).map(|n| format!("{:x}/{:x}/{n}", mixed(n) & 15, mixed(n) >> 4 & 0xff));
     let batch = event::read(keys(names).as_bytes(), "invocation");
     let config = config(&[("INVALIDATOR_DISTRIBUTIONS", "E1,E2"), ("INVALIDATOR_MAX_WILDCARDS", "100")]);
@@ -344,9 +348,9 @@ fn less_time_makes_wider_plans_that_say_so() {
     assert!(!hastes[0] && hastes[2]);
 }
 
-/// The plan of a batch does not depend on how much time there is, unless it is too little.
+/// The plan of a batch does not depend on the time that is left, as long as there is enough.
 #[tokio::test]
-async fn a_deadline_that_is_near_still_sends_something() {
+async fn the_deadline_does_not_affect_the_plan() {
     let event = directories();
     let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
     let client = Client::new(Settings::local(&cloudfront.endpoint_url()));
@@ -363,7 +367,7 @@ async fn a_deadline_that_is_near_still_sends_something() {
 }
 
 #[tokio::test]
-async fn a_refused_path_among_thousands_takes_no_long_report() {
+async fn a_refused_path_among_thousands_takes_little_memory_and_time() {
     let options = Options { refuses: vec!["@".to_owned()], ..Options::default() };
     let cloudfront = Server::start(options).await.expect("a CloudFront");
     let mut function =
@@ -384,7 +388,7 @@ async fn a_refused_path_among_thousands_takes_no_long_report() {
     assert!(env::var_os("BOOTSTRAP").is_none() || cpu <= MOST_CPU, "{cpu} ms");
 }
 
-/// A CloudFront whose answers begin like this and never end.
+/// Starts a CloudFront whose answers start with `begin` and never end. Returns its endpoint.
 fn endless(begin: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let endpoint = format!("http://{}", listener.local_addr().expect("its address"));
@@ -404,7 +408,7 @@ fn endless(begin: &'static str) -> String {
 }
 
 #[tokio::test]
-async fn an_answer_that_never_ends_is_read_up_to_a_bound() {
+async fn an_endless_answer_is_read_up_to_a_limit() {
     for (begin, distributions) in [
         ("<Invalidation xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\">", "E1EXAMPLE"),
         ("<ErrorResponse><Error><Message>", "E1EXAMPLE"),
@@ -422,7 +426,7 @@ async fn an_answer_that_never_ends_is_read_up_to_a_bound() {
 }
 
 #[tokio::test]
-async fn a_list_that_is_too_long_is_asked_for_in_smaller_pages() {
+async fn a_list_that_is_too_long_is_read_in_smaller_pages() {
     let large = |number: usize| {
         changed(&format!("E{number}"), DOMAIN, |config| {
             let behaviors: Vec<Value> = (0..75)
@@ -441,10 +445,10 @@ async fn a_list_that_is_too_long_is_asked_for_in_smaller_pages() {
     assert_eq!(function.invoke(puts("site", &["a"], "1")).await.handed_back(), [""; 0]);
     assert_eq!(cloudfront.created(), 110);
     let lists = cloudfront.reads().into_iter().filter(|read| *read == "ListDistributions").count();
-    assert_eq!(lists, 6, "one that is too long, and five of 25");
+    assert_eq!(lists, 6, "one page that is too long, and five of 25 distributions");
     let memory = function.peak_memory();
     assert!(memory <= MOST_MEMORY, "{memory} KiB");
-    // It is remembered for ten seconds only, but how long a page may be is CloudFront's to say.
+    // A deleted distribution discards this list, too.
     cloudfront.inject(None, refusal(404, "NoSuchDistribution", "gone"));
     assert_eq!(function.invoke(puts("site", &["b"], "2")).await.handed_back(), ["m0"]);
 }

@@ -1,4 +1,5 @@
-//! Everything through public behaviour: events in, wire out.
+//! Integration tests. They send events to the function and check the requests that CloudFront
+//! receives, and call the library and `cfadmin` as their users do.
 
 mod cases;
 mod ceilings;

@@ -1,4 +1,4 @@
-//! Keys and typed text to items.
+//! Keys and typed text to items: encoding, widening and errors.
 
 use cloudfront_invalidator::path::{Item, Kind, MAX_LENGTH, Spelling, why_widened};
 use percent_encoding::percent_decode_str;
@@ -19,7 +19,7 @@ fn refused(text: &str) -> String {
 }
 
 #[test]
-fn a_key_is_data() {
+fn special_characters_in_keys_are_escaped() {
     assert_eq!(key(b""), "/");
     assert_eq!(key(b"a b"), "/a%20b");
     assert_eq!(key(b"100%"), "/100%25");
@@ -33,7 +33,7 @@ fn a_key_is_data() {
 }
 
 #[test]
-fn what_cannot_be_matched_is_widened() {
+fn keys_that_cloudfront_cannot_match_are_widened() {
     assert_eq!(key(b"~"), "/*");
     assert_eq!(key(b"a/b'c~d"), "/a/b*");
     assert_eq!(key("é~".as_bytes()), "/%C3%A9*");
@@ -41,13 +41,13 @@ fn what_cannot_be_matched_is_widened() {
     assert_eq!(why_widened(b"a~b'"), Some("CloudFront cannot match \"~\""));
     assert_eq!(why_widened(b"a'b~"), Some("CloudFront may not match \"'\""));
     assert_eq!(why_widened(b"a*"), Some("a \"*\" at the end is always a wildcard"));
-    assert_eq!(why_widened("é".repeat(700).as_bytes()), Some("longer than a path may be"));
+    assert_eq!(why_widened("é".repeat(700).as_bytes()), Some("longer than CloudFront accepts"));
     assert_eq!(why_widened(b"a*b"), None);
 }
 
 #[test]
 fn a_key_that_is_too_long_is_cut_between_characters() {
-    // Longer than S3 allows, but an event can say anything.
+    // S3 keys are never this long, but an event can contain any text.
     let long = key("é".repeat(2_000).as_bytes());
     assert_eq!(long.len(), 1 + 6 * 666 + 1);
     assert!(long.ends_with("%C3%A9*"));
@@ -57,7 +57,7 @@ fn a_key_that_is_too_long_is_cut_between_characters() {
 }
 
 #[test]
-fn typed_text_is_a_path() {
+fn typed_text_becomes_an_encoded_item() {
     assert_eq!(typed("/"), "/");
     assert_eq!(typed("*"), "/*");
     assert_eq!(typed("a/b*"), "/a/b*");
@@ -75,8 +75,8 @@ fn typed_text_is_a_path() {
 }
 
 #[test]
-fn what_was_mistyped_is_quoted_with_advice() {
-    assert_eq!(refused(""), "\"\" is no path: write \"/\" for the root, or \"/*\" for everything");
+fn errors_quote_the_typed_text_and_give_advice() {
+    assert_eq!(refused(""), "\"\" is not a path: write \"/\" for the root, or \"/*\" for everything");
     assert_eq!(
         refused("/a/*/b"),
         "\"/a/*/b\" has a \"*\" before its end, where CloudFront takes it literally and purges nothing: \
@@ -84,7 +84,7 @@ fn what_was_mistyped_is_quoted_with_advice() {
     );
     assert!(refused(" /a").starts_with("\" /a\" begins or ends with white space"));
     assert!(refused("/a\n").contains("begins or ends with white space"));
-    assert!(refused("/a/%2a").contains("ends in an escaped \"*\", which is no wildcard"));
+    assert!(refused("/a/%2a").contains("ends in an escaped \"*\", which is not a wildcard"));
     assert!(refused("d111111abcdef8.cloudfront.net/a").contains("is a URL: write only its path"));
     assert!(refused("/a**").contains("\"/a**\" has a \"*\" before its end"));
     assert_eq!(
@@ -93,12 +93,15 @@ fn what_was_mistyped_is_quoted_with_advice() {
          the host"
     );
     assert!(
-        refused(&"é".repeat(700)).contains("is 4201 characters long once encoded and CloudFront takes 4000")
+        refused(&"é".repeat(700))
+            .contains("is 4201 characters long once encoded, and CloudFront accepts 4000")
     );
     let tag = |why: &str, typed: &str| {
         assert_eq!(
             refused(typed),
-            format!("{typed:?} is no cache tag: {why}; for a path that begins with \"#\", write \"/%23…\"")
+            format!(
+                "{typed:?} is not a valid cache tag: {why}; for a path that begins with \"#\", write \"/%23…\""
+            )
         );
     };
     tag("nothing follows the \"#\"", "#");
@@ -111,7 +114,7 @@ fn what_was_mistyped_is_quoted_with_advice() {
 }
 
 #[test]
-fn every_spelling_of_spaces_and_pluses() {
+fn spaces_and_pluses_have_several_spellings() {
     let spelled = |key: &[u8], spelling| Item::spelled(key, spelling).to_string();
     for (key, escaped, plus_for_space, plain_plus) in [
         ("a b+c", "/a%20b%2Bc", "/a+b%2Bc", "/a%20b+c"),
@@ -135,7 +138,7 @@ fn every_spelling_of_spaces_and_pluses() {
 }
 
 #[test]
-fn text_that_is_surely_no_path_is_refused() {
+fn text_that_is_clearly_not_a_path_is_refused() {
     let why = |text: &str| {
         let why = refused(text);
         assert!(why.starts_with(&format!("{text:?} ")), "{why}");
@@ -150,10 +153,10 @@ fn text_that_is_surely_no_path_is_refused() {
         assert!(why(text).contains("seems to be several paths"), "{text}");
     }
     for text in ["s3://my-bucket/a.html", "arn:aws:s3:::my-bucket/a", "file:///a", "E1A2B3C4D5E6F7"] {
-        assert!(why(text).contains("no path of a URL"), "{text}");
+        assert!(why(text).contains("not the path of a URL"), "{text}");
     }
     for text in ["./dist/a.html", "../a", "~/site/a", "\\docs\\a.html", "docs\\a.html"] {
-        assert!(why(text).contains("path of a file"), "{text}");
+        assert!(why(text).contains("is a file path"), "{text}");
     }
     for text in
         ["\"/a\"", "'/a'", "`/a`", "\u{201c}/a\u{201d}", "[\"/a\"]", "{\"paths\": [\"/a\"]}", "<path>/a"]
@@ -161,13 +164,13 @@ fn text_that_is_surely_no_path_is_refused() {
         assert!(why(text).contains("quotation marks or brackets"), "{text}");
     }
     for text in ["/a\u{200b}", "\u{feff}/a", "/a\u{202e}b", "/soft\u{ad}hyphen"] {
-        assert!(why(text).contains("not seen"), "{text}");
+        assert!(why(text).contains("invisible characters"), "{text}");
     }
     for text in ["/https://www.example.com/a", "//d111111abcdef8.cloudfront.net/a", "https:/a", "/http:/a"] {
         assert!(why(text).contains("is a URL"), "{text}");
     }
     assert!(why("/docs/\\*").contains("escaped \"*\""));
-    // What a URL may well have.
+    // These look unusual, but are valid in a URL.
     for (text, item) in [
         ("my photo (1).jpg", "/my%20photo%20(1).jpg"),
         ("/a b/c d", "/a%20b/c%20d"),
@@ -204,7 +207,7 @@ fn a_wildcard_never_ends_within_a_character() {
     assert_eq!(shared("docs/", "docs/index.html"), 6);
 }
 
-/// Bytes as keys have them: mostly letters and slashes, now and then anything.
+/// Generates keys of letters, slashes and special characters, sometimes with arbitrary bytes.
 pub(crate) fn any_key() -> impl Strategy<Value = Vec<u8>> {
     let pieces = vec![
         "a",
@@ -229,15 +232,16 @@ pub(crate) fn any_key() -> impl Strategy<Value = Vec<u8>> {
     vec(piece, 1..12).prop_map(|pieces| pieces.concat())
 }
 
-/// Whether a path is printable ASCII with nothing that CloudFront refuses.
+/// Returns whether a path is printable ASCII without the characters that CloudFront refuses.
 fn is_safe(path: &str) -> bool {
     path.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"#{}|\\^~[]`'".contains(&byte))
 }
 
 proptest! {
-    /// Nothing that CloudFront would refuse, and nothing but the key.
+    /// Checks that CloudFront accepts the item of any key, and that the item decodes to the key, or
+    /// to the beginning of the key if it is a wildcard.
     #[test]
-    fn a_key_survives_the_way_to_the_wire(key in any_key()) {
+    fn the_item_of_a_key_is_accepted_and_decodes_to_the_key(key in any_key()) {
         let item = Item::from_key(&key);
         let wire = item.as_str();
         prop_assert!(wire.starts_with('/') && wire.len() <= MAX_LENGTH);
@@ -253,16 +257,15 @@ proptest! {
         }
     }
 
-    /// What is on the wire can be typed, and stays what it is.
+    /// Checks that parsing an encoded path returns the same item.
     #[test]
-    fn typing_an_item_gives_the_item(key in any_key()) {
+    fn parsing_an_item_returns_the_same_item(key in any_key()) {
         let item = Item::from_key(&key);
         prop_assume!(!item.stem().contains('*'));
         prop_assert_eq!(item.as_str().parse::<Item>(), Ok(item));
     }
 
-    /// Whatever is typed is refused with a reason or becomes something that
-    /// CloudFront takes.
+    /// Checks that any typed text is refused or becomes an item that CloudFront accepts.
     #[test]
     fn typed_text_is_an_item_or_an_error(text in "\\PC{0,40}|[/#]?[a-z%*?~' ]{0,12}") {
         if let Ok(item) = text.parse::<Item>() {
@@ -270,11 +273,11 @@ proptest! {
             prop_assert!(wire.starts_with('/') || wire.starts_with('#'));
             prop_assert!(wire.bytes().all(|byte| byte.is_ascii_graphic()));
             prop_assert!(item.kind() == Kind::Tag || is_safe(wire));
-            prop_assert_eq!(wire.parse::<Item>(), Ok(item.clone()), "typing it again");
+            prop_assert_eq!(wire.parse::<Item>(), Ok(item.clone()), "parsing the item again");
         }
     }
 
-    /// A wildcard at any length covers what it was cut from.
+    /// Checks that a wildcard of any length covers the item that it was cut from.
     #[test]
     fn a_wildcard_covers_its_path(key in any_key(), len in 0_usize..60) {
         let item = Item::from_key(&key);

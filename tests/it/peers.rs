@@ -1,6 +1,8 @@
-//! CloudFronts that nobody here wrote: moto and ministack, from PyPI.
+//! Runs the function, `cfadmin` and the client against moto and ministack, two independent
+//! implementations of CloudFront from PyPI, and compares the local CloudFront with them.
 //!
-//! `make test` installs and runs them; a plain `cargo test` leaves these out.
+//! `make test` installs both and runs all of these tests. A plain `cargo test` skips those that
+//! need moto or ministack.
 
 use std::{
     env,
@@ -23,7 +25,7 @@ use crate::{
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The services of AWS that ministack has to offer, so that the whole template can be deployed.
+/// The AWS services that ministack has to start for a deployment of the whole template.
 pub(crate) const SERVICES: &str = "cloudformation,cloudfront,events,iam,lambda,logs,monitoring,s3,sqs,sts";
 
 /// A server from PyPI, stopped when dropped.
@@ -63,14 +65,14 @@ impl Peer {
         peer
     }
 
-    /// Where the programs from PyPI are.
+    /// Returns the folder of the programs from PyPI, below `VENV` or, if that is unset, `.venv`.
     pub(crate) fn programs() -> PathBuf {
         let venv = env::var_os("VENV")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".venv"), PathBuf::from);
         venv.join("bin")
     }
 
-    /// Where it listens.
+    /// Returns the server's URL.
     pub(crate) fn endpoint(&self) -> &str {
         &self.endpoint
     }
@@ -83,27 +85,28 @@ impl Peer {
         Self::ministack_with("cloudfront", Path::new(env!("CARGO_TARGET_TMPDIR")))
     }
 
-    /// One with these services, whose functions call them. What it unpacks goes to a folder
-    /// that no other one may have: they would run what is still being written.
+    /// Starts ministack with these services. The functions that it runs use the same endpoint. It
+    /// unpacks files to `folder`, which must be its own: in a shared folder, one instance would run
+    /// files that another is still writing.
     pub(crate) fn ministack_with(services: &str, folder: &Path) -> Self {
         let variables = [
             ("BIND_HOST", "127.0.0.1"),
             ("GATEWAY_PORT", "PORT"),
             ("AWS_ENDPOINT_URL", "http://127.0.0.1:PORT"),
             ("SERVICES", services),
-            // Otherwise it listens on every address, whatever it is told to bind.
+            // Otherwise ministack opens another port, on all addresses despite `BIND_HOST`.
             ("IOT_MTLS_ENABLED", "0"),
             ("TMPDIR", folder.to_str().expect("a path that is text")),
         ];
         Self::start("ministack", &[], &variables)
     }
 
-    /// Creates a distribution by the server's own API, and returns its id.
+    /// Creates a distribution through the server's own API, and returns its id.
     fn distribution(&self) -> DistributionId {
         self.distribution_of("site.s3.eu-central-1.amazonaws.com", "")
     }
 
-    /// The same with this origin and origin path.
+    /// Creates a distribution with this origin domain and origin path, and returns its id.
     fn distribution_of(&self, domain: &str, origin_path: &str) -> DistributionId {
         let config = r#"<DistributionConfig xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/">
             <CallerReference>ALIAS</CallerReference><Comment>test</Comment><Enabled>true</Enabled>
@@ -126,7 +129,7 @@ impl Peer {
     }
 }
 
-/// The processes that this one started, and those that they did, and this one.
+/// Returns the ids of this process and of all processes that it started, directly or indirectly.
 fn family() -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").expect("processes");
     let processes = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
@@ -144,7 +147,7 @@ fn family() -> Vec<u32> {
     family
 }
 
-/// The addresses on which these processes listen, as the kernel writes them.
+/// Returns the addresses on which these processes listen, in the format of `/proc/net/tcp`.
 fn listening(processes: &[u32]) -> Vec<String> {
     let descriptors =
         processes.iter().filter_map(|process| std::fs::read_dir(format!("/proc/{process}/fd")).ok());
@@ -157,7 +160,7 @@ fn listening(processes: &[u32]) -> Vec<String> {
         let Ok(table) = std::fs::read_to_string(table) else { continue };
         for line in table.lines().skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            // State 0A is listening.
+            // 0A is the state of a listening socket.
             if fields[3] == "0A" && sockets.contains(fields[9]) {
                 addresses.push(fields[1].to_owned());
             }
@@ -166,7 +169,7 @@ fn listening(processes: &[u32]) -> Vec<String> {
     addresses
 }
 
-/// Nothing that the tests start can be reached from another machine.
+/// Checks that other machines cannot reach any server that the tests start.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs moto_server and ministack: make test"]
 async fn nothing_listens_beyond_loopback() {
@@ -176,13 +179,13 @@ async fn nothing_listens_beyond_loopback() {
     let local = cloudfront(&["E1EXAMPLE"]).await;
     let mut function = Function::start(&local.endpoint_url(), &[]).await;
     assert!(matches!(function.invoke(s3("a", "1").to_string()).await, Answer::Response(_)));
-    // What a server opens later than its main port.
+    // A server may open more ports after its main one.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let addresses = listening(&family());
     assert!(addresses.len() >= peers.len() + 2, "{addresses:?}");
     let is_loopback = |address: &&String| {
         let (host, _) = address.split_once(':').expect("a port");
-        // 127.0.0.0/8, ::1, and the first as IPv6, with the bytes of each word backwards.
+        // 127.0.0.0/8, ::1, and 127.0.0.0/8 mapped to IPv6. The bytes of each word are reversed.
         let is_v4 = host.len() == 8 && host.ends_with("7F");
         is_v4
             || host == "00000000000000000000000001000000"
@@ -192,7 +195,7 @@ async fn nothing_listens_beyond_loopback() {
     assert!(beyond.is_empty(), "{beyond:?}");
 }
 
-/// One request by hand, as a client that is not ours would make it.
+/// Sends a request without the project's own client, and returns the answer with its head.
 fn http(endpoint: &str, method: &str, path: &str, body: &str) -> String {
     use std::io::{Read, Write};
     let host = endpoint.trim_start_matches("http://");
@@ -308,8 +311,8 @@ async fn distributions_of_moto_are_found_by_their_bucket() {
     );
 }
 
-/// The same calls against the CloudFront of this project and one that is right
-/// where it is asked.
+/// Creates 120 invalidations, lists them, and returns for each expectation of a paged list whether
+/// the server meets it.
 async fn pages(endpoint: &str, distribution: &DistributionId) -> Vec<bool> {
     let client = client(endpoint);
     let mut created = Vec::new();
@@ -339,7 +342,7 @@ async fn pages(endpoint: &str, distribution: &DistributionId) -> Vec<bool> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs moto_server: make test"]
-async fn pages_are_those_of_moto() {
+async fn the_local_cloudfront_pages_lists_as_moto_does() {
     let local = cloudfront(&["E1EXAMPLE"]).await;
     let moto = Peer::moto();
     let theirs = pages(&moto.endpoint, &moto.distribution()).await;
@@ -347,6 +350,8 @@ async fn pages_are_those_of_moto() {
     assert_eq!(pages(&local.endpoint_url(), &id("E1EXAMPLE")).await, theirs);
 }
 
+/// Creates invalidations with the same and with other caller references, and returns for each
+/// expectation whether the server meets it.
 async fn references(endpoint: &str, distribution: &DistributionId) -> Vec<bool> {
     let client = client(endpoint);
     let first = create(&client, distribution, &["/a", "/b"], "one").await;
@@ -367,7 +372,7 @@ async fn references(endpoint: &str, distribution: &DistributionId) -> Vec<bool> 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs ministack: make test"]
-async fn references_are_those_of_ministack() {
+async fn the_local_cloudfront_treats_caller_references_as_ministack_does() {
     let local = cloudfront(&["E1EXAMPLE"]).await;
     let ministack = Peer::ministack();
     let theirs = references(&ministack.endpoint, &ministack.distribution()).await;
@@ -376,7 +381,7 @@ async fn references_are_those_of_ministack() {
 }
 
 #[tokio::test]
-async fn the_rules_of_the_local_cloudfront_bite() {
+async fn the_local_cloudfront_refuses_invalid_requests() {
     let local = cloudfront(&["E1EXAMPLE"]).await;
     let client = client(&local.endpoint_url());
     let long = format!("/{}", "a".repeat(4_000));
@@ -432,7 +437,7 @@ async fn the_rules_of_the_local_cloudfront_bite() {
 
 #[test]
 #[ignore = "needs moto_server: make test"]
-fn cfadmin_speaks_with_moto() {
+fn cfadmin_works_with_moto() {
     let moto = Peer::moto();
     let one = moto.distribution_of("site.s3.eu-central-1.amazonaws.com", "");
     let two = moto.distribution_of("site.s3.eu-central-1.amazonaws.com", "/v2");
@@ -442,7 +447,7 @@ fn cfadmin_speaks_with_moto() {
         (output.status.code().expect("a code"), text(output.stdout), text(output.stderr))
     };
     let (code, listed, said) = cfadmin(&["ls"]);
-    assert_eq!((code, listed.lines().count()), (0, 3), "a heading, and both: {said}");
+    assert_eq!((code, listed.lines().count()), (0, 3), "a heading and two distributions: {said}");
     let (code, _, said) = cfadmin(&["invalidate", "s3://site", "/a"]);
     assert_eq!(code, 2, "{said}");
     assert!(said.contains(one.as_str()) && said.contains(two.as_str()) && said.contains("--all"), "{said}");
@@ -466,7 +471,7 @@ fn cfadmin_speaks_with_moto() {
     let verify = |object: &str| {
         let (_, shown, said) = cfadmin(&["verify", &moto.endpoint, "--object", object, "--json"]);
         let document: Value = serde_json::from_str(&shown).unwrap_or_else(|_| panic!("{said}"));
-        assert_eq!(document["verdict"], "unknown", "moto is no edge: {document}");
+        assert_eq!(document["verdict"], "unknown", "moto does not serve viewers: {document}");
         document["object_etag"].clone()
     };
     assert_eq!(verify("s3://assets/a b+c.css"), "\"3d1a83e550d58944e1302c48126c0872\"");

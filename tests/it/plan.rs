@@ -1,4 +1,4 @@
-//! Batches to plans: the laws.
+//! Batches to plans: examples, and properties of every plan.
 
 use cloudfront_invalidator::{
     config::Config,
@@ -16,7 +16,7 @@ use crate::{
     support::{form_encoded, s3, s3_record, sqs},
 };
 
-/// What a plan depends on besides the batch.
+/// The policy and the sites with which a batch is planned.
 struct Settings {
     policy: Policy,
     sites: Sites,
@@ -36,14 +36,14 @@ fn planned_in(event: &Value, invocation: &str, settings: &Settings) -> Plan {
     plan(&event::read(event.to_string().as_bytes(), invocation), &settings.policy, &settings.sites)
 }
 
-/// The paths that a put of `key` leads to.
+/// Returns the paths that a put of `key` purges.
 fn paths(variables: &[(&str, &str)], key: &str) -> Vec<String> {
     let plan = planned(&s3(key, "1"), &policy(variables));
     plan.invalidations.iter().flat_map(|one| one.paths().map(str::to_owned)).collect()
 }
 
 #[test]
-fn forms() {
+fn the_variables_decide_the_forms_of_a_path() {
     assert_eq!(paths(&[], "docs/index.html"), ["/docs/", "/docs/index.html"]);
     let bare = [("INVALIDATOR_BARE_DIRECTORIES", "true")];
     assert_eq!(paths(&bare, "docs/index.html"), ["/docs", "/docs/", "/docs/index.html"]);
@@ -64,27 +64,27 @@ fn forms() {
 }
 
 #[test]
-fn forms_below_an_origin_path() {
+fn paths_are_relative_to_the_origin_path() {
     let origin = [("INVALIDATOR_ORIGIN_PATH", "/site")];
     assert_eq!(paths(&origin, "site/index.html"), ["/", "/index.html"]);
     assert_eq!(paths(&origin, "site/"), ["/"]);
     assert_eq!(paths(&origin, "site"), [""; 0]);
     assert_eq!(paths(&origin, "site//a"), ["//a"]);
-    // Written as in the distribution's configuration, where it is escaped.
+    // The variable is percent-encoded, as the origin path is in a distribution's configuration.
     let escaped = [("INVALIDATOR_ORIGIN_PATH", "/my%20site")];
     assert_eq!(paths(&escaped, "my site/a"), ["/a"]);
     assert_eq!(paths(&escaped, "my%20site/a"), [""; 0]);
 }
 
 #[test]
-fn globs() {
+fn include_and_exclude_select_keys_by_globs() {
     let included = |include: &str, key: &str| !paths(&[("INVALIDATOR_INCLUDE", include)], key).is_empty();
     assert!(included("*.css", "a.css") && !included("*.css", "b/a.css"), "* stays within a segment");
-    assert!(included("**/*.css", "b/c/a.css") && included("**/*.css", "a.css"), "** crosses");
+    assert!(included("**/*.css", "b/c/a.css") && included("**/*.css", "a.css"), "** crosses segments");
     assert!(included("site/**, *.{html,xml}", "feed.xml") && included("site/**", "site/a/b"));
     assert!(!included("site/**", "site") && !included("site/**", "my-site/a"));
-    assert!(included("a+b c*", "a+b c.txt"), "the key is raw");
-    assert!(included(",", "anything"), "a list of nothing is none");
+    assert!(included("a+b c*", "a+b c.txt"), "a glob matches the decoded key");
+    assert!(included(",", "anything"), "an empty list includes every key");
     let tricky = "tmp[{]/**,a[],]b,logs\\,1,{x,y[,]},z";
     for key in ["tmp{/x", "a]b", "a,b", "logs,1", "x", "y,", "z"] {
         assert!(included(tricky, key), "{key}");
@@ -97,7 +97,7 @@ fn globs() {
 }
 
 #[test]
-fn what_is_ignored_is_told() {
+fn ignored_changes_are_listed_with_the_reason() {
     let mut tagged = s3_record("a", "1");
     tagged["eventName"] = "ObjectTagging:Put".into();
     let mut unknown = s3_record("a", "2");
@@ -123,7 +123,7 @@ fn what_is_ignored_is_told() {
 }
 
 #[test]
-fn one_invalidation_for_each_distribution() {
+fn each_distribution_gets_one_invalidation() {
     let two = policy(&[("INVALIDATOR_DISTRIBUTIONS", "E2,E1")]);
     let batch = sqs([
         ("m0", s3("a", "1").to_string()),
@@ -151,7 +151,7 @@ fn one_invalidation_for_each_distribution() {
     assert_eq!(references.len(), 3);
 }
 
-/// A batch of puts: message id, key and sequencer of each.
+/// Creates an SQS batch of puts from the message id, key and sequencer of each.
 fn batch_of(puts: &[(String, Vec<u8>, u8)]) -> Value {
     let body = |key: &[u8], sequencer: u8| {
         json!({"Records": [s3_record(&form_encoded(key), &sequencer.to_string())]}).to_string()
@@ -167,7 +167,7 @@ fn any_puts() -> impl Strategy<Value = Vec<(String, Vec<u8>, u8)>> {
 }
 
 proptest! {
-    /// Coverage: whatever changed is matched by some item, or by everything.
+    /// Checks that the items of a plan cover every path of every changed key.
     #[test]
     fn every_change_is_covered(puts in any_puts(), most in 1_usize..12) {
         let Settings { policy, sites } = policy(&[("INVALIDATOR_MAX_PATHS", &most.to_string())]);
@@ -181,7 +181,7 @@ proptest! {
             }
             prop_assert!(invalidation.purge.messages.contains(&message));
         }
-        // Each item is there for a reason, and each cause finds its item.
+        // Every item has a reason, and every message is the cause of an item.
         let reasons = reasons(&batch, &policy, &sites, &plan.invalidations);
         for index in 0..invalidation.purge.items.len() {
             prop_assert!(reasons.iter().any(|reason| reason.covering == index));
@@ -191,10 +191,9 @@ proptest! {
         }
     }
 
-    /// The same batch, in any order, with any duplicates, in other messages: the
-    /// same bytes.
+    /// Checks that the order of the changes, duplicates and message ids do not affect the request.
     #[test]
-    fn the_same_changes_are_the_same_call(puts in any_puts(), shift in 0_usize..20) {
+    fn the_same_changes_make_the_same_request(puts in any_puts(), shift in 0_usize..20) {
         let policy = policy(&[]);
         let first = planned(&batch_of(&puts), &policy);
         let mut again = puts.clone();
@@ -205,22 +204,22 @@ proptest! {
         prop_assert_eq!(&first.invalidations[0].caller_reference, &again.invalidations[0].caller_reference);
     }
 
-    /// A later change of the same keys is another call.
+    /// Checks that a later change of the same keys gets another caller reference.
     #[test]
-    fn a_later_change_is_another_call(mut puts in any_puts(), which in 0_usize..20) {
+    fn a_later_change_makes_another_request(mut puts in any_puts(), which in 0_usize..20) {
         let policy = policy(&[]);
         let first = planned(&batch_of(&puts), &policy);
         let which = which % puts.len();
         let key = puts[which].1.clone();
         let taken: Vec<u8> = puts.iter().filter(|put| put.1 == key).map(|put| put.2).collect();
-        puts[which].2 = (0..=255).find(|free| !taken.contains(free)).expect("a free one");
+        puts[which].2 = (0..=255).find(|free| !taken.contains(free)).expect("an unused sequencer");
         let later = planned(&batch_of(&puts), &policy);
         prop_assert_ne!(&first.invalidations[0].caller_reference, &later.invalidations[0].caller_reference);
     }
 }
 
 #[test]
-fn what_has_no_sequencer_is_told_apart_by_what_brought_it() {
+fn a_change_without_sequencer_is_identified_by_its_message_or_invocation() {
     let policy = policy(&[]);
     let mut record = s3_record("a", "1");
     record["s3"]["object"].as_object_mut().expect("an object").remove("sequencer");
@@ -236,6 +235,6 @@ fn what_has_no_sequencer_is_told_apart_by_what_brought_it() {
     let manual = json!({"paths": ["/a"]});
     assert_eq!(reference(&manual, "i1"), reference(&manual, "i1"));
     assert_ne!(reference(&manual, "i1"), reference(&manual, "i2"));
-    // With a sequencer, what brought it does not matter.
+    // A sequencer identifies the change, so the message and the invocation do not matter.
     assert_eq!(reference(&s3("a", "1"), "i1"), reference(&sqs([("m1", s3("a", "1").to_string())]), "i2"));
 }

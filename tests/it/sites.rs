@@ -1,5 +1,5 @@
-//! The real binary without a distribution to its name: it finds out who serves a bucket,
-//! and how.
+//! The function's binary without configured distributions: it looks up which distributions serve a
+//! bucket, and under which paths.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, Function, s3, sqs};
 
-const EXAMPLE: &[u8] = include_bytes!("../../src/bin/cfadmin/sample/E1EXAMPLE.json");
-const POLICIES: &[u8] = include_bytes!("../../src/bin/cfadmin/sample/policies.json");
+const EXAMPLE: &[u8] = include_bytes!("../../samples/E1EXAMPLE.json");
+const POLICIES: &[u8] = include_bytes!("../../samples/policies.json");
 
-/// A distribution as `get-distribution` prints it: one bucket behind it, no frills.
+/// Creates a distribution as `get-distribution` prints it. Its only origin is at `domain`.
 pub(crate) fn plain(id: &str, domain: &str) -> Value {
     json!({"Distribution": {
         "Id": id,
@@ -31,7 +31,7 @@ pub(crate) fn plain(id: &str, domain: &str) -> Value {
     }})
 }
 
-/// The same with something changed in its configuration.
+/// Creates the same distribution with a change to its configuration.
 pub(crate) fn changed(id: &str, domain: &str, change: impl FnOnce(&mut Value)) -> Value {
     let mut distribution = plain(id, domain);
     change(&mut distribution["Distribution"]["DistributionConfig"]);
@@ -46,7 +46,7 @@ pub(crate) fn account(distributions: &[Value]) -> Account {
     account
 }
 
-/// A CloudFront with these distributions, and the function that has to find them.
+/// Starts a CloudFront with these distributions, and a function that has to look them up.
 pub(crate) async fn with(account: Account, variables: &[(&str, &str)]) -> (Server, Function) {
     let options = Options { distributions: Vec::new(), account, ..Options::default() };
     let cloudfront = Server::start(options).await.expect("a CloudFront");
@@ -55,7 +55,7 @@ pub(crate) async fn with(account: Account, variables: &[(&str, &str)]) -> (Serve
     (cloudfront, function)
 }
 
-/// A queue's batch of puts in a bucket.
+/// Creates an SQS batch of puts in a bucket.
 pub(crate) fn puts(bucket: &str, keys: &[&str], sequencer: &str) -> String {
     let body = |key: &str| s3(key, sequencer).to_string().replace("\"site\"", &format!("\"{bucket}\""));
     let messages: Vec<(String, String)> =
@@ -63,12 +63,12 @@ pub(crate) fn puts(bucket: &str, keys: &[&str], sequencer: &str) -> String {
     sqs(messages.iter().map(|(id, body)| (&**id, body.clone()))).to_string()
 }
 
-/// Distribution and paths of each invalidation, oldest first.
+/// Returns the distribution and paths of each invalidation, oldest first.
 pub(crate) fn sent(cloudfront: &Server) -> Vec<(String, Vec<String>)> {
     cloudfront.recorded().into_iter().map(|one| (one.distribution, one.paths)).collect()
 }
 
-/// What one put of a key in the bucket `site` leads to.
+/// Returns the paths that the function purges after a put of `key` in the bucket `site`.
 pub(crate) async fn paths(account: &Account, variables: &[(&str, &str)], key: &str) -> Vec<String> {
     let (cloudfront, mut function) = with(account.clone(), variables).await;
     assert_eq!(function.invoke(puts("site", &[key], "1")).await.handed_back(), [""; 0]);
@@ -80,7 +80,7 @@ fn refusal(status: u16, code: &str) -> Fault {
 }
 
 #[tokio::test]
-async fn keys_become_what_the_configuration_makes_of_them() {
+async fn the_configuration_of_the_distribution_decides_the_paths() {
     let mut account = Account::default();
     account.add(EXAMPLE, Some("E1EXAMPLE")).expect("a distribution");
     account.add(POLICIES, None).expect("policies");
@@ -89,15 +89,16 @@ async fn keys_become_what_the_configuration_makes_of_them() {
         ("live/docs/index.html", &["/docs/", "/docs/index.html"]),
         ("live/a b.html", &["/a%20b.html", "/a+b.html"]),
         ("live//double", &["//double"]),
-        // The images are only in their directory. But the function of the pages might ask for it.
+        // `/images/*` leads to another origin, but the edge function of the default behavior may
+        // rewrite any path to this object.
         ("live/images/a.jpg", &["/*"]),
         ("media/images/a.jpg", &["/images/a.jpg*"]),
         ("media/a.jpg", &[]),
-        // An empty segment does not count where behaviours are concerned.
+        // CloudFront ignores empty segments when it looks for the behavior of a path.
         ("media//images/a.jpg", &["//images/a.jpg*"]),
         ("lively/a", &[]),
         ("index.html", &[]),
-        // In the group, and after its pattern query strings are cached.
+        // `search*` leads to an origin group with this bucket, and caches by query string.
         ("live/search.html", &["/search.html*"]),
         ("live/search/index.html", &["/search/*"]),
         ("live/api/index.html", &["/*"]),
@@ -113,14 +114,14 @@ async fn keys_become_what_the_configuration_makes_of_them() {
     assert_eq!(paths(&account, &off, "media/images/a.jpg").await, ["/images/a.jpg"]);
     let always = [("INVALIDATOR_QUERY_STRINGS", "true")];
     assert_eq!(paths(&account, &always, "live/a.html").await, ["/a.html*"]);
-    // Without its policy nobody knows, and query strings may be cached.
+    // Without the cache policy, the function has to assume that query strings are in the cache key.
     let mut alone = Account::default();
     alone.add(EXAMPLE, Some("E1EXAMPLE")).expect("a distribution");
     assert_eq!(paths(&alone, &[], "media/images/a.jpg").await, ["/images/a.jpg*"]);
 }
 
 #[tokio::test]
-async fn a_bucket_has_many_names_and_no_other_does() {
+async fn a_bucket_is_recognized_by_its_own_domains_and_aliases_only() {
     let expected = ["/a"];
     for domain in [
         DOMAIN,
@@ -151,7 +152,7 @@ async fn a_bucket_has_many_names_and_no_other_does() {
 }
 
 #[tokio::test]
-async fn only_those_that_serve_the_bucket_are_purged_and_all_of_them() {
+async fn exactly_the_distributions_that_serve_the_bucket_are_invalidated() {
     let website = "site.s3-website-us-east-1.amazonaws.com";
     let (cloudfront, mut function) = with(
         account(&[
@@ -180,7 +181,7 @@ async fn only_those_that_serve_the_bucket_are_purged_and_all_of_them() {
     assert!(tenants["message"].as_str().expect("a message").contains("tenants"));
 }
 
-/// Texts as the wire has them.
+/// Conversion to owned strings, to compare with recorded paths.
 trait MapOwned {
     fn map_owned(&self) -> Vec<String>;
 }
@@ -192,7 +193,7 @@ impl MapOwned for [&str] {
 }
 
 #[tokio::test]
-async fn every_page_is_read_and_only_what_matters_in_full() {
+async fn all_pages_of_the_list_are_read_but_only_the_configurations_in_question() {
     let mut distributions: Vec<Value> = (0..250)
         .map(|n| plain(&format!("E{n:03}"), &format!("b{n}.s3.eu-central-1.amazonaws.com")))
         .collect();
@@ -202,22 +203,23 @@ async fn every_page_is_read_and_only_what_matters_in_full() {
     assert_eq!(sent(&cloudfront), [("E249".to_owned(), vec!["/a".to_owned()])]);
     let first = ["ListDistributions", "ListDistributions", "ListDistributions", "GetDistributionConfig"];
     assert_eq!(cloudfront.reads(), first);
-    // What was found is kept.
+    // The function remembers the list and the configuration.
     assert_eq!(function.invoke(puts("site", &["b"], "2")).await.handed_back(), [""; 0]);
     assert_eq!(cloudfront.reads(), first);
-    // Of another bucket of the list something has to be read, while which the list grows old.
+    // Another bucket needs another configuration. The list ages while that is read, so the function
+    // renews the list first.
     assert_eq!(function.invoke(puts("b7", &["c"], "3")).await.handed_back(), [""; 0]);
     assert_eq!(cloudfront.reads()[first.len()..], first);
     assert_eq!(cloudfront.recorded().len(), 3);
 }
 
 #[tokio::test]
-async fn a_bucket_that_nobody_serves_is_ignored_and_told_once() {
+async fn a_bucket_that_no_distribution_serves_is_ignored_and_logged_once() {
     let (cloudfront, mut function) = with(account(&[plain("E1", DOMAIN)]), &[]).await;
     for sequencer in ["1", "2"] {
         assert_eq!(function.invoke(puts("logs", &["a"], sequencer)).await.handed_back(), [""; 0]);
     }
-    // Known to be unknown for some seconds.
+    // The list stays valid for ten seconds, so the second batch needs no lookup.
     assert_eq!(cloudfront.reads(), ["ListDistributions"]);
     assert_eq!(cloudfront.calls(), 0);
     function.logged(|line| line["ignored"]["unserved"] == 1).await;
@@ -226,13 +228,13 @@ async fn a_bucket_that_nobody_serves_is_ignored_and_told_once() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_looked_up_is_handed_back() {
+async fn messages_return_to_the_queue_if_the_lookup_fails() {
     let mut distributions: Vec<Value> =
         (0..150).map(|n| plain(&format!("E{n:03}"), "x.example.com")).collect();
     distributions[0] = plain("E000", DOMAIN);
     distributions[149] = plain("E149", DOMAIN);
-    // The operation, how many of its calls come before, the fault, the error, and how many
-    // distributions are purged all the same.
+    // The operation, the number of its calls that succeed first, the fault, the error type, and the
+    // number of distributions that are invalidated despite the fault.
     let faults: [(&str, usize, Fault, &str, usize); 7] = [
         ("ListDistributions", 0, refusal(403, "AccessDenied"), "CloudFrontDenied", 0),
         ("ListDistributions", 0, refusal(400, "Throttling"), "CloudFrontBusy", 0),
@@ -257,9 +259,9 @@ async fn what_cannot_be_looked_up_is_handed_back() {
             "{told} {line}"
         );
         assert_eq!(function.invoke(batch).await.handed_back(), [""; 0], "{told}");
-        assert_eq!(cloudfront.recorded().len(), 2, "the same batch is the same invalidation: {told}");
+        assert_eq!(cloudfront.recorded().len(), 2, "no distribution is invalidated twice: {told}");
     }
-    // An event that came in no queue fails the invocation.
+    // An event that does not come from a queue fails the invocation.
     let (cloudfront, mut function) = with(account(&distributions), &[]).await;
     cloudfront.inject_read("ListDistributions", 0, refusal(403, "AccessDenied"));
     let answer = function.invoke(s3("a", "1").to_string()).await;
@@ -268,7 +270,7 @@ async fn what_cannot_be_looked_up_is_handed_back() {
 }
 
 #[tokio::test]
-async fn what_concerns_nobody_needs_no_look_up() {
+async fn ignored_changes_and_distributions_named_by_id_need_no_lookup() {
     let (cloudfront, mut function) = with(account(&[plain("E1", DOMAIN)]), &[]).await;
     let mut tagged = s3("a", "1");
     tagged["Records"][0]["eventName"] = "ObjectTagging:Put".into();
@@ -283,7 +285,7 @@ async fn what_concerns_nobody_needs_no_look_up() {
 }
 
 #[tokio::test]
-async fn a_manual_event_is_for_all_that_serve_the_watched_buckets_or_for_what_it_names() {
+async fn a_manual_event_invalidates_the_named_distribution_or_all_of_the_watched_buckets() {
     let four = account(&[
         plain("E1", DOMAIN),
         plain("E2", "site.s3-website-us-east-1.amazonaws.com"),
@@ -312,15 +314,12 @@ async fn a_manual_event_is_for_all_that_serve_the_watched_buckets_or_for_what_it
         purged.sort();
         assert_eq!(purged, expected, "{distribution:?}");
     }
-    assert_eq!(cloudfront.reads(), ["ListDistributions"], "once in ten seconds");
+    assert_eq!(cloudfront.reads(), ["ListDistributions"], "one list is enough for ten seconds");
     for (wrong, why) in [
-        (
-            "www.example.com",
-            "no distribution is called www.example.com, and none has an origin there; there are e1",
-        ),
-        ("s3://nobody", "no distribution is called s3://nobody, and none has an origin there; there are e1"),
-        ("s3://site/a", "\"s3://site/a\" is no distribution: give its id"),
-        ("site", "\"site\" is no distribution: give its id"),
+        ("www.example.com", "no distribution or origin is called www.example.com; known distributions: e1"),
+        ("s3://nobody", "no distribution or origin is called s3://nobody; known distributions: e1"),
+        ("s3://site/a", "\"s3://site/a\" is not a distribution: give its id"),
+        ("site", "\"site\" is not a distribution: give its id"),
     ] {
         let answer = function.invoke(json!({"paths": ["/a"], "distribution": wrong}).to_string()).await;
         assert_eq!(answer.error_type(), "EventUnreadable", "{wrong}");
@@ -329,14 +328,14 @@ async fn a_manual_event_is_for_all_that_serve_the_watched_buckets_or_for_what_it
 }
 
 #[tokio::test]
-async fn what_a_manual_event_names_is_looked_up_even_where_ids_are_given() {
+async fn the_name_in_a_manual_event_is_looked_up_even_if_ids_are_configured() {
     let two = account(&[plain("E1", DOMAIN), plain("E2", "other.s3.amazonaws.com")]);
     let (cloudfront, mut function) =
         with(two, &[("INVALIDATOR_DISTRIBUTIONS", "E1"), ("AWS_MAX_ATTEMPTS", "1")]).await;
     let named = json!({"paths": ["/a"], "distribution": "e2.example.com"}).to_string();
     assert!(matches!(function.invoke(named.clone()).await, Answer::Response(_)));
     assert_eq!(sent(&cloudfront)[0].0, "E2");
-    // Without the permission, only that message waits.
+    // Without the permission, only the message that needs the lookup returns to the queue.
     let (cloudfront, mut function) = with(
         account(&[plain("E1", DOMAIN)]),
         &[("INVALIDATOR_DISTRIBUTIONS", "E1"), ("AWS_MAX_ATTEMPTS", "1")],
@@ -360,9 +359,9 @@ async fn behaviors_are_matched_by_the_spelling_that_viewers_use() {
             }]});
         })])
     };
-    // Viewers ask for it as %2B, which the pattern does not match.
+    // Viewers request a plus as `%2B`, which the pattern does not match.
     assert_eq!(paths(&plus_elsewhere(DOMAIN), &[], "c++/a.html").await, ["/c%2B%2B/a.html"]);
-    // A plus for a space goes elsewhere.
+    // A `+` for a space matches the pattern, which leads to another origin.
     assert_eq!(paths(&plus_elsewhere(DOMAIN), &[], "a b").await, ["/a%20b"]);
     let website = "site.s3-website-us-east-1.amazonaws.com";
     assert_eq!(paths(&plus_elsewhere(website), &[], "a+b c").await, ["/a%2Bb%20c"]);
@@ -379,17 +378,17 @@ async fn every_form_of_a_key_has_every_spelling() {
     let queries = [("INVALIDATOR_QUERY_STRINGS", "true"), ("INVALIDATOR_INDEX_DOCUMENT", "")];
     let plain = account(&[plain("E1", DOMAIN)]);
     assert_eq!(paths(&plain, &queries, "a b.jpg").await, ["/a%20b.jpg*", "/a+b.jpg*"]);
-    // What is widened is so in each spelling, up to the same place.
+    // Each spelling is widened from the same character on.
     assert_eq!(paths(&plain, &[], "a b~c d").await, ["/a%20b*", "/a+b*"]);
     assert_eq!(paths(&plain, &[], "a~b c").await, ["/a*"]);
     let hidden = account(&[self::plain("E1", "cdn.example.com")]);
     let aliases = [("INVALIDATOR_BUCKET_ALIASES", "cdn.example.com=site")];
     let any = ["/a%20b%2Bc", "/a%20b+c", "/a+b%2Bc"];
-    assert_eq!(paths(&hidden, &aliases, "a b+c").await, any, "behind a proxy, nobody knows");
+    assert_eq!(paths(&hidden, &aliases, "a b+c").await, any, "behind a proxy, the endpoint is unknown");
 }
 
 #[tokio::test]
-async fn what_a_function_at_the_edge_serves_is_widened_where_no_path_reaches_it() {
+async fn an_object_without_a_path_is_widened_to_the_pattern_of_the_edge_function() {
     let function = |name: &str| {
         json!({"Quantity": 1, "Items": [{
             "FunctionARN": format!("arn:aws:cloudfront::1:function/{name}"), "EventType": "viewer-request",
@@ -414,7 +413,7 @@ async fn what_a_function_at_the_edge_serves_is_widened_where_no_path_reaches_it(
     };
     let strips = site(&[("media/*", true)], "elsewhere");
     assert_eq!(paths(&strips, &[], "a.jpg").await, ["/media/*"]);
-    assert_eq!(paths(&strips, &[], "media/a.jpg").await, ["/media/a.jpg"], "this one has a path");
+    assert_eq!(paths(&strips, &[], "media/a.jpg").await, ["/media/a.jpg"], "a path leads to this object");
     let several = site(&[("/img/*", true), ("*.jpg", false), ("v?/it's/*", true)], "elsewhere");
     assert_eq!(paths(&several, &[], "a.png").await, ["/img/*", "/v*"]);
     assert_eq!(paths(&site(&[("*.jpg", true)], "elsewhere"), &[], "a.png").await, ["/*"]);
@@ -423,7 +422,7 @@ async fn what_a_function_at_the_edge_serves_is_widened_where_no_path_reaches_it(
     assert_eq!(
         paths(&site(&[("media/*", false)], "elsewhere"), &[], "a.png").await,
         [""; 0],
-        "nobody rewrites"
+        "no edge function rewrites paths"
     );
 }
 
@@ -457,14 +456,14 @@ async fn distributions_can_be_named_by_their_domains() {
     let answer = function.invoke(puts("site", &["a"], "1")).await;
     assert_eq!(answer.handed_back(), ["m0"]);
     let line = function.logged(|line| line["error_type"] == "NoSuchDistribution").await;
-    let why = "no distribution is called www.example.com, and none has an origin there; there are \
-               e1.example.com, e2.example.com, e3.example.com";
+    let why = "no distribution or origin is called www.example.com; known distributions: e1.example.com, \
+               e2.example.com, e3.example.com";
     assert_eq!(line["error"], why);
     assert_eq!(cloudfront.calls(), 0);
 }
 
 #[tokio::test]
-async fn given_ids_need_no_look_up_at_all() {
+async fn configured_ids_need_no_lookup() {
     let (cloudfront, mut function) =
         with(account(&[plain("E1", "x.example.com")]), &[("INVALIDATOR_DISTRIBUTIONS", "E1")]).await;
     assert_eq!(function.invoke(puts("site", &["a"], "1")).await.handed_back(), [""; 0]);
@@ -473,7 +472,7 @@ async fn given_ids_need_no_look_up_at_all() {
 }
 
 #[tokio::test]
-async fn functions_at_the_edge_are_warned_of_once() {
+async fn each_edge_function_causes_one_warning() {
     let lambda = |event: &str| json!({"LambdaFunctionARN": format!("arn:aws:lambda:us-east-1:1:function:{event}:1"), "EventType": event});
     let site = changed("E1", DOMAIN, |config| {
         config["DefaultCacheBehavior"]["LambdaFunctionAssociations"] = json!({"Quantity": 3, "Items": [
@@ -495,7 +494,7 @@ async fn functions_at_the_edge_are_warned_of_once() {
 }
 
 #[tokio::test]
-async fn cache_tags_for_a_distribution_that_reads_none_are_told_of() {
+async fn cache_tags_for_a_distribution_that_reads_none_cause_a_warning() {
     let reads = changed("E2", DOMAIN, |config| {
         config["CacheTagConfig"] = json!({"HeaderName": "x-amz-meta-cache-tag"});
     });

@@ -1,5 +1,4 @@
-//! The function's binary between a Runtime API and a CloudFront, and what builds
-//! events for it.
+//! Runs the function's binary between a Runtime API and a CloudFront, and builds events for it.
 
 use std::{
     collections::VecDeque,
@@ -31,10 +30,10 @@ use tokio::{
     time::timeout,
 };
 
-/// Far longer than anything takes: only a hang gets here.
+/// Time limit for each step. It is far longer than any step takes, so only a hang reaches it.
 const HANG: Duration = Duration::from_mins(1);
 
-/// What Lambda was told about an invocation.
+/// The answer to an invocation, as the function posts it to the Runtime API.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Answer {
     Response(Value),
@@ -42,7 +41,7 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
-    /// The ids that an SQS batch hands back.
+    /// Returns the ids of the messages that return to the queue.
     #[track_caller]
     pub(crate) fn handed_back(&self) -> Vec<&str> {
         let Self::Response(response) = self else { panic!("not a response: {self:?}") };
@@ -68,12 +67,13 @@ impl Answer {
     }
 }
 
-/// The function's binary: that of this build, or another one that is to be tested.
+/// Returns the path of the function's binary: `BOOTSTRAP` if it is set, otherwise that of this
+/// build.
 pub(crate) fn binary() -> PathBuf {
     env::var_os("BOOTSTRAP").map_or_else(|| env!("CARGO_BIN_EXE_invalidator").into(), PathBuf::from)
 }
 
-/// The real binary, waiting for events.
+/// A process of the real binary that waits for events.
 pub(crate) struct Function {
     child: Child,
     api: Arc<Api>,
@@ -89,12 +89,13 @@ struct Api {
 }
 
 impl Function {
-    /// Starts it with this CloudFront and these variables besides those of Lambda.
+    /// Starts the binary with this CloudFront endpoint. `variables` add to those that Lambda sets,
+    /// and override them.
     pub(crate) async fn start(cloudfront: &str, variables: &[(&str, &str)]) -> Self {
         Self::start_under(&[], cloudfront, variables).await
     }
 
-    /// The same, run by the command that these words begin.
+    /// Starts the binary as the last argument of the command `words`, such as a profiler.
     pub(crate) async fn start_under(words: &[&str], cloudfront: &str, variables: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address").to_string();
@@ -141,14 +142,15 @@ impl Function {
         self.invoke_within(Duration::from_secs(30), event).await
     }
 
-    /// The same, with this long until Lambda would kill the invocation.
+    /// Sends an event and waits for the answer. Lambda would end the invocation after `left`.
     pub(crate) async fn invoke_within(&mut self, left: Duration, event: impl Into<Bytes>) -> Answer {
         self.invocations += 1;
         let id = format!("8476a536-e9f4-11e8-9739-{:012}", self.invocations);
         self.invoke_as(&id, left, event).await
     }
 
-    /// The same, with the id of the invocation.
+    /// Sends an event as the invocation `id` and waits for the answer. Lambda would end the
+    /// invocation after `left`.
     pub(crate) async fn invoke_as(&mut self, id: &str, left: Duration, event: impl Into<Bytes>) -> Answer {
         let invocation = (id.to_owned(), left, event.into());
         self.api.pending.lock().expect("the queue").push_back(invocation);
@@ -156,7 +158,7 @@ impl Function {
         timeout(HANG, self.answers.recv()).await.expect("an answer in time").expect("an answer")
     }
 
-    /// Sends an event, and kills the process a little later, whatever it is doing.
+    /// Sends an event, and kills the process after `later`, whatever it is doing.
     pub(crate) async fn invoke_and_kill(mut self, later: Duration, event: impl Into<Bytes>) {
         let invocation = ("killed".to_owned(), Duration::from_secs(30), event.into());
         self.api.pending.lock().expect("the queue").push_back(invocation);
@@ -165,7 +167,7 @@ impl Function {
         self.child.kill().await.expect("a kill");
     }
 
-    /// Asks the process to end, and waits until it has.
+    /// Sends SIGTERM to the process, and waits until it has ended.
     pub(crate) async fn terminate(&mut self) {
         let id = self.child.id().expect("a process").to_string();
         let asked = Command::new("kill").args(["-TERM", &id]).status().await.expect("kill");
@@ -173,25 +175,26 @@ impl Function {
         timeout(HANG, self.child.wait()).await.expect("an end").expect("a status");
     }
 
-    /// How the process ended, and what it said.
+    /// Waits until the process has ended, and returns its exit status and log.
     pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
         let status = timeout(HANG, self.child.wait()).await.expect("an end").expect("a status");
-        // What it wrote last may still be on its way through the pipe.
+        // Its last lines may still be in the pipe.
         while !timeout(HANG, self.log_closed()).await.expect("the end of the log") {}
         (status, self.log().join("\n"))
     }
 
-    /// The most memory that the process has had so far, in KiB.
+    /// Returns the peak memory of the process so far, in KiB.
     pub(crate) fn peak_memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("its status");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         peak.and_then(|peak| peak.trim_end_matches("kB").trim().parse().ok()).expect("a peak")
     }
 
-    /// The CPU time that the process has used so far, in milliseconds.
+    /// Returns the CPU time that the process has used so far, in milliseconds.
     pub(crate) fn cpu(&self) -> u64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("its times");
-        // Behind the name, which may hold anything: user and system time, in ticks of 10 ms.
+        // The process name may contain spaces and parentheses, so skip it. User and system time
+        // follow in ticks of 10 ms.
         let fields = stat.rsplit_once(')').expect("a name").1.split_whitespace();
         let ticks = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("ticks"));
         ticks.sum::<u64>() * 10
@@ -206,12 +209,12 @@ impl Function {
         Arc::strong_count(&self.log) == 1
     }
 
-    /// The lines that it logged so far.
+    /// Returns the lines that the process has logged so far.
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().expect("the log").clone()
     }
 
-    /// The log as JSON, once it has a line that `wanted` picks.
+    /// Waits for a log line that `wanted` accepts, and returns the line as JSON.
     pub(crate) async fn logged(&self, wanted: impl Fn(&Value) -> bool) -> Value {
         let look = async {
             loop {
@@ -233,12 +236,14 @@ async fn serve(listener: TcpListener, api: Arc<Api>) {
         let api = Arc::clone(&api);
         tokio::spawn(async move {
             let service = service_fn(|request| runtime_api(request, Arc::clone(&api)));
-            // An error here is the function's process going away.
+            // An error here means that the function's process has ended.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
 
+/// Answers a request to the Runtime API.
+///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 async fn runtime_api(
     request: Request<Incoming>,
@@ -277,20 +282,20 @@ async fn runtime_api(
     Response::builder().status(202).body(Full::default())
 }
 
-/// A CloudFront with these distributions.
+/// Starts a CloudFront with these distributions.
 pub(crate) async fn cloudfront(distributions: &[&str]) -> Server {
     let distributions = distributions.iter().map(|id| (*id).to_owned()).collect();
     Server::start(Options { distributions, ..Options::default() }).await.expect("a CloudFront")
 }
 
-/// A key as S3 writes it in a notification.
+/// Encodes a key as S3 does in a notification.
 pub(crate) fn form_encoded(key: &[u8]) -> String {
     const ENCODED: &AsciiSet =
         &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b'/');
     percent_encode(key, ENCODED).to_string().replace("%20", "+")
 }
 
-/// A record of an S3 notification, with the key as it stands in the record.
+/// Creates a record of an S3 notification. `notification_key` is the key as S3 encodes it.
 pub(crate) fn s3_record(notification_key: &str, sequencer: &str) -> Value {
     json!({
         "eventVersion": "2.6",
@@ -310,12 +315,12 @@ pub(crate) fn s3_record(notification_key: &str, sequencer: &str) -> Value {
     })
 }
 
-/// An S3 notification about one object.
+/// Creates an S3 notification about one object.
 pub(crate) fn s3(key: &str, sequencer: &str) -> Value {
     json!({"Records": [s3_record(&form_encoded(key.as_bytes()), sequencer)]})
 }
 
-/// An EventBridge event about one object.
+/// Creates an EventBridge event about one object.
 pub(crate) fn eventbridge(key: &str, sequencer: &str) -> Value {
     json!({
         "version": "0",
@@ -336,7 +341,7 @@ pub(crate) fn eventbridge(key: &str, sequencer: &str) -> Value {
     })
 }
 
-/// An SNS notification as it is in the body of an SQS message.
+/// Creates an SNS notification as it appears in the body of an SQS message.
 pub(crate) fn sns(message: &Value) -> Value {
     json!({
         "Type": "Notification",
@@ -347,7 +352,7 @@ pub(crate) fn sns(message: &Value) -> Value {
     })
 }
 
-/// The same, as SNS invokes a function with it.
+/// Creates the event with which SNS itself invokes a function.
 pub(crate) fn sns_straight(message: &Value) -> Value {
     json!({"Records": [{
         "EventSource": "aws:sns",
@@ -357,7 +362,7 @@ pub(crate) fn sns_straight(message: &Value) -> Value {
     }]})
 }
 
-/// An SQS batch of messages with these ids and bodies.
+/// Creates an SQS batch of messages with these ids and bodies.
 pub(crate) fn sqs<'a>(messages: impl IntoIterator<Item = (&'a str, String)>) -> Value {
     let record = |(id, body): (&str, String)| {
         json!({
@@ -374,7 +379,7 @@ pub(crate) fn sqs<'a>(messages: impl IntoIterator<Item = (&'a str, String)>) -> 
     json!({"Records": messages.into_iter().map(record).collect::<Vec<_>>()})
 }
 
-/// What S3 sends when a notification is configured.
+/// Creates the test event that S3 sends when notifications are configured.
 pub(crate) fn test_event() -> Value {
     json!({
         "Service": "Amazon S3",

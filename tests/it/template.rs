@@ -1,5 +1,4 @@
-//! What the SAM template promises: read as a reader would, and deployed as far as an
-//! emulator goes.
+//! The SAM template: its text, evaluated as CloudFormation does, and its deployment on an emulator.
 
 mod deployed;
 mod stack;
@@ -13,14 +12,14 @@ use std::{
 use cloudfront_invalidator::{
     config::{Config, VARIABLES},
     local::{Account, Options, Server},
-    report::METRICS,
+    report::metrics,
 };
 use serde_json::{Value, json};
 
 use crate::support::{Function, s3, sqs};
 use stack::{Stack, template};
 
-/// What a parameter may not be left out of.
+/// The only parameter without a default, with a value for the tests.
 const REQUIRED: (&str, &str) = ("BucketNames", "site");
 
 fn stack(parameters: &[(&str, &str)]) -> Stack {
@@ -29,31 +28,31 @@ fn stack(parameters: &[(&str, &str)]) -> Stack {
 
 #[track_caller]
 fn number(value: &Value) -> u64 {
-    value.as_u64().unwrap_or_else(|| panic!("{value} is no number"))
+    value.as_u64().unwrap_or_else(|| panic!("{value} is not a number"))
 }
 
 #[test]
-fn nothing_comes_again_while_it_is_worked_on_and_nothing_is_given_up_early() {
+fn messages_return_after_the_timeout_and_outlast_half_a_day() {
     let windows = template()["Parameters"]["BatchingWindow"]["AllowedValues"].clone();
     for window in windows.as_array().expect("windows") {
         let window = number(window);
-        assert!(window >= 1, "for more than ten messages");
+        assert!(window >= 1, "batches of more than ten messages need a window");
         let stack = stack(&[("BatchingWindow", &window.to_string())]);
         let timeout = number(&stack.properties("Function")["Timeout"]);
         let queue = stack.properties("Queue");
         let visibility = number(&queue["VisibilityTimeout"]);
-        assert_eq!(visibility, 6 * timeout + window, "AWS's advice, and no longer");
+        assert_eq!(visibility, 6 * timeout + window, "exactly as long as AWS advises");
         let receives = number(&queue["RedrivePolicy"]["maxReceiveCount"]);
-        assert!(visibility * receives >= 12 * 3_600, "an outage of half a day");
-        assert!(visibility * receives < number(&queue["MessageRetentionPeriod"]), "none is too old before");
+        assert!(visibility * receives >= 12 * 3_600, "messages must outlast half a day");
+        assert!(visibility * receives < number(&queue["MessageRetentionPeriod"]), "none expires before that");
     }
     let stack = stack(&[]);
     let queue = stack.properties("Queue");
     assert_eq!(queue["VisibilityTimeout"], 190);
-    assert!(number(&queue["RedrivePolicy"]["maxReceiveCount"]) >= 5, "AWS's advice");
+    assert!(number(&queue["RedrivePolicy"]["maxReceiveCount"]) >= 5, "as AWS advises");
     assert_eq!(queue["RedrivePolicy"]["deadLetterTargetArn"], "DeadLetters.Arn");
     let kept = |queue: &str| number(&stack.properties(queue)["MessageRetentionPeriod"]);
-    assert!(kept("DeadLetters") > kept("Queue"), "a message's age counts on in the dead-letter queue");
+    assert!(kept("DeadLetters") > kept("Queue"), "a message keeps its age in the dead-letter queue");
     let mapping = stack.properties("Function")["Events"]["Changes"]["Properties"].clone();
     assert_eq!(mapping["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]));
     assert_eq!(mapping["ScalingConfig"]["MaximumConcurrency"], 2);
@@ -61,7 +60,7 @@ fn nothing_comes_again_while_it_is_worked_on_and_nothing_is_given_up_early() {
 }
 
 #[test]
-fn the_environment_is_what_the_configuration_knows_and_its_defaults_are_the_same() {
+fn the_template_sets_every_variable_with_the_functions_defaults() {
     let environment = stack(&[]).environment();
     let mut named: Vec<&str> = environment.iter().map(|(name, _)| &**name).collect();
     let mut known = VARIABLES.to_vec();
@@ -73,7 +72,7 @@ fn the_environment_is_what_the_configuration_knows_and_its_defaults_are_the_same
     let aws = aws.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let read = |environment: &[(String, String)]| {
         let all = environment.iter().cloned().chain(aws.clone());
-        let (config, _) = Config::of_function(all).expect("a configuration that can be");
+        let (config, _) = Config::of_function(all).expect("a valid configuration");
         format!("{config:?}")
     };
     let buckets = [("INVALIDATOR_BUCKETS".to_owned(), "site".to_owned())];
@@ -86,7 +85,7 @@ fn the_environment_is_what_the_configuration_knows_and_its_defaults_are_the_same
     }
 }
 
-/// The statements about CloudFront.
+/// Returns the actions and resources of each statement in the policies of the function's role.
 fn statements(stack: &Stack) -> Vec<(BTreeSet<String>, Vec<String>)> {
     let list = |value: &Value| match value {
         Value::Array(values) => values.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
@@ -103,7 +102,7 @@ fn statements(stack: &Stack) -> Vec<(BTreeSet<String>, Vec<String>)> {
 }
 
 #[test]
-fn the_role_may_do_what_it_must_where_it_must() {
+fn the_role_is_limited_to_its_distributions_and_key() {
     for (partition, ids) in [("aws", "E1"), ("aws-cn", "E1,E2"), ("aws-eusc", "E1,E2,E3"), ("aws", "E1,E2")] {
         let stack = Stack::of(&[REQUIRED, ("DistributionIds", ids)], partition);
         let arns: Vec<String> =
@@ -128,13 +127,13 @@ fn the_role_may_do_what_it_must_where_it_must() {
     assert_eq!(stack(&[]).properties("Queue")["SqsManagedSseEnabled"], true);
 }
 
-/// The function asks for everything that it can ask for; the policy allows just that.
+/// The function makes every kind of call that it can make, and the policy allows exactly these.
 #[tokio::test]
-async fn the_role_may_call_what_the_function_calls() {
+async fn the_role_allows_exactly_the_calls_of_the_function() {
     let mut account = Account::default();
-    let example = include_bytes!("../../src/bin/cfadmin/sample/E1EXAMPLE.json");
+    let example = include_bytes!("../../samples/E1EXAMPLE.json");
     account.add(example, None).expect("a distribution");
-    account.add(include_bytes!("../../src/bin/cfadmin/sample/policies.json"), None).expect("policies");
+    account.add(include_bytes!("../../samples/policies.json"), None).expect("policies");
     let options = Options { distributions: Vec::new(), account, ..Options::default() };
     let cloudfront = Server::start(options).await.expect("a CloudFront");
     let variables = [("INVALIDATOR_DISTRIBUTIONS", "")];
@@ -147,14 +146,14 @@ async fn the_role_may_call_what_the_function_calls() {
     let allowed = statements(&stack(&[])).into_iter().flat_map(|(actions, _)| actions);
     assert_eq!(called, allowed.collect());
 
-    // And there is no call that nobody made here, but for those of cfadmin.
+    // The source contains no other calls, except those that only cfadmin makes.
     let room = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cloudfront");
     let mut code = fs::read_to_string(room.with_extension("rs")).expect("a source");
     code.push_str(&fs::read_to_string(room.join("distributions.rs")).expect("a source"));
     let calls =
         [".read::<", ".pages::<", "api.call::<"].into_iter().flat_map(|call| code.split(call).skip(1));
     let calls = calls.filter_map(|call| call.split_once(", _>")).map(|(operation, _)| operation);
-    // What hands an operation on calls none by its name.
+    // Generic code passes an operation on, so a type parameter stands in the place of its name.
     let calls = calls.filter(|operation| operation.len() > 1 && operation.chars().all(char::is_alphanumeric));
     let mut calls: BTreeSet<String> = calls.map(|operation| format!("cloudfront:{operation}")).collect();
     for of_cfadmin in ["cloudfront:GetInvalidation", "cloudfront:ListInvalidations"] {
@@ -164,7 +163,7 @@ async fn the_role_may_call_what_the_function_calls() {
 }
 
 #[test]
-fn only_the_source_may_fill_the_queue() {
+fn only_the_event_source_can_send_to_the_queue() {
     let sender = |stack: &Stack, policy: &str| {
         let statements = stack.properties(policy)["PolicyDocument"]["Statement"].clone();
         let [statement] = statements.as_array().expect("statements").as_slice() else {
@@ -186,7 +185,7 @@ fn only_the_source_may_fill_the_queue() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_before_it_is_made() {
+fn rules_refuse_contradictory_parameters() {
     let refused = |parameters: &[(&str, &str)]| stack(parameters).violations();
     assert_eq!(refused(&[]), [""; 0]);
     assert_eq!(refused(&[("CreateBucket", "true"), ("Trigger", "Notifications")]), [""; 0]);
@@ -199,7 +198,7 @@ fn what_cannot_be_is_refused_before_it_is_made() {
 }
 
 #[test]
-fn buckets_that_exist_are_left_alone_but_for_a_command_that_is_told() {
+fn existing_buckets_change_only_by_the_command_in_the_outputs() {
     let existing = Stack::of(&[("BucketNames", "one,two")], "aws");
     assert!(!existing.has("Bucket"));
     let command = existing.output("TurnOnEvents").expect("a command");
@@ -220,10 +219,10 @@ fn buckets_that_exist_are_left_alone_but_for_a_command_that_is_told() {
     assert_eq!(other.properties("Rule")["EventPattern"]["account"], json!(["210987654321"]));
 }
 
-/// The metrics that an array of a dashboard or an alarm names, with their dimensions.
+/// Returns whether a metric with this namespace, name and dimension exists.
 fn is_known(namespace: &str, name: &str, dimension: &str) -> bool {
     match (namespace, dimension) {
-        ("CloudFrontInvalidator", "FunctionName") => METRICS.iter().any(|(known, _)| *known == name),
+        ("CloudFrontInvalidator", "FunctionName") => metrics().any(|(known, _)| known == name),
         ("AWS/Lambda", "FunctionName") => ["Errors", "Throttles", "Duration"].contains(&name),
         ("AWS/Events", "RuleName") => ["FailedInvocations", "InvocationsFailedToBeSentToDlq"].contains(&name),
         ("AWS/SQS", "QueueName") => {
@@ -247,7 +246,7 @@ fn dashboard_and_alarms_name_metrics_that_exist() {
             shown.insert(part(1).to_owned());
         }
     }
-    for (name, _) in METRICS {
+    for (name, _) in metrics() {
         assert!(shown.contains(name), "{name} is not on the dashboard");
     }
     let alarms = |stack: &Stack| -> BTreeMap<String, Value> {
@@ -263,7 +262,7 @@ fn dashboard_and_alarms_name_metrics_that_exist() {
         assert_eq!(alarm["AlarmActions"], json!([topic]), "{name}");
     }
     assert_eq!(with_topic.len(), 10);
-    // Without a topic there are the same alarms, which the console shows.
+    // Without a topic, the stack has the same alarms without actions. The console shows them.
     let without = alarms(&self::stack(&[]));
     assert_eq!(without.keys().collect::<Vec<_>>(), with_topic.keys().collect::<Vec<_>>());
     assert!(without.values().all(|alarm| alarm.get("AlarmActions").is_none()));

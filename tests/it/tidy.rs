@@ -1,4 +1,5 @@
-//! The rules of the code: which module may use which, and how long a file may be.
+//! Rules for the source: which modules, crates and words each module may use, and how long a file
+//! may be.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +14,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every source file below `directory`, by name relative to the project.
+/// Returns every source file below `directory`: its path relative to the project, and its content.
 fn sources(directory: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut left: Vec<PathBuf> = vec![root().join(directory)];
@@ -29,7 +30,7 @@ fn sources(directory: &str) -> Vec<(String, String)> {
     found
 }
 
-/// A file's code, without comments.
+/// Returns a file's code without its comments.
 fn code(source: &str) -> String {
     source.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
@@ -91,17 +92,17 @@ fn imported_modules_are_found() {
     assert_eq!(named(code, "crate::", &MODULES), ["event", "site", "plan"]);
 }
 
-/// What a module may use.
+/// The modules that a module uses, and the words that its code must not contain.
 struct Rule {
-    /// The beginning of its files' names.
+    /// The path with which the module's files begin.
     files: &'static str,
-    /// The modules that it uses. `None` for any.
+    /// The modules that it uses. `None` if it may use any.
     uses: Option<&'static [&'static str]>,
     /// Words that its code must not contain.
     forbidden: &'static [&'static [&'static str]],
 }
 
-/// The rules for the library and its binaries.
+/// Returns the rules for the library and its binaries.
 fn rules() -> Vec<Rule> {
     const SDK: &[&str] = &["aws_sdk_", "aws_smithy", "aws_config"];
     const CLOCK: &[&str] = &["SystemTime", "Instant"];
@@ -111,7 +112,7 @@ fn rules() -> Vec<Rule> {
     let rule = |files, uses, forbidden| Rule { files, uses, forbidden };
     vec![
         rule("src/text", Some(&[]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["serde"]]),
-        rule("src/event", Some(&["text"]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA]),
+        rule("src/event", Some(&["text"]), &[SDK, NOW, &["Instant"], ENVIRONMENT, LAMBDA]),
         rule("src/path", Some(&["text"]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["serde"]]),
         rule("src/watch", Some(&["event"]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["async", "serde_json"]]),
         rule("src/site", Some(&["path"]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["async", "serde_json"]]),
@@ -163,7 +164,7 @@ fn rules() -> Vec<Rule> {
 }
 
 #[test]
-fn modules_use_what_they_are_allowed_to_and_nothing_else() {
+fn modules_use_exactly_what_their_rules_allow() {
     let rules = rules();
     let mut used: BTreeSet<(&str, &str)> = BTreeSet::new();
     for (name, source) in sources("src") {
@@ -192,7 +193,7 @@ fn modules_use_what_they_are_allowed_to_and_nothing_else() {
     }
 }
 
-/// Finds a circle among arrows between names.
+/// Returns the names along a path of arrows that ends in a cycle. `None` if there is no cycle.
 fn circle<'a>(arrows: &BTreeSet<(&'a str, &'a str)>) -> Option<Vec<&'a str>> {
     fn from<'a>(trail: &mut Vec<&'a str>, arrows: &BTreeSet<(&'a str, &'a str)>) -> bool {
         let last = trail[trail.len() - 1];
@@ -213,7 +214,7 @@ fn circle<'a>(arrows: &BTreeSet<(&'a str, &'a str)>) -> Option<Vec<&'a str>> {
 }
 
 #[test]
-fn imports_have_no_circle() {
+fn imports_have_no_cycle() {
     assert_eq!(circle(&[("a", "b"), ("b", "c"), ("a", "c")].into()), None);
     assert!(circle(&[("a", "b"), ("b", "c"), ("c", "b")].into()).is_some());
 
@@ -222,7 +223,7 @@ fn imports_have_no_circle() {
     let arrows = library.flat_map(|(own, uses)| uses.iter().map(move |module| (own, *module))).collect();
     assert_eq!(circle(&arrows), None, "modules that use each other");
 
-    // And the files below a module or a binary.
+    // The files within a module or a binary must not form a cycle either.
     let mut folders: BTreeMap<PathBuf, Vec<(String, String)>> = BTreeMap::new();
     for (name, source) in sources("src") {
         let path = Path::new(&name);
@@ -244,14 +245,14 @@ fn imports_have_no_circle() {
 }
 
 #[test]
-fn files_hold_one_idea() {
+fn files_are_short_and_have_module_docs() {
     for (name, source) in sources("src").into_iter().chain(sources("tests")) {
         assert!(source.lines().count() <= 600, "{name} is too long");
-        assert!(source.starts_with("//!"), "{name} does not say what it is");
+        assert!(source.starts_with("//!"), "{name} has no module doc");
     }
 }
 
-/// The crates that the library is built of with these features.
+/// Returns the crates that the library depends on with these features, as `cargo tree` lists them.
 pub(crate) fn tree(features: &str) -> String {
     let arguments = ["tree", "--locked", "--no-default-features", "--features", features];
     let arguments = [&arguments[..], &["--edges", "normal", "--prefix", "none"]].concat();
@@ -262,7 +263,7 @@ pub(crate) fn tree(features: &str) -> String {
 }
 
 #[test]
-fn the_function_carries_nothing_that_it_does_not_need() {
+fn the_function_depends_on_no_crate_that_it_does_not_need() {
     let tree = tree("function");
     assert!(tree.contains("aws-sdk-cloudfront v"), "{tree}");
     for heavy in [
@@ -282,7 +283,7 @@ fn the_function_carries_nothing_that_it_does_not_need() {
 }
 
 #[test]
-fn the_library_alone_has_neither_lambda_nor_a_command_line() {
+fn the_library_depends_on_neither_lambda_nor_clap() {
     let tree = tree("");
     assert!(tree.contains("aws-sdk-cloudfront v"), "{tree}");
     for other in ["lambda", "aws_lambda", "clap", "aws-config", "hyper v0", "quick-xml"] {
@@ -293,17 +294,17 @@ fn the_library_alone_has_neither_lambda_nor_a_command_line() {
 
 #[test]
 fn every_variable_is_documented_and_in_the_template() {
-    let readme = fs::read_to_string(root().join("README.md")).expect("the README");
+    let page = fs::read_to_string(root().join("docs/configuration.md")).expect("the page");
     let template = fs::read_to_string(root().join("template.yaml")).expect("the template");
     for name in VARIABLES {
-        assert!(readme.contains(&format!("`{name}`")), "{name} is not in the README");
+        assert!(page.contains(&format!("`{name}`")), "{name} is not in docs/configuration.md");
         assert!(template.contains(&format!("{name}: ")), "{name} is not in the template");
     }
     let named = |text: &str| {
         let words = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_')).map(str::to_owned);
         words.filter(|word| word.starts_with("INVALIDATOR_") && word.len() > 12).collect::<Vec<_>>()
     };
-    for name in [named(&readme), named(&template)].concat() {
+    for name in [named(&page), named(&template)].concat() {
         assert!(VARIABLES.contains(&&*name), "{name} is documented but unknown");
     }
 }

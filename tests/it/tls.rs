@@ -1,4 +1,4 @@
-//! TLS, with an authority of its own: the peers of the benchmark.
+//! TLS with a certificate authority of the tests' own, which the benchmark also uses.
 
 #[path = "../../benches/start/peers.rs"]
 mod peers;
@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use crate::support::{Answer, Function, s3};
 
 #[tokio::test]
-async fn only_a_cloudfront_whose_authority_is_known_is_told_anything() {
+async fn requests_go_only_to_a_server_with_a_trusted_certificate() {
     let authority = peers::Authority::new();
     let cloudfront = peers::CloudFront::start(Some(&authority), 0, 0);
     let one = [("AWS_MAX_ATTEMPTS", "1")];
@@ -19,7 +19,7 @@ async fn only_a_cloudfront_whose_authority_is_known_is_told_anything() {
     assert!(matches!(answer, Answer::Response(_)), "{answer:?}");
     assert_eq!(cloudfront.calls(), 1);
 
-    // Neither with the system's authorities, nor where there are none at all.
+    // The connection fails with the system's authorities, and if there are none at all.
     for variables in [&[][..], &[("SSL_CERT_FILE", "/nowhere"), ("SSL_CERT_DIR", "/nowhere")]] {
         let mut function = Function::start(&cloudfront.url, &[&one[..], variables].concat()).await;
         let answer = function.invoke(s3("a", "1").to_string()).await;
@@ -29,13 +29,13 @@ async fn only_a_cloudfront_whose_authority_is_known_is_told_anything() {
     assert_eq!(cloudfront.calls(), 1);
 }
 
-/// What answers TCP and then nothing, as behind some tunnels.
+/// The server accepts TCP connections and then stays silent, as behind some tunnels.
 #[tokio::test]
-async fn a_handshake_that_hangs_is_given_up() {
+async fn a_handshake_that_hangs_times_out() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("https://{}", silent.local_addr().expect("its address"));
     let mut function = Function::start(&url, &[("AWS_MAX_ATTEMPTS", "1")]).await;
     let answer = function.invoke(s3("a", "1").to_string()).await;
     assert_eq!(answer.error_type(), "CloudFrontUnreachable");
-    assert!(answer.message().contains("not within 3 s"), "{}", answer.message());
+    assert!(answer.message().contains("no connection within 3 s"), "{}", answer.message());
 }

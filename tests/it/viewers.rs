@@ -1,6 +1,6 @@
-//! What viewers get: the reason for all of it. A CloudFront that keeps what it was asked
-//! for, people who look, objects that change, and the function between them; and `cfadmin
-//! verify`, which looks, too.
+//! Viewers never get stale objects, which is the purpose of the project. These tests run a
+//! CloudFront that caches the answers to viewers, change objects, and let the function invalidate
+//! them. They also test `cfadmin verify`, which requests objects as a viewer does.
 
 use std::{
     io::{Read, Write},
@@ -16,7 +16,8 @@ use crate::{
     support::{Function, s3, sqs},
 };
 
-/// A site on website hosting, whose alias is this machine, and functions nowhere.
+/// Starts a CloudFront with one distribution, without edge functions. Its alias is `localhost`. It
+/// serves a bucket's website, and `get/*` from the bucket itself.
 async fn site() -> Server {
     let mut account = Account::default();
     let distribution = json!({"Distribution": {
@@ -51,7 +52,7 @@ fn port(cloudfront: &Server) -> String {
     cloudfront.endpoint_url().rsplit(':').next().expect("a port").to_owned()
 }
 
-/// What a viewer gets for a path. None: it is not there.
+/// Requests a path as a viewer does, and returns the body. `None` if the status is not 200.
 async fn view(cloudfront: &Server, path: &str) -> Option<String> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let address = cloudfront.endpoint_url().trim_start_matches("http://").to_owned();
@@ -67,7 +68,7 @@ async fn view(cloudfront: &Server, path: &str) -> Option<String> {
     head.starts_with("HTTP/1.1 200").then(|| body.to_owned())
 }
 
-/// Objects, and every path under which viewers get them.
+/// The keys of objects, each with every path under which viewers get it.
 const OBJECTS: [(&str, &[&str]); 9] = [
     ("index.html", &["/", "/index.html"]),
     ("docs/index.html", &["/docs/", "/docs/index.html"]),
@@ -81,11 +82,12 @@ const OBJECTS: [(&str, &[&str]); 9] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_gets_what_was() {
+async fn viewers_never_get_stale_objects() {
     let cloudfront = site().await;
     let variables = [("INVALIDATOR_DISTRIBUTIONS", "")];
     let mut function = Function::start(&cloudfront.endpoint_url(), &variables).await;
-    // Even that there was nothing is kept; then come objects, others, and nothing again.
+    // CloudFront also caches that an object is missing. The objects are then created, replaced,
+    // deleted and created again.
     for (round, content) in [None, Some("first"), Some("second"), None, Some("third")].into_iter().enumerate()
     {
         for (key, _) in OBJECTS {
@@ -94,7 +96,7 @@ async fn nobody_gets_what_was() {
         if round > 0 {
             let (_, paths) = OBJECTS[0];
             let before = view(&cloudfront, paths[0]).await;
-            assert_ne!(before.as_deref(), content, "the cache keeps what was");
+            assert_ne!(before.as_deref(), content, "the cache still holds the old object");
             let event = if content.is_some() { "ObjectCreated:Put" } else { "ObjectRemoved:Delete" };
             let bodies = OBJECTS
                 .map(|(key, _)| s3(key, &round.to_string()).to_string().replace("ObjectCreated:Put", event));
@@ -110,7 +112,7 @@ async fn nobody_gets_what_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_made_is_told_although_another_failed() {
+async fn created_invalidations_are_reported_although_another_failed() {
     let mut account = Account::default();
     for id in ["E1", "E2", "E3"] {
         let distribution = plain(id, "site.s3.us-east-1.amazonaws.com");
@@ -133,7 +135,7 @@ async fn what_was_made_is_told_although_another_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn verify_tells_what_is_stale_and_what_an_invalidation_mended() {
+async fn verify_reports_stale_objects_until_they_are_invalidated() {
     let cloudfront = site().await;
     let url = |path: &str| format!("http://localhost:{}{path}", port(&cloudfront));
     let verify = |paths: &[&str], more: &[&str]| {
@@ -191,15 +193,15 @@ async fn verify_tells_what_is_stale_and_what_an_invalidation_mended() {
     assert_eq!((code, verdicts(&third)), (0, vec!["current".to_owned()]), "{third:?}");
 
     cloudfront.put("site", key, None);
-    assert_eq!(verdicts(&verify(&[path], &[]).1), ["stale"], "it is gone, and viewers have it");
+    assert_eq!(verdicts(&verify(&[path], &[]).1), ["stale"], "deleted, but viewers still get it");
     assert!(tokio::task::block_in_place(|| cfadmin_at(&cloudfront.endpoint_url(), &purge)).status.success());
     let (code, fourth) = verify(&[path], &[]);
     assert_eq!((code, verdicts(&fourth)), (3, vec!["absent".to_owned()]), "deleted, or mistyped");
-    assert_eq!(verify(&[path], &["--deleted"]).0, 0, "it is gone, and so it is for viewers");
-    assert_eq!(verify(&["/docs/", path], &[]).0, 3, "one of them is");
+    assert_eq!(verify(&[path], &["--deleted"]).0, 0, "deleted, and viewers do not get it");
+    assert_eq!(verify(&["/docs/", path], &[]).0, 3, "one of the two is absent");
 
     let object = format!("s3://site/{key}");
-    assert_eq!(verdicts(&verify(&["/docs/"], &["--object", &object]).1), ["stale"], "not that object");
+    assert_eq!(verdicts(&verify(&["/docs/"], &["--object", &object]).1), ["stale"], "another object");
     let etag = first[1]["etag"].as_str().expect("an entity tag");
     assert_eq!(verify(&["/docs/"], &["--etag", etag]).0, 0);
     assert_eq!(verify(&["/docs/"], &["--etag", etag.trim_matches('"')]).0, 0, "quotes do not matter");
@@ -210,7 +212,7 @@ async fn verify_tells_what_is_stale_and_what_an_invalidation_mended() {
         tokio::task::block_in_place(|| cfadmin_at(&cloudfront.endpoint_url(), &["verify", &elsewhere]));
     let shown = String::from_utf8(output.stdout).expect("text");
     assert_eq!(output.status.code(), Some(1));
-    assert!(shown.contains("unknown: it is not CloudFront that answers"), "{shown}");
+    assert!(shown.contains("unknown: the answer does not come from CloudFront"), "{shown}");
     let nobody = ["verify", "http://127.0.0.1:1/"];
     let output = tokio::task::block_in_place(|| cfadmin_at(&cloudfront.endpoint_url(), &nobody));
     assert!(String::from_utf8_lossy(&output.stdout).contains("127.0.0.1 does not answer"));

@@ -1,4 +1,4 @@
-//! Which CloudFront is asked: AWS's, or one on this machine.
+//! The connection to CloudFront: AWS's, or one on this machine.
 
 use std::{
     env,
@@ -17,29 +17,30 @@ use cloudfront_invalidator::{
 
 use crate::Stop;
 
-/// The account that `--local` starts with.
-const SAMPLE: [&[u8]; 2] = [include_bytes!("sample/E1EXAMPLE.json"), include_bytes!("sample/policies.json")];
+/// The sample account of `--local`.
+const SAMPLE: [&[u8]; 2] =
+    [include_bytes!("../../../samples/E1EXAMPLE.json"), include_bytes!("../../../samples/policies.json")];
 
-/// The distribution in it.
+/// The distribution of the sample account.
 const SAMPLE_ID: &str = "E1EXAMPLE";
 
-/// Distributions to use instead of the account's.
+/// The distributions of `--distributions`.
 #[derive(Debug, Args)]
 pub(crate) struct Distributions {
-    /// Distributions as `aws cloudfront get-distribution-config` or list-distributions
-    /// prints them, instead of asking AWS; the file's name is the id
+    /// Read distributions from a file instead of AWS: the output of `aws cloudfront
+    /// get-distribution-config` (the file is named as the id) or `list-distributions`
     #[arg(long = "distributions", value_name = "FILE")]
     files: Vec<PathBuf>,
 }
 
 impl Distributions {
-    /// Whether there are any.
+    /// Returns whether a file is given.
     pub(crate) fn are_given(&self) -> bool {
         !self.files.is_empty()
     }
 
-    /// A CloudFront on this machine with them, and with those of which only the id is
-    /// known.
+    /// Starts a CloudFront on this machine with the distributions of the files, and with `ids`, which
+    /// have no configuration.
     pub(crate) async fn start(&self, ids: Vec<String>) -> Result<Server, Stop> {
         let mut account = Account::default();
         for file in &self.files {
@@ -50,30 +51,30 @@ impl Distributions {
     }
 }
 
-/// How to reach CloudFront, as in the AWS command line.
+/// Options for the connection, named as in the AWS CLI.
 #[derive(Debug, Args)]
 pub(crate) struct Connection {
     #[command(flatten)]
     pub(crate) distributions: Distributions,
 
-    /// Ask a CloudFront on this machine, started for the purpose with a sample account
+    /// Use a CloudFront on this machine with a sample account
     #[arg(long)]
     local: bool,
 
-    /// A profile of the AWS configuration
+    /// Use a profile of the AWS configuration
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
 
-    /// A region of the partition; CloudFront has one endpoint for each
+    /// Use the CloudFront endpoint of this region's partition
     #[arg(long)]
     region: Option<String>,
 
-    /// Where CloudFront is
+    /// Use this CloudFront endpoint
     #[arg(long, value_name = "URL")]
     endpoint_url: Option<String>,
 }
 
-/// An account that can be asked.
+/// An open connection and the configuration.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) client: Client,
@@ -81,17 +82,17 @@ pub(crate) struct Session {
     service: Service,
 }
 
-/// Where an account is.
+/// The service behind a session.
 #[derive(Debug)]
 pub(crate) enum Service {
-    /// On this machine, as long as this lives.
+    /// A CloudFront on this machine. It ends when this is dropped.
     Local(Server),
-    /// Where the AWS command line would look.
+    /// AWS, with the credentials and settings of the AWS CLI.
     Aws(Box<Profile>),
 }
 
 impl Session {
-    /// One who looks at what this account serves.
+    /// Creates a viewer of this account's distributions.
     pub(crate) async fn viewer(&self) -> Viewer {
         match &self.service {
             Service::Local(local) => Viewer::local(&local.endpoint_url()),
@@ -101,14 +102,14 @@ impl Session {
 }
 
 impl Connection {
-    /// The account, with the configuration that the environment has.
+    /// Opens a session with the configuration from the environment.
     pub(crate) async fn open(&self) -> Result<Session, Stop> {
         let (config, max_attempts) = Config::of_caller(env::vars_os())?;
         let (service, client) = self.client(max_attempts).await?;
         Ok(Session { client, config, service })
     }
 
-    /// The client, and where the account is, which must live as long.
+    /// Creates the client, and the service that must live as long as the client.
     pub(crate) async fn client(&self, max_attempts: Option<u32>) -> Result<(Service, Client), Stop> {
         let local = if self.distributions.are_given() {
             self.distributions.start(Vec::new()).await?
@@ -126,7 +127,7 @@ impl Connection {
     }
 }
 
-/// The sample account, in which something was purged already, and something not.
+/// Starts a CloudFront with the sample account: one cached page is purged, another is stale.
 async fn sample() -> Result<Server, Stop> {
     let mut account = Account::default();
     for json in SAMPLE {
@@ -163,13 +164,13 @@ async fn start(account: Account, distributions: Vec<String>) -> Result<Server, S
     Server::start(options).await.map_err(Stop::io("CloudFront on loopback"))
 }
 
-/// The id that a file's name is, if it is one.
+/// Returns the distribution id that a file is named as. `None` if its name is no id.
 fn id(file: &Path) -> Option<&str> {
     let name = file.file_stem()?.to_str()?;
     (name.starts_with('E') && name.len() > 1 && name.parse::<DistributionId>().is_ok()).then_some(name)
 }
 
-/// A client of a CloudFront on this machine.
+/// Creates a client of a CloudFront on this machine.
 pub(crate) fn client_of(local: &Server) -> Client {
     Client::new(Settings::local(&local.endpoint_url()))
 }

@@ -1,4 +1,4 @@
-//! `cfadmin cost`: what a month's invalidations come to.
+//! `cfadmin cost`: the cost of a month's invalidations.
 
 use std::time::SystemTime;
 
@@ -10,10 +10,10 @@ use cloudfront_invalidator::{
 
 use crate::{Exit, LIMIT, Stop, account::Connection, out::Output};
 
-/// Count the paths that were purged in a month, and what they cost
+/// Count the paths that were purged in a month, and their cost
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The month, in UTC; this one without
+    /// Month, in UTC [default: this month]
     #[arg(long, value_name = "YYYY-MM", value_parser = month)]
     month: Option<String>,
 
@@ -32,7 +32,7 @@ fn month(text: &str) -> Result<String, String> {
     let (year, month) = text.split_once('-').unwrap_or((text, ""));
     match (number(year, 4), number(month, 2)) {
         (Some(_), Some(1..=12)) => Ok(text.to_owned()),
-        _ => Err("a month looks like 2026-11".to_owned()),
+        _ => Err("write a month as 2026-11".to_owned()),
     }
 }
 
@@ -46,7 +46,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         let id = &distribution.id;
         let (mut of_distribution, mut invalidations) = (0, 0);
         for summary in client.invalidations(id).await.map_err(Stop::of("ListInvalidations"))? {
-            // The newest come first.
+            // The list begins with the newest.
             match summary.created[..summary.created.len().min(7)].cmp(month) {
                 std::cmp::Ordering::Greater => {}
                 std::cmp::Ordering::Less => break,

@@ -1,4 +1,4 @@
-//! `cfadmin explain`: what one object is served as.
+//! `cfadmin explain`: the paths under which an object is served.
 
 use std::{
     env,
@@ -19,14 +19,14 @@ use serde::Serialize;
 
 use crate::{Exit, LIMIT, Stop, account::Connection, input, out::Output};
 
-/// What makes a changed error page cheaper.
+/// Advice for error pages that invalidate everything.
 pub(crate) const LOWER_TTL: &str =
     "set the error's minimum TTL (ErrorCachingMinTTL) below 60 s to avoid that";
 
-/// Show which paths of which distributions an object is served as, and why, or why not
+/// Show the paths under which each distribution serves an object, and why, or why not
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The object
+    /// Object
     #[arg(value_name = "s3://BUCKET/KEY")]
     object: String,
 
@@ -41,7 +41,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let (config, max_attempts) = Config::of_caller(env::vars_os())?;
     let object = &arguments.object;
     let (bucket, key) = input::object(object).ok_or_else(|| {
-        Stop::Usage(format!("{object:?} is no object: one looks like s3://my-bucket/docs/a.html"))
+        Stop::Usage(format!("invalid object {object:?}; write it as s3://my-bucket/docs/a.html"))
     })?;
     let change = Change {
         message: 0,
@@ -57,8 +57,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         arguments.output.print(&document, |out| writeln!(out, "nothing: {why}"))?;
         return Ok(Exit::Done);
     }
-    let asks = config.search.needs_lookup();
-    let connection = if asks { Some(arguments.connection.client(max_attempts).await?) } else { None };
+    let needs_lookup = config.search.needs_lookup();
+    let connection = if needs_lookup { Some(arguments.connection.client(max_attempts).await?) } else { None };
     let client = connection.as_ref().map(|(_, client)| client);
     let batch = Batch { changes: vec![change], ..Batch::default() };
     let watch = &config.policy.watch;
@@ -79,26 +79,26 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     Ok(Exit::Done)
 }
 
-/// What becomes of an object.
+/// The JSON document of an object.
 #[derive(Serialize)]
 struct ExplainJson<'a> {
     object: &'a str,
-    /// Why the change does not count, wherever the object is served.
+    /// The reason why changes of the object are ignored for all distributions.
     #[serde(skip_serializing_if = "Option::is_none")]
     ignored: Option<Unwatched>,
     distributions: Vec<Served<'a>>,
 }
 
-/// What a distribution serves it as.
+/// The paths of one distribution.
 #[derive(Serialize)]
 struct Served<'a> {
     distribution: &'a DistributionId,
     name: Option<&'a str>,
     paths: Vec<ServedAs>,
-    /// Why there are none.
+    /// The reason why there are no paths.
     #[serde(skip_serializing_if = "Option::is_none")]
     ignored: Option<Unserved>,
-    /// What may make other paths of it.
+    /// The edge functions that may map other paths to the object.
     edge_functions: Vec<FunctionJson<'a>>,
 }
 

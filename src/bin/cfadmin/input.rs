@@ -1,4 +1,4 @@
-//! What the subcommands share: events to read, and the environment.
+//! Input that subcommands share: events and the environment.
 
 use std::{
     env,
@@ -13,13 +13,13 @@ use cloudfront_invalidator::{config::DISTRIBUTIONS, report::Report};
 
 use crate::{Exit, Stop, out::Output};
 
-/// The distribution that stands in where none is configured and none is contacted.
+/// The distribution of commands that contact nobody and have none configured.
 const EXAMPLE: &str = "E1EXAMPLE";
 
-/// Events, and how to show what becomes of them.
+/// The events of a command, and its output options.
 #[derive(Debug, Args)]
 pub(crate) struct Events {
-    /// Files with an event each, as Lambda would get it; "-" for standard input
+    /// Files with one event each, as Lambda receives it; "-" for standard input
     #[arg(required = true, value_name = "EVENT")]
     events: Vec<PathBuf>,
 
@@ -28,7 +28,7 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// The events: name and bytes. All are read before anything is done.
+    /// Reads all events. Returns the name and bytes of each.
     pub(crate) fn read(&self) -> Result<Vec<(String, Vec<u8>)>, Stop> {
         let standard = Path::new("-");
         if self.events.iter().filter(|name| *name == standard).count() > 1 {
@@ -48,7 +48,7 @@ impl Events {
         self.events.iter().map(read).collect()
     }
 
-    /// Writes what became of one event.
+    /// Prints the result of one event.
     pub(crate) fn write(
         &self,
         name: &str,
@@ -64,7 +64,7 @@ impl Events {
     }
 }
 
-/// The bucket and the key that a person means by `s3://bucket/key`.
+/// Splits `s3://bucket/key` into bucket and key. `None` if either is missing.
 pub(crate) fn object(text: &str) -> Option<(&str, &str)> {
     let (bucket, key) = text.strip_prefix("s3://")?.split_once('/')?;
     (!bucket.is_empty() && !key.is_empty()).then_some((bucket, key))
@@ -83,7 +83,7 @@ pub(crate) fn variables(has_example: bool) -> Vec<(OsString, OsString)> {
     variables
 }
 
-/// Failed if anything of any event was not done.
+/// Returns the exit code: failed unless everything was done.
 pub(crate) const fn exit(all_done: bool) -> Exit {
     if all_done { Exit::Done } else { Exit::Failed }
 }

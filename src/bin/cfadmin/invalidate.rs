@@ -1,4 +1,4 @@
-//! `cfadmin invalidate`: paths to purge, from a person.
+//! `cfadmin invalidate`: purges paths.
 
 use std::{
     fs::File,
@@ -21,8 +21,8 @@ use cloudfront_invalidator::{
 use crate::{
     Exit, LIMIT, Stop,
     account::Connection,
+    follow::{MAX_TIMEOUT, follow, show},
     out::Output,
-    status::{MOST_SECONDS, follow, show},
     target::Target,
 };
 
@@ -33,55 +33,55 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     target: Target,
 
-    /// Paths, wildcards (/docs/*) and cache tags (#tag); without any, standard input
+    /// Paths, wildcards (/docs/*) and cache tags (#tag) [default: read from standard input]
     #[arg(value_name = "PATH")]
     paths: Vec<String>,
 
-    /// A file with paths, one a line; "-" for standard input
+    /// Read paths from a file, one per line; "-" for standard input
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 
-    /// Paths that are read end with NUL instead of a line's end
+    /// Paths in the file or standard input end with NUL instead of a newline
     #[arg(short = '0', long)]
     null: bool,
 
-    /// They are keys of objects: encoded as such, and never wildcards or tags
+    /// Treat the paths as object keys: encode them, and allow no wildcards or tags
     #[arg(long)]
     keys: bool,
 
-    /// Purge in every distribution that the target may mean
+    /// Purge in every distribution that matches the target
     #[arg(long)]
     all: bool,
 
-    /// Wait until it is completed
+    /// Wait until the invalidation is completed
     #[arg(long)]
     wait: bool,
 
-    /// Wait no longer than this
-    #[arg(long, value_name = "SECONDS", default_value_t = 600, requires = "wait", value_parser = clap::value_parser!(u64).range(..=MOST_SECONDS))]
+    /// Maximum time to wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, requires = "wait", value_parser = clap::value_parser!(u64).range(..=MAX_TIMEOUT))]
     timeout: u64,
 
-    /// Show what would be sent, and send nothing
+    /// Show what would be sent without sending it
     #[arg(long)]
     dry_run: bool,
 
-    /// The most paths of one request
+    /// Maximum number of paths in one request
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(1..=3_000))]
     max_paths: u16,
 
-    /// Fold more paths than that into wildcards
+    /// Fold the paths into wildcards if they exceed --max-paths
     #[arg(long, conflicts_with = "split")]
     fold: bool,
 
-    /// Send more paths than that in several requests
+    /// Send several requests if the paths exceed --max-paths
     #[arg(long)]
     split: bool,
 
-    /// What tells this request from others; the same one with the same paths is done once
+    /// Caller reference; CloudFront runs a request with the same reference and paths only once
     #[arg(long, value_name = "TEXT")]
     caller_reference: Option<String>,
 
-    /// Purge everything without asking
+    /// Purge everything without confirmation
     #[arg(long)]
     yes: bool,
 
@@ -106,12 +106,12 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     if parts.concat().contains(&Item::everything()) && !arguments.may_purge_everything()? {
         return Err(Stop::Usage("nothing was purged".to_owned()));
     }
-    // All are sent before any is waited for.
+    // Send all requests before waiting for the first.
     let mut sent = Vec::new();
     let mut failure = None;
     for distribution in &distributions {
         for (number, part) in parts.iter().enumerate() {
-            // Requests are told apart where there are several.
+            // Each request needs a caller reference of its own.
             let reference =
                 if parts.len() == 1 { reference.clone() } else { format!("{reference}-{}", number + 1) };
             let request = InvalidationRequest::new(distribution.clone()).items(part.clone());
@@ -122,13 +122,13 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
             }
             let created = match request.send(&account.client).await {
                 Ok(created) => created,
-                // What was made, or can be, is not lost for it.
+                // The other requests are still sent and shown.
                 Err(error) => {
                     failure = failure.or_else(|| Some(Stop::of("CreateInvalidation")(error)));
                     continue;
                 }
             };
-            // Machines get one document for each, with what was last seen of it.
+            // With --wait, JSON output is one document per invalidation, printed at the end.
             if !arguments.wait || !arguments.output.json {
                 show(&arguments.output, distribution, &created, false)?;
             }
@@ -156,24 +156,24 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     failure.map_or(Ok(exit), Err)
 }
 
-/// Refuses cache tags for a distribution that reads none, which would purge nothing.
+/// Rejects cache tags for a distribution without `CacheTagConfig`: CloudFront would purge nothing.
 async fn reads_tags(client: &Client, distribution: &DistributionId) -> Result<(), Stop> {
     match client.details(distribution, LIMIT).await {
         Ok(details) if details.has_cache_tags => Ok(()),
         Ok(_) => Err(Stop::Usage(format!(
-            "{distribution} reads no cache tags, so that purging one does nothing: set CacheTagConfig in its \
+            "{distribution} reads no cache tags, so purging one does nothing; set CacheTagConfig in its \
              configuration, or purge paths"
         ))),
         Err(error) if error.is_not_found() => Err(Stop::of("GetDistributionConfig")(error)),
         Err(error) => {
-            eprintln!("cfadmin: {distribution} may read no cache tags, which cannot be checked: {error}");
+            eprintln!("cfadmin: cannot check whether {distribution} reads cache tags: {error}");
             Ok(())
         }
     }
 }
 
 impl Arguments {
-    /// What is to be purged, each once, in order.
+    /// Reads the items to purge, sorted and without duplicates.
     fn items(&self) -> Result<Vec<Item>, Stop> {
         let mut typed: Vec<Vec<u8>> = self.paths.iter().map(|path| path.clone().into_bytes()).collect();
         let from_file = self.file.as_ref().filter(|file| file.as_os_str() != "-");
@@ -185,7 +185,7 @@ impl Arguments {
             };
             let mut bytes = Vec::new();
             input.read_to_end(&mut bytes).map_err(Stop::io(name))?;
-            // Some editors and shells put a mark of the byte order before everything.
+            // Some editors and shells write a byte order mark first.
             let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
             let end = if self.null { 0 } else { b'\n' };
             let lines = bytes.split(|byte| *byte == end);
@@ -194,7 +194,7 @@ impl Arguments {
             typed.extend(lines.filter(|line| !line.trim_ascii().is_empty()).map(<[u8]>::to_vec));
         }
         if typed.is_empty() {
-            return Err(Stop::Usage("there are no paths: give some, or \"/*\" for everything".to_owned()));
+            return Err(Stop::Usage("no paths given; name some, or \"/*\" for everything".to_owned()));
         }
         let read = |text: &Vec<u8>| {
             if self.keys {
@@ -215,7 +215,7 @@ impl Arguments {
         Ok(items)
     }
 
-    /// The items of each request.
+    /// Splits or folds the items into requests of at most `--max-paths`.
     fn parts(&self, items: Vec<Item>) -> Result<Vec<Vec<Item>>, Stop> {
         let most = usize::from(self.max_paths);
         if items.len() <= most {
@@ -230,7 +230,7 @@ impl Arguments {
             return Ok(items.chunks(most).map(<[Item]>::to_vec).collect());
         }
         Err(Stop::Usage(format!(
-            "{} paths are more than the {most} of one request: --fold them into wildcards, --split them into \
+            "{} paths exceed the maximum of {most} in one request; --fold them into wildcards, --split them into \
              several requests, or raise --max-paths",
             items.len()
         )))
@@ -247,7 +247,7 @@ impl Arguments {
     }
 
     fn show_plan(&self, distribution: &DistributionId, request: &InvalidationRequest) -> Result<(), Stop> {
-        let paths: Vec<&str> = request.asked().map(Item::as_str).collect();
+        let paths: Vec<&str> = request.requested().map(Item::as_str).collect();
         let document = serde_json::json!({"distribution": distribution, "paths": paths});
         self.output.print(&document, |out| {
             writeln!(out, "{distribution}  would purge {}", counted(paths.len(), "path"))?;

@@ -1,4 +1,4 @@
-//! `cfadmin invoke`: the whole line, as the function would run it.
+//! `cfadmin invoke`: processes an event as the function does.
 
 use std::time::Instant;
 
@@ -16,13 +16,13 @@ use crate::{
     input::{Events, exit, variables},
 };
 
-/// Do what the function would do with an event
+/// Process an event as the function does
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     events: Events,
 
-    /// Against a CloudFront on this machine, started for the purpose, instead of AWS
+    /// Use a CloudFront on this machine instead of AWS
     #[arg(long)]
     local: bool,
 
@@ -49,8 +49,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let invalidator = Invalidator::new(config, client);
     let mut done = true;
     for (number, (name, event)) in events.into_iter().enumerate() {
-        // An id as Lambda gives each invocation: what makes a manual event sent twice two
-        // invalidations.
+        // As Lambda does, give each invocation an id of its own, so that a manual event sent twice
+        // makes two invalidations.
         let invocation = format!("{}-{number}", unique());
         let report = invalidator.run(&event, &invocation, Instant::now() + LIMIT).await;
         arguments.events.write(&name, &report, &report)?;

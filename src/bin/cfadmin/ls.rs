@@ -1,4 +1,4 @@
-//! `cfadmin ls`: the account's distributions.
+//! `cfadmin ls`: lists the account's distributions.
 
 use clap::Args;
 use cloudfront_invalidator::site::Distribution;

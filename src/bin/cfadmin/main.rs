@@ -1,28 +1,32 @@
-//! The command line: what the function would do, shown or done from here.
+//! cfadmin: purges paths, and shows or does what the function would do.
 
 mod account;
+mod completions;
 mod cost;
 mod explain;
+mod follow;
 mod input;
 mod invalidate;
 mod invoke;
+mod listinvalidations;
 mod ls;
+mod man;
 mod out;
 mod plan;
-mod shell;
 mod sites;
 mod status;
 mod target;
 mod verify;
+mod wait;
 
 use std::{io, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use cloudfront_invalidator::{cloudfront::Error, text::Plain};
 
-/// S3 changes become CloudFront invalidations.
+/// Purge CloudFront paths and inspect invalidations.
 ///
-/// Takes its configuration from the same INVALIDATOR_* variables as the function.
+/// Reads the same INVALIDATOR_* environment variables as the function.
 #[derive(Debug, Parser)]
 #[command(name = "cfadmin", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 struct Arguments {
@@ -38,64 +42,64 @@ enum Command {
     Invalidate(invalidate::Arguments),
     Ls(ls::Arguments),
     #[command(name = "listinvalidations")]
-    List(status::ListArguments),
-    Status(status::StatusArguments),
-    Wait(status::WaitArguments),
+    List(listinvalidations::Arguments),
+    Status(status::Arguments),
+    Wait(wait::Arguments),
     Verify(verify::Arguments),
     Cost(cost::Arguments),
     Plan(plan::Arguments),
     Invoke(invoke::Arguments),
     Sites(sites::Arguments),
     Explain(explain::Arguments),
-    Completions(shell::CompletionsArguments),
-    Man(shell::ManArguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
-/// How long one event or look-up may take: as long as the function gets by default.
+/// The time limit of an event or a lookup: the function's default timeout.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// How it ended, as the shell is told.
+/// The result of a command, which becomes the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
     Done,
     Failed,
     NotFound,
     TimedOut,
-    /// By the person, with Ctrl-C.
+    /// Ctrl-C.
     Interrupted,
 }
 
-/// Why nothing was done at all.
+/// An error that ends a command.
 #[derive(Debug, thiserror::Error)]
 enum Stop {
-    /// The configuration cannot be.
+    /// Invalid configuration.
     #[error("{0}")]
     Configuration(#[from] cloudfront_invalidator::config::Problems),
-    /// The arguments contradict each other.
+    /// Invalid arguments.
     #[error("{0}")]
     Usage(String),
-    /// There is no such distribution or invalidation.
+    /// No such distribution or invalidation.
     #[error("{0}")]
     NotFound(String),
-    /// CloudFront did not do it.
+    /// An error from CloudFront.
     #[error("{kind}: {0}", kind = .0.error_type())]
     CloudFront(Error),
-    /// The credentials do not allow it: the action, and what CloudFront said.
+    /// An action that the credentials do not allow, and CloudFront's answer.
     #[error("cloudfront:{0} is not allowed: {1}")]
     Denied(&'static str, Error),
-    /// Files, streams, sockets.
+    /// A failed file, stream or socket, and its name.
     #[error("{0}: {1}")]
     Io(String, #[source] io::Error),
 }
 
 impl Stop {
-    /// An I/O error that says what it was about.
+    /// Converts an I/O error of `what`.
     fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |error| Self::Io(what, error)
     }
 
-    /// What CloudFront said when it was asked for this action.
+    /// Converts an error of a CloudFront action.
     fn of(action: &'static str) -> impl FnOnce(Error) -> Self {
         move |error| match error {
             error if error.is_denied() => Self::Denied(action, error),
@@ -112,13 +116,13 @@ async fn main() -> ExitCode {
         Command::Invoke(arguments) => invoke::run(&arguments).await,
         Command::Invalidate(arguments) => invalidate::run(&arguments).await,
         Command::Ls(arguments) => ls::run(&arguments).await,
-        Command::List(arguments) => status::list(&arguments).await,
-        Command::Status(arguments) => status::status(&arguments).await,
-        Command::Wait(arguments) => status::wait(&arguments).await,
+        Command::List(arguments) => listinvalidations::run(&arguments).await,
+        Command::Status(arguments) => status::run(&arguments).await,
+        Command::Wait(arguments) => wait::run(&arguments).await,
         Command::Verify(arguments) => verify::run(&arguments).await,
         Command::Cost(arguments) => cost::run(&arguments).await,
-        Command::Completions(arguments) => shell::completions(&arguments),
-        Command::Man(arguments) => shell::man(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
         Command::Sites(arguments) => sites::run(&arguments).await,
         Command::Explain(arguments) => explain::run(&arguments).await,
     };
@@ -128,11 +132,11 @@ async fn main() -> ExitCode {
         Ok(Exit::NotFound) => ExitCode::from(3),
         Ok(Exit::TimedOut) => ExitCode::from(124),
         Ok(Exit::Interrupted) => ExitCode::from(130),
-        // Whoever reads the output has seen enough.
+        // The reader of the output closed the pipe, as `head` does.
         Err(Stop::Io(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(stop) => {
             let stop_text = stop.to_string();
-            // A list of what there is has lines of its own.
+            // Some errors list distributions, one per line.
             let lines: Vec<String> = stop_text.lines().map(|line| Plain(line).to_string()).collect();
             eprintln!("cfadmin: {}", lines.join("\n"));
             ExitCode::from(match stop {

@@ -1,4 +1,4 @@
-//! What commands print: text for people, documents for machines, or nothing.
+//! The output of commands: text, JSON documents, or nothing.
 
 use std::io::{self, Write};
 
@@ -6,35 +6,36 @@ use anstyle::{AnsiColor, Style};
 use clap::Args;
 use cloudfront_invalidator::report::to_json;
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 
 use crate::Stop;
 
-/// How to print what a command has to tell.
+/// Options for the output of a command.
 #[derive(Debug, Args)]
 pub(crate) struct Output {
-    /// JSON documents instead of text, a line each
+    /// Print JSON documents, one per line
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Print nothing but errors; the exit code tells the rest
+    /// Print errors only
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }
 
-/// What a table's headings look like on a terminal.
+/// The style of a table's headings.
 const HEADING: Style = Style::new().bold();
 
-/// What is as it should be.
+/// The style of a good result.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 
-/// What is not.
+/// The style of a bad result.
 pub(crate) const BAD: Style = AnsiColor::Red.on_default();
 
-/// A row of a table: its cells, and lines that belong below it.
+/// A row of a table: its cells, and indented lines below it.
 pub(crate) type Row = (Vec<String>, Vec<String>);
 
 impl Output {
-    /// Prints one thing: the document, or what `text` writes.
+    /// Prints one result: `document` with `--json`, otherwise what `text` writes.
     pub(crate) fn print(
         &self,
         document: &impl Serialize,
@@ -48,7 +49,7 @@ impl Output {
         written.and_then(|()| out.flush()).map_err(Stop::io("standard output"))
     }
 
-    /// Prints many things: a document for each, or a table.
+    /// Prints a list: a document for each entry with `--json`, otherwise a table.
     pub(crate) fn table<T: Serialize>(
         &self,
         headings: &[&str],
@@ -67,14 +68,13 @@ impl Output {
         written.and_then(|()| out.flush()).map_err(Stop::io("standard output"))
     }
 
-    /// Standard output, which has colours on terminals whose owner did not set
-    /// `NO_COLOR`.
+    /// Returns standard output, with colors on a terminal unless `NO_COLOR` is set.
     fn stream() -> impl Write {
         io::LineWriter::new(anstream::stdout().lock())
     }
 }
 
-/// Writes a JSON document on a line of its own.
+/// Writes a JSON document as one line.
 fn line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
     writeln!(out, "{}", to_json(value))
 }
@@ -82,14 +82,16 @@ fn line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
 fn rows(out: &mut dyn Write, headings: &[&str], rows: &[Row]) -> io::Result<()> {
     let width = |column: usize, heading: &str| {
         let cells = rows.iter().filter_map(|(cells, _)| cells.get(column));
-        cells.map(|cell| cell.chars().count()).chain([heading.len()]).max().unwrap_or_default()
+        cells.map(|cell| cell.width()).chain([heading.len()]).max().unwrap_or_default()
     };
     let widths: Vec<usize> =
         headings.iter().enumerate().map(|(column, heading)| width(column, heading)).collect();
     let cells = |cells: &mut dyn Iterator<Item = &str>| {
-        let padded: Vec<String> =
-            cells.zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
-        padded.join("  ").trim_end().to_owned()
+        let padded = cells.zip(&widths).map(|(cell, &width)| {
+            let missing = width.saturating_sub(cell.width());
+            format!("{cell}{:missing$}", "")
+        });
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     writeln!(out, "{HEADING}{}{HEADING:#}", cells(&mut headings.iter().copied()))?;
     for (row, below) in rows {

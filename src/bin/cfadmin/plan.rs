@@ -1,4 +1,4 @@
-//! `cfadmin plan`: what would be sent, and why.
+//! `cfadmin plan`: the invalidations that an event leads to, and why.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::{
     input::{Events, exit, variables},
 };
 
-/// Show what would be sent for an event, and why; nothing is contacted
+/// Show what the function would send for an event, and why, without contacting AWS
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -21,13 +21,12 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     distributions: Distributions,
 
-    /// Show every change behind a path, not only the first few
+    /// Show every change behind a path instead of the first few
     #[arg(long)]
     all: bool,
 }
 
-/// The id of an invocation that never happens: fixed, so that a plan of the same
-/// event is the same plan.
+/// The invocation id of a plan: constant, so that the same event gives the same plan.
 const INVOCATION: &str = "plan";
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {

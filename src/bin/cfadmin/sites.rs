@@ -1,4 +1,4 @@
-//! `cfadmin sites`: the distributions that serve a bucket, and how.
+//! `cfadmin sites`: the distributions that serve a bucket, and their configuration.
 
 use std::io::{self, Write};
 
@@ -12,7 +12,7 @@ use crate::{Exit, LIMIT, Stop, account::Connection, explain::LOWER_TTL, out::Out
 /// Show the distributions that have a bucket as an origin, and how they serve it
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The bucket; all that are behind any distribution without
+    /// Bucket [default: every bucket behind a distribution]
     bucket: Option<String>,
 
     #[command(flatten)]
@@ -57,7 +57,7 @@ fn show(
     aliases: &[BucketAlias],
 ) -> io::Result<()> {
     let marks = [
-        (!distribution.enabled, "disabled: not looked at"),
+        (!distribution.enabled, "disabled: ignored"),
         (distribution.staging, "staging"),
         (distribution.multi_tenant, "multi-tenant"),
     ];
@@ -99,7 +99,7 @@ fn show(
     Ok(())
 }
 
-/// Whether a behaviour asks the bucket, or any.
+/// Returns whether a behavior forwards to the bucket, or to any bucket if `bucket` is `None`.
 fn reaches(
     distribution: &Distribution,
     behavior: &Behavior,

@@ -1,4 +1,4 @@
-//! Which distribution a person means.
+//! The distribution that a command acts on.
 
 use std::fmt::Write;
 
@@ -7,16 +7,20 @@ use cloudfront_invalidator::site::{Distribution, DistributionId};
 
 use crate::{LIMIT, Stop, account::Session};
 
-/// A distribution, in a person's words.
+/// The target argument of a command.
 #[derive(Debug, Args)]
 pub(crate) struct Target {
-    /// A distribution's id, an alias or domain of it, the domain of an origin, or a bucket (s3:// and its name)
+    /// Distribution: its id, an alias or domain name, an origin's domain name, or a bucket (s3:// and its name)
     target: String,
 }
 
 impl Target {
-    /// The distributions that it means. An id is taken as it is, and nobody asked. Several
-    /// only if `all` is true.
+    /// Finds the distributions that match the target. Returns an id as it is, without a call to
+    /// CloudFront.
+    ///
+    /// # Errors
+    ///
+    /// If nothing matches, or if several distributions match and `all` is false.
     pub(crate) async fn find(&self, account: &Session, all: bool) -> Result<Vec<DistributionId>, Stop> {
         let Self { target } = self;
         if let Ok(id) = target.parse() {
@@ -32,20 +36,20 @@ impl Target {
         match &found[..] {
             [] => {
                 let listed: Vec<&Distribution> = listed.iter().collect();
-                Err(Stop::NotFound(format!("no distribution is {target:?}; there {}", list(&listed))))
+                Err(Stop::NotFound(format!("no distribution matches {target:?}; there {}", list(&listed))))
             }
             [_, _, ..] if !all => Err(Stop::Usage(format!(
-                "{target:?} may mean several, say which or --all; there {}",
+                "several distributions match {target:?}; name one by its id or pass --all; there {}",
                 list(&found)
             ))),
             _ => Ok(found.into_iter().map(|one| one.id.clone()).collect()),
         }
     }
 
-    /// The one distribution that it means.
+    /// Finds the only distribution that matches the target.
     pub(crate) async fn find_one(&self, account: &Session) -> Result<DistributionId, Stop> {
         let mut found = self.find(account, false).await?;
-        found.pop().ok_or_else(|| Stop::NotFound(format!("no distribution is {:?}", self.target)))
+        found.pop().ok_or_else(|| Stop::NotFound(format!("no distribution matches {:?}", self.target)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! `cfadmin verify`: whether viewers get what the bucket holds.
+//! `cfadmin verify`: checks whether viewers get what the bucket holds.
 
 use clap::Args;
 use cloudfront_invalidator::{
@@ -15,27 +15,26 @@ use crate::{
     out::{BAD, GOOD, Output},
 };
 
-/// Ask for URLs as viewers do, and tell whether they get the objects as they are now
+/// Request URLs as viewers do, and compare the answers with the objects in S3
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// What viewers ask for, as it stands in their browsers
+    /// URLs, as browsers show them
     #[arg(required = true, value_name = "URL", value_parser = url)]
     urls: Vec<Uri>,
 
-    /// The entity tag that they should get; without, S3 is asked for the object's
+    /// Expected entity tag [default: the object's, from S3]
     #[arg(long, value_name = "ETAG", conflicts_with = "object")]
     etag: Option<String>,
 
-    /// The object that it should be; without, the distribution's configuration tells
+    /// Expected object [default: from the distribution's configuration]
     #[arg(long, value_name = "s3://BUCKET/KEY", value_parser = object)]
     object: Option<Object>,
 
-    /// Expect that there is no object, since it was deleted
+    /// Expect that the object was deleted
     #[arg(long, conflicts_with = "etag")]
     deleted: bool,
 
-    /// A header to ask with, such as "Accept-Language: de"; browsers' Accept-Encoding
-    /// without
+    /// Send a header, such as "Accept-Language: de" [default: browsers' Accept-Encoding]
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
 
@@ -46,34 +45,35 @@ pub(crate) struct Arguments {
     connection: Connection,
 }
 
-/// What browsers take: each compression is cached on its own.
+/// The default header, as browsers send it. CloudFront caches each compression separately.
 const ACCEPT_ENCODING: (&str, &str) = ("accept-encoding", "gzip, deflate, br");
 
-/// What no answer tells.
-const UNKNOWABLE: &str = "Seen from here and now: other edge locations, other headers and cookies, and what browsers have \
-                          kept may differ.";
+/// The limits of every verdict.
+const UNKNOWABLE: &str = "This is what this machine sees now. Other edge locations, other headers and cookies, and browser \
+                          caches may differ.";
 
 fn url(text: &str) -> Result<Uri, String> {
     let full = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
     let url: Uri =
-        full.parse().map_err(|why| format!("{why}: one looks like https://www.example.com/a%20b"))?;
+        full.parse().map_err(|why| format!("{why}; write a URL as https://www.example.com/a%20b"))?;
     match url.scheme_str() {
         Some("https" | "http") if url.host().is_some_and(|host| !host.is_empty()) => Ok(url),
-        _ => Err("no URL: one looks like https://www.example.com/index.html".to_owned()),
+        _ => Err("invalid URL; write it as https://www.example.com/index.html".to_owned()),
     }
 }
 
 fn object(text: &str) -> Result<Object, String> {
-    let (bucket, key) = input::object(text).ok_or("no object: one looks like s3://my-bucket/docs/a.html")?;
+    let (bucket, key) =
+        input::object(text).ok_or("invalid object; write it as s3://my-bucket/docs/a.html")?;
     Ok(Object { endpoint: Endpoint::named(bucket), key: key.as_bytes().to_vec() })
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("no header: one looks like \"Accept-Language: de\"")?;
+    let (name, value) = text.split_once(':').ok_or("invalid header; write it as \"Accept-Language: de\"")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
-/// What was found out about one URL.
+/// The JSON document of one URL.
 #[derive(Serialize)]
 struct VerifyJson {
     url: String,
@@ -82,7 +82,7 @@ struct VerifyJson {
     #[serde(flatten)]
     answer: Option<Answer>,
     distribution: Option<DistributionId>,
-    /// The object that was compared.
+    /// The object that the answer was compared with.
     object: Option<String>,
     object_etag: Option<String>,
 }
@@ -90,11 +90,11 @@ struct VerifyJson {
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let account = arguments.connection.open().await?;
     let viewer = account.viewer().await;
-    let asks = arguments.etag.is_none() && arguments.object.is_none();
+    let needs_lookup = arguments.etag.is_none() && arguments.object.is_none();
     let mut lookup = Lookup::default();
     let mut exit = Exit::Done;
     for url in &arguments.urls {
-        let (distribution, expected, object) = if asks {
+        let (distribution, expected, object) = if needs_lookup {
             lookup.expected(&account, &viewer, url).await
         } else if let Some(object) = &arguments.object {
             (None, viewer.expected(std::slice::from_ref(object)).await.0, Some(shown(object)))
@@ -153,7 +153,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     Ok(exit)
 }
 
-/// The account's distributions, asked for once.
+/// The account's distributions, listed once.
 #[derive(Default)]
 struct Lookup {
     listed: Option<Result<Vec<Distribution>, String>>,
@@ -161,7 +161,7 @@ struct Lookup {
 }
 
 impl Lookup {
-    /// What S3 holds of what a URL stands for: which distribution, which object.
+    /// Finds the distribution and the object behind a URL, and what S3 holds.
     async fn expected(
         &mut self,
         account: &Session,
@@ -175,7 +175,7 @@ impl Lookup {
         let objects = distribution.objects(url.path(), &account.config.search.forms.index_document);
         let id = Some(distribution.id.clone());
         if objects.is_empty() {
-            let why = "the path does not come from buckets alone".to_owned();
+            let why = "the path has an origin that is not a bucket".to_owned();
             return (id, Expected::Unknown(why), None);
         }
         let (expected, object) = viewer.expected(&objects).await;
@@ -194,7 +194,7 @@ impl Lookup {
         };
         let found = listed.iter().filter_map(|one| Some((one.answers(host)?, one)));
         let found = found.max_by_key(|(exactness, _)| *exactness).map(|(_, one)| one);
-        let found = found.ok_or_else(|| format!("no distribution of this account is called {host:?}"))?;
+        let found = found.ok_or_else(|| format!("no distribution of this account serves {host:?}"))?;
         if let Some(at) = self.complete.iter().position(|one| one.id == found.id) {
             return Ok(&self.complete[at]);
         }

@@ -1,8 +1,8 @@
-//! Prices that turn budgets into costs, and how to find the ones that say the most.
+//! Turns budgets into costs by prices, and finds the prices that give the best bound.
 
 use super::ROUNDING;
 
-/// What items and wildcards cost in the relaxed problem.
+/// The prices of items and wildcards in the relaxed problem.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Prices {
     pub(super) item: f64,
@@ -10,24 +10,26 @@ pub(super) struct Prices {
 }
 
 impl Prices {
-    /// The price of one item.
+    /// Returns the price of one item, which may be a wildcard.
     pub(super) fn of(self, wildcard: bool) -> f64 {
         self.item + if wildcard { self.wildcard } else { 0.0 }
     }
 }
 
-/// A line that touches a function at one place.
+/// A line that touches a function at one point.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Touching {
     pub(super) value: f64,
     pub(super) slope: f64,
 }
 
-/// Where a concave, piecewise linear function of a price is highest, as nearly as a
-/// few looks tell. Each look is where the lines that touch on either side of the top
-/// meet, which is the top itself as soon as both belong to it.
+/// Returns the price at which a concave, piecewise linear function is highest, as nearly as a few
+/// evaluations can tell.
 ///
-/// Where `is_late`, the first price at which the function falls again is enough.
+/// Each evaluation is at the price where the lines that touch the function on either side of its
+/// maximum meet. Once both lines run through the maximum, that price is the maximum itself.
+///
+/// If `is_late`, settles for a price beyond the maximum, where the function no longer rises.
 pub(super) fn maximise(start: f64, is_late: &dyn Fn() -> bool, mut at: impl FnMut(f64) -> Touching) -> f64 {
     const LOOKS: usize = 12;
     const STRETCHES: usize = 40;

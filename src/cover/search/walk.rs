@@ -1,18 +1,18 @@
-//! The walk with labels through what is left of a row.
+//! Walks with labels through the remains of a row.
 
 use super::{Effort, Found, MOST_COUNTED, NONE, Search, Shrunk, number, prices::Prices, real};
 
-/// Maximum number of labels that wait at points ahead: memory for 16 MB.
+/// Maximum number of labels that wait at points ahead, which take 16 MB of memory.
 const MOST_WAITING: usize = 500_000;
 
-/// Maximum number of leaps that are written down: memory for 8 MB.
+/// Maximum number of leaps in the trail, which take 8 MB of memory.
 const MOST_LEAPS: usize = 1_000_000;
 
-/// How many points are left behind before the clock is looked at again.
+/// The number of points between two looks at the clock.
 const POINTS_A_LOOK: usize = 64;
 
-/// At which multiples of the best prices labels are judged: those of items, and those
-/// of wildcards.
+/// The multiples of the best prices by which labels are judged: those for items, and those for
+/// wildcards.
 const ITEM_PRICES: [f64; 9] = [0.25, 0.5, 0.7, 0.85, 1.0, 1.2, 1.4, 2.0, 4.0];
 const WILDCARD_PRICES: [f64; 5] = [0.25, 0.5, 1.0, 2.0, 4.0];
 
@@ -22,21 +22,21 @@ struct Label {
     cost: f64,
     items: u32,
     wildcards: u32,
-    /// The leaps so far: the index of the last in the trail.
+    /// Index in the trail of the last leap so far, or [`NONE`].
     leaps: u32,
-    /// The leap by which it has just arrived, if it has.
+    /// The fold of the leap by which it has just arrived, or [`NONE`]. It is not yet in the trail.
     arrived_by: u32,
 }
 
-/// Leaps made: the fold, and the index of the leap before.
+/// The leaps made: for each, the fold and the index of the leap before.
 type Trail = Vec<(u32, u32)>;
 
-/// What the rest of a shrunk row costs at least from each of its points, at several
+/// Lower bounds on the cost of the rest of a shrunk row, from each of its points and at several
 /// prices.
 struct Outlook {
-    /// The best ones first.
+    /// The prices, the best ones first.
     prices: Vec<Prices>,
-    /// For each point, what its rest costs at each of the prices.
+    /// The lower bounds: for each point, one at each of the prices.
     rest: Vec<f64>,
 }
 
@@ -44,7 +44,7 @@ impl Outlook {
     fn new(search: &Search<'_>, shrunk: &Shrunk) -> Self {
         let best = search.prices;
         let mut prices = vec![best];
-        // Of more points it would take too much memory.
+        // For more points, the bounds would take too much memory.
         if shrunk.points.len() <= MOST_COUNTED {
             let at = |item, wildcard| Prices { item: best.item * item, wildcard: best.wildcard * wildcard };
             prices.extend(
@@ -77,8 +77,8 @@ impl Outlook {
         Self { prices, rest }
     }
 
-    /// What a cover costs at least that goes on from this point with so many items and
-    /// wildcards left, at each of the prices, the best ones first.
+    /// Returns lower bounds on the cost of the rest from this point on with so many items and
+    /// wildcards left. There is one at each of the prices, the best ones first.
     fn from(&self, point: usize, items: f64, wildcards: f64) -> impl Iterator<Item = f64> {
         let rest = &self.rest[point * self.prices.len()..];
         rest.iter()
@@ -87,7 +87,7 @@ impl Outlook {
     }
 }
 
-/// A walk through what is left of a row.
+/// A walk through the remains of a row.
 pub(super) struct Walk<'a> {
     search: &'a Search<'a>,
     shrunk: &'a Shrunk,
@@ -100,12 +100,12 @@ impl<'a> Walk<'a> {
         Self { search, shrunk, outlook: Outlook::new(search, shrunk), trail: Vec::new() }
     }
 
-    /// Finds the best cover with at most `most` labels at a point, and takes the labels that it
-    /// makes from `effort`. `None` if that leads nowhere.
+    /// Finds the best cover with at most `most` labels at a point. Subtracts the labels that it
+    /// makes from `effort`. Returns `None` if no label reaches the end.
     ///
     /// # Errors
     ///
-    /// It takes more labels, more memory, or more time.
+    /// Returns [`TooMany`] if it needs more labels, memory or time than it may use.
     pub(super) fn run(mut self, most: usize, effort: &mut Effort<'_>) -> Result<Option<Found>, TooMany> {
         let Shrunk { steps, leaps, .. } = self.shrunk;
         let mut waiting = 1;
@@ -153,7 +153,7 @@ impl<'a> Walk<'a> {
         Ok(labels.into_iter().min_by(|a, b| a.cost.total_cmp(&b.cost)).map(|best| self.found(&best)))
     }
 
-    /// The cover that a label at the end stands for.
+    /// Returns the cover that a label at the end stands for.
     fn found(&self, label: &Label) -> Found {
         let leap = |index: u32| self.trail.get(index as usize);
         let leaps = std::iter::successors(leap(label.leaps), |(_, before)| leap(*before));
@@ -162,8 +162,8 @@ impl<'a> Walk<'a> {
         Found { folds, cost: label.cost, at_least: 0.0 }
     }
 
-    /// Whether a label may still come to a cover within budget that costs no more
-    /// than what is looked for.
+    /// Returns whether a label may still become a cover within the budget that costs no more than
+    /// the limit of this pass.
     fn is_promising(&self, point: usize, label: &Label) -> bool {
         let row = self.search.row;
         let leaf = self.shrunk.points[point];
@@ -172,8 +172,8 @@ impl<'a> Walk<'a> {
             && self.comes_to(point, label).all(|cost| cost <= self.search.rounded_beyond())
     }
 
-    /// What a cover that begins with this label costs at least, at several prices, the
-    /// best ones first.
+    /// Returns lower bounds on the cost of a cover that begins with this label, at several prices,
+    /// the best ones first.
     fn comes_to(&self, point: usize, label: &Label) -> impl Iterator<Item = f64> {
         let items = real(self.search.row.max_items) - f64::from(label.items);
         let wildcards = real(self.search.row.max_wildcards) - f64::from(label.wildcards);
@@ -181,8 +181,8 @@ impl<'a> Walk<'a> {
         self.outlook.from(point, items, wildcards).map(move |rest| cost + rest)
     }
 
-    /// Keeps the labels that no other beats in every respect, `most` of them at the
-    /// most, and writes down the leaps by which they came.
+    /// Keeps the labels that no other one beats, at most `most` of them, and adds the leaps by
+    /// which they arrived to the trail.
     fn settle(&mut self, point: usize, labels: &mut Vec<Label>, most: usize) {
         if labels.iter().any(|label| label.arrived_by != NONE) {
             unbeaten(labels);
@@ -202,16 +202,16 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The search takes more than it may.
+/// The error of a search that exceeds its limits.
 pub(super) struct TooMany;
 
-/// Removes every label for which another has no more items, no more wildcards and no
-/// higher cost.
+/// Removes every label that another one beats, with no more items, no more wildcards and no higher
+/// cost.
 fn unbeaten(labels: &mut Vec<Label>) {
     labels.sort_unstable_by(|a, b| {
         (a.wildcards, a.items).cmp(&(b.wildcards, b.items)).then(a.cost.total_cmp(&b.cost))
     });
-    // For what was kept so far: items ascending, cost descending.
+    // The labels kept so far, with items ascending and cost descending.
     let mut stairs: Vec<(u32, f64)> = Vec::new();
     labels.retain(|label| {
         let above = stairs.partition_point(|&(items, _)| items <= label.items);

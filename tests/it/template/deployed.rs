@@ -1,9 +1,9 @@
-//! The whole template on ministack, an AWS that nobody here wrote: it takes the SAM template,
-//! runs the real binary as the function, and fills the queue when the AWS command line puts
-//! objects.
+//! Deploys the whole template on ministack, an emulator of AWS by other authors. It accepts the SAM
+//! template, runs the real binary as the function, and fills the queue when the AWS command line
+//! puts objects.
 //!
-//! What this does not prove: that policies allow what they must (ministack looks at none),
-//! the rules for parameters (it cannot read them), and everything that only CloudFront has.
+//! These tests do not cover the policies, because ministack ignores them; the rules for parameters,
+//! because it cannot read them; and everything that only the real CloudFront does.
 
 use std::{
     env, fs,
@@ -20,14 +20,14 @@ use crate::{
     support::binary,
 };
 
-/// An account, the AWS command line, and a folder for files.
+/// An account on ministack with a distribution, and a folder for files.
 struct Account {
     aws: Peer,
     folder: PathBuf,
     distribution: String,
 }
 
-/// Its distribution, which has a bucket as an origin.
+/// The configuration of the account's distribution, whose origin is a bucket.
 const DISTRIBUTION: &str = r#"{
     "CallerReference": "site", "Comment": "", "Enabled": true, "DefaultRootObject": "index.html",
     "Origins": {"Quantity": 1, "Items": [{
@@ -40,7 +40,7 @@ const DISTRIBUTION: &str = r#"{
     }
 }"#;
 
-/// A bucket for the function's code.
+/// The bucket for the function's code.
 const CODE: &str = "code";
 
 impl Account {
@@ -64,7 +64,7 @@ impl Account {
         fs::write(self.folder.join(name), content).expect("a file");
     }
 
-    /// A shell command, and the JSON that it prints, if it does.
+    /// Runs a shell command, and returns the JSON that it prints. `Value::Null` if it prints none.
     #[track_caller]
     fn run(&self, command: &str) -> Value {
         let path = env::var("PATH").unwrap_or_default();
@@ -86,12 +86,12 @@ impl Account {
         serde_json::from_slice(&output.stdout).unwrap_or_default()
     }
 
-    /// Deploys the template.
+    /// Deploys the template, and returns the outputs of the stack.
     fn deploy(&self, parameters: &[(&str, &str)]) -> Outputs {
         let mut template = template();
         template.as_object_mut().expect("a template").remove("Rules");
         template["Resources"]["Function"]["Properties"]["CodeUri"] = json!(format!("s3://{CODE}/code.zip"));
-        // ministack takes a list of parameters for text.
+        // ministack treats a list parameter as text.
         let template = template
             .to_string()
             .replace(r#"{"Ref":"BucketNames"}"#, r#"["site"]"#)
@@ -108,7 +108,7 @@ impl Account {
             "aws cloudformation create-stack --stack-name invalidator --capabilities CAPABILITY_IAM \
              --template-body file://template.json --parameters file://parameters.json",
         );
-        let stack = self.wait("the stack", || {
+        let stack = self.wait("stack", || {
             let stacks = self.run("aws cloudformation describe-stacks --stack-name invalidator");
             let stack = stacks["Stacks"][0].clone();
             let status = stack["StackStatus"].as_str().expect("a status");
@@ -126,15 +126,15 @@ impl Account {
             }
             assert!(
                 begun.elapsed() < Duration::from_mins(1),
-                "{what} does not come: {}",
+                "no {what} within a minute: {}",
                 self.folder.display()
             );
             std::thread::sleep(Duration::from_millis(200));
         }
     }
 
-    /// Puts objects, one with this name, and deletes one, and waits until all of them are
-    /// purged, that one under these paths, and nothing else.
+    /// Puts objects, among them `name`, and deletes one. Waits until those that the distribution
+    /// serves are purged. Checks that `name` is purged under `paths`, and that nothing else is.
     fn is_purged(&self, name: &str, paths: [&str; 2]) {
         self.file("object", "content");
         for key in [
@@ -149,7 +149,7 @@ impl Account {
         self.run("aws s3api delete-object --bucket site --key live/gone.html");
         let [first, second] = paths;
         let expected = ["/", "/%C3%BC/", "/%C3%BC/index.html", first, second, "/gone.html", "/index.html"];
-        let purged = self.wait("what was to be purged", || {
+        let purged = self.wait("purged paths", || {
             let of = format!("--distribution-id {}", self.distribution);
             let listed = self.run(&format!("aws cloudfront list-invalidations {of}"));
             let mut paths: Vec<String> = Vec::new();
@@ -169,7 +169,7 @@ impl Account {
     }
 }
 
-/// What the stack tells.
+/// The outputs of a stack.
 struct Outputs(Value);
 
 impl Outputs {
@@ -182,7 +182,7 @@ impl Outputs {
 
 #[test]
 #[ignore = "needs ministack: make test"]
-fn a_bucket_that_exists_is_purged_from_the_command_on() {
+fn changes_in_an_existing_bucket_are_purged_after_the_command() {
     let account = Account::new("existing");
     account.run("aws s3api create-bucket --bucket site");
     let others = json!({"QueueConfigurations": [{
@@ -198,15 +198,15 @@ fn a_bucket_that_exists_is_purged_from_the_command_on() {
     account.run(outputs.get("TurnOnEvents"));
     let now = account.run("aws s3api get-bucket-notification-configuration --bucket site");
     assert_eq!(now["EventBridgeConfiguration"], json!({}));
-    assert_eq!(now["QueueConfigurations"][0]["Id"], "somebody-else", "what was there stays");
+    assert_eq!(now["QueueConfigurations"][0]["Id"], "somebody-else", "other notifications stay");
     account.is_purged("a b+c.html", ["/a%20b%2Bc.html", "/a+b%2Bc.html"]);
 }
 
 #[test]
 #[ignore = "needs ministack: make test"]
-fn a_new_bucket_is_purged_by_its_own_notifications() {
+fn changes_in_a_new_bucket_are_purged_by_its_notifications() {
     let account = Account::new("new");
     account.deploy(&[("CreateBucket", "true"), ("Trigger", "Notifications"), ("KeyPrefix", "live/")]);
-    // ministack does not encode what S3 encodes in a notification.
+    // S3 encodes keys in notifications and ministack does not, so the name has no plus.
     account.is_purged("a b.html", ["/a%20b.html", "/a+b.html"]);
 }

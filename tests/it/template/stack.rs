@@ -1,11 +1,11 @@
-//! A template with its parameters: what CloudFormation would make of it.
+//! Evaluates the template with given parameters, as CloudFormation does.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use yaml_serde::Value as Yaml;
 
-/// The template, with CloudFormation's short tags spelled out.
+/// Returns the template, with CloudFormation's short tags, such as `!Ref`, in their long form.
 pub(super) fn template() -> Value {
     let text = include_str!("../../../template.yaml");
     spelled_out(yaml_serde::from_str(text).expect("YAML"))
@@ -38,10 +38,10 @@ fn spelled_out(yaml: Yaml) -> Value {
     }
 }
 
-/// What stands for `AWS::NoValue`.
+/// Placeholder for `AWS::NoValue`.
 const NO_VALUE: &str = "\0no value";
 
-/// The stack that certain parameters make.
+/// The template with values for its parameters.
 pub(super) struct Stack {
     template: Value,
     parameters: BTreeMap<String, Value>,
@@ -49,7 +49,8 @@ pub(super) struct Stack {
 }
 
 impl Stack {
-    /// With these parameters, and the defaults for the others, in this partition.
+    /// Creates the stack in this partition, with the parameters in `given` and defaults for the
+    /// others.
     pub(super) fn of(given: &[(&str, &str)], partition: &str) -> Self {
         let template = template();
         let parameters = template["Parameters"].as_object().expect("parameters").clone();
@@ -71,7 +72,7 @@ impl Stack {
         Self { template, parameters, partition: partition.to_owned() }
     }
 
-    /// The names of the rules that it breaks.
+    /// Returns the names of the rules that the parameters break.
     pub(super) fn violations(&self) -> Vec<String> {
         let rules = self.template["Rules"].as_object().expect("rules");
         let is_broken = |rule: &Value| {
@@ -82,13 +83,13 @@ impl Stack {
         rules.iter().filter(|(_, rule)| is_broken(rule)).map(|(name, _)| name.clone()).collect()
     }
 
-    /// Whether it has this resource.
+    /// Returns whether the stack has this resource.
     pub(super) fn has(&self, resource: &str) -> bool {
         self.resources().iter().any(|(name, _)| name == resource)
     }
 
-    /// Its resources, with everything that refers to something replaced by what that is:
-    /// a resource's reference is its name, an attribute `Name.Attribute`.
+    /// Returns the resources of the stack, with every intrinsic function evaluated. A reference to
+    /// a resource becomes its name, and an attribute becomes `Name.Attribute`.
     pub(super) fn resources(&self) -> Vec<(String, Value)> {
         let resources = self.template["Resources"].as_object().expect("resources");
         let is_made = |resource: &Value| self.is_on(resource);
@@ -96,21 +97,21 @@ impl Stack {
         made.map(|(name, resource)| (name.clone(), self.value(resource))).collect()
     }
 
-    /// What a resource is made with.
+    /// Returns the properties of a resource.
     #[track_caller]
     pub(super) fn properties(&self, resource: &str) -> Value {
         let found = self.resources().into_iter().find(|(name, _)| name == resource);
-        found.unwrap_or_else(|| panic!("{resource} is not made")).1["Properties"].clone()
+        found.unwrap_or_else(|| panic!("the stack has no {resource}")).1["Properties"].clone()
     }
 
-    /// The function's variables.
+    /// Returns the function's environment variables.
     pub(super) fn environment(&self) -> Vec<(String, String)> {
         let variables = self.properties("Function")["Environment"]["Variables"].clone();
         let variables = variables.as_object().expect("variables").clone();
         variables.into_iter().map(|(name, value)| (name, value.as_str().expect("text").to_owned())).collect()
     }
 
-    /// What it tells when it is made.
+    /// Returns an output of the stack. `None` if its condition is false.
     pub(super) fn output(&self, name: &str) -> Option<String> {
         let output = &self.template["Outputs"][name];
         self.is_on(output).then(|| self.value(&output["Value"]).as_str().expect("text").to_owned())
@@ -128,7 +129,7 @@ impl Stack {
 
     fn is(&self, condition: &Value) -> bool {
         let (function, arguments) =
-            function(condition).unwrap_or_else(|| panic!("{condition} is no condition"));
+            function(condition).unwrap_or_else(|| panic!("{condition} is not a condition"));
         let all = || arguments.as_array().expect("arguments");
         match function {
             "Condition" => self.condition(arguments.as_str().expect("a name")),
@@ -138,7 +139,7 @@ impl Stack {
             "Fn::Contains" => {
                 self.value(&all()[0]).as_array().expect("a list").contains(&self.value(&all()[1]))
             }
-            other => panic!("{other} is no condition"),
+            other => panic!("{other} is not a condition"),
         }
     }
 
@@ -207,7 +208,7 @@ impl Stack {
                 }
                 json!(filled)
             }
-            other => panic!("{other} is not known"),
+            other => panic!("unknown function {other}"),
         }
     }
 
@@ -225,10 +226,10 @@ impl Stack {
     }
 }
 
-/// The intrinsic function that a value is, and its arguments.
+/// Splits a call of an intrinsic function into its name and arguments. `None` for any other value.
 fn function(value: &Value) -> Option<(&str, &Value)> {
     let fields = value.as_object().filter(|fields| fields.len() == 1)?;
     let (name, arguments) = fields.iter().next()?;
-    // A resource's own condition is a name beside other fields.
+    // In a resource, `Condition` is one field among others, and not a function.
     (name.starts_with("Fn::") || name == "Ref" || name == "Condition").then_some((name, arguments))
 }

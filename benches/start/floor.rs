@@ -1,5 +1,5 @@
-//! What `cargo bench --bench start` measures the function against: an empty function of the
-//! same profile, and with `PARSES=1` one that does nothing but read the event.
+//! The baseline for `cargo bench --bench start`: an empty function with the same build profile.
+//! With `PARSES=1`, it parses the event and does nothing else.
 
 use std::{env, hint::black_box};
 

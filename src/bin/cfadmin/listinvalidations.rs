@@ -1,0 +1,54 @@
+//! `cfadmin listinvalidations`: the invalidations of a distribution.
+
+use clap::Args;
+use cloudfront_invalidator::cloudfront::Summary;
+use serde::Serialize;
+
+use crate::{Exit, Stop, account::Connection, out::Output, target::Target};
+
+/// List the invalidations of a distribution, newest first
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    target: Target,
+
+    /// Show the paths of each invalidation (one more API call for each)
+    #[arg(long)]
+    paths: bool,
+
+    #[command(flatten)]
+    output: Output,
+
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// An invalidation of the list, with its paths if `--paths` is given.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    summary: Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paths: Option<Vec<String>>,
+}
+
+pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
+    let account = arguments.connection.open().await?;
+    let distribution = arguments.target.find_one(&account).await?;
+    let summaries = account.client.invalidations(&distribution).await;
+    let mut listed = Vec::new();
+    for summary in summaries.map_err(Stop::of("ListInvalidations"))? {
+        let paths = if arguments.paths {
+            let seen = account.client.invalidation(&distribution, &summary.id).await;
+            Some(seen.map_err(Stop::of("GetInvalidation"))?.paths)
+        } else {
+            None
+        };
+        listed.push(Listed { summary, paths });
+    }
+    arguments.output.table(&["ID", "STATUS", "CREATED"], &listed, |one| {
+        let Summary { id, status, created } = one.summary.clone();
+        (vec![id, status, created], one.paths.clone().unwrap_or_default())
+    })?;
+    Ok(Exit::Done)
+}
