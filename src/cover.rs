@@ -14,8 +14,8 @@
 //! - `name` is the number of bytes of an unfinished name at the end of the prefix.
 //! - `lacking` is the number of paths that the directories below the prefix lack.
 //!
-//! The estimate is never less than the sum for all the wildcards within this one, because it purges
-//! everything that they do.
+//! The estimate is never less than the sum for the next narrower wildcards within this one, which
+//! purges everything that they do.
 //!
 //! A directory lacks a path if another directory with the same last two names has it. The path
 //! probably exists there too and did not change. For example, of `1.0/java/util/list.html`,
@@ -26,7 +26,8 @@
 //! tool has generated them anew, so ten such directories hide fewer than ten times as many
 //! unchanged objects as one. docs/cover.md shows how accurate the estimate is.
 //!
-//! [`cover`] finds the items with the least total collateral, exactly. A wildcard need not end at a
+//! [`cover`] finds the items with the least total collateral, exactly unless the search is cut short:
+//! see [`Effort`]. A wildcard need not end at a
 //! `/`: the search tries every branching point of the tree of all paths, byte by byte.
 //!
 //! ```

@@ -1,11 +1,12 @@
 //! Finds the [`Sites`] of a batch: the distributions that the configuration names by id, or those
 //! that CloudFront lists for a bucket, a domain or an alias.
 //!
-//! [`Finder`] remembers CloudFront's answers, but no decision rests on a list older than [`FRESH`].
+//! [`Finder`] remembers CloudFront's answers. While CloudFront can be reached, it uses a list for at
+//! most [`FRESH`].
 //! A new list is cheap, because a distribution's configuration is read again only if its `ETag`
-//! changed. If CloudFront is unreachable, the finder uses the last list for up to [`BRIDGED`]. It
-//! marks everything that this list does not show as unknown, and no message that needs it counts
-//! as done.
+//! changed. If CloudFront is unreachable, the finder uses the last list for up to [`BRIDGED`]. A change
+//! that no listed distribution serves then returns to the queue instead of being ignored, and a
+//! distribution that is too new for the list is missed.
 
 mod listing;
 mod lookup;
@@ -32,7 +33,7 @@ use crate::{
     watch::Watch,
 };
 
-/// Maximum age of the list of distributions that a decision rests on.
+/// Maximum age of the list of distributions while CloudFront can be reached.
 pub const FRESH: Duration = Duration::from_secs(10);
 
 /// Maximum age of the list while CloudFront is unreachable.
@@ -91,7 +92,8 @@ pub struct Found {
     pub sites: Sites,
     /// The reason why sites may be missing or outdated. `None` if the lookup succeeded.
     pub failure: Option<Error>,
-    /// The age of the list that replaces a newer one while CloudFront is unreachable.
+    /// The age of the old list that is in use because CloudFront is unreachable. `None` if the list
+    /// is fresh.
     pub bridged: Option<Duration>,
 }
 

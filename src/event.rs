@@ -1,7 +1,8 @@
 //! Parses events into a [`Batch`] of [`Change`]s. No other module knows the format of an event.
 //!
-//! The parser recognizes an event by its own type fields (`eventSource`, `source`, `Event`,
-//! `Type`), never by its shape, and borrows only the fields that it needs. Envelopes nest: the same
+//! The parser recognizes an event by its own type field (`eventSource`, `source`, `Event`, `Type`) if
+//! it has one, and otherwise by a field that only its kind has. It borrows only the fields that it
+//! needs. Envelopes nest: the same
 //! code parses an S3 notification that arrives directly and one inside an SNS message inside an SQS
 //! message. Parsing never fails as a whole: an unreadable [`Message`] records its error, and the
 //! other messages are unaffected.

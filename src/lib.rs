@@ -24,7 +24,7 @@
 //!
 //! [`InvalidationRequest`] sends paths that you name yourself.
 //!
-//! Only the items that this page re-exports follow semantic versioning. The modules are public for
+//! Only [`Invalidator`] and the types that this page re-exports follow semantic versioning. The modules are public for
 //! the function, for cfadmin and for the tests, and change without notice.
 //!
 //! # Modules
@@ -123,8 +123,8 @@ impl Invalidator {
         let found =
             self.finder.find(&batch, &self.policy.watch, client, begun + left / 2, SystemTime::now()).await;
         let client = client.filter(|_| !self.dry_run);
-        // Planning is thorough for another quarter of the time. A dry run has no deadline for its
-        // plan.
+        // Planning is thorough for another quarter of the time. A dry run never resorts to `/*`
+        // for lack of time.
         let pace = || match Instant::now() {
             now if now < begun + left * 3 / 4 => Pace::Thorough,
             now if now < begun + left * 7 / 8 || client.is_none() => Pace::Hasty,

@@ -6,7 +6,7 @@
 //!
 //! - S3's REST endpoints read a plain `+` in a URL as a space, and website endpoints read it as
 //!   `+`. A key with a space or a `+` therefore has several URLs: see [`Spelling`].
-//! - Paths with `~` or `'` do not match reliably in any spelling.
+//! - Paths with `~`, as CloudFront documents, or with `'` do not match reliably in any spelling.
 //!
 //! ```
 //! use cloudfront_invalidator::path::Item;
@@ -43,9 +43,9 @@ pub const MAX_LENGTH: usize = 4_000;
 pub const MAX_TAG_LENGTH: usize = 256;
 
 /// The ASCII characters to percent-encode in every path: control characters and the unsafe
-/// characters of RFC 1738 (section 2.2) except `%`. Bytes outside ASCII are always encoded. To
-/// CloudFront, a path with any other character encoded is a different path, and invalidating it
-/// purges nothing.
+/// characters of RFC 1738 (section 2.2) except `%`. Bytes outside ASCII are always encoded. No other
+/// character of a typed path may be encoded: to CloudFront that is a different path, and
+/// invalidating it purges nothing. Keys need three more: see [`KEY`].
 pub(crate) const UNSAFE: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -149,11 +149,13 @@ impl Item {
     }
 
     /// Creates the paths of an object that any kind of S3 endpoint may serve: one path per
-    /// spelling, without duplicates.
+    /// spelling, sorted and without duplicates.
     #[must_use]
     pub fn of_any_endpoint(key: &[u8]) -> Vec<Self> {
         let spellings = Spelling::ALL.into_iter().filter(|spelling| spelling.concerns(key));
         let mut items: Vec<Self> = spellings.map(|spelling| Self::spelled(key, spelling)).collect();
+        // Only what is written of a key counts: two spellings of a key that is cut may be equal.
+        items.sort_unstable();
         items.dedup();
         items
     }

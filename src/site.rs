@@ -50,8 +50,8 @@ pub struct Sites {
     /// Whether the list comes from `INVALIDATOR_DISTRIBUTIONS`. A request that names no
     /// distribution then means all of them.
     pub named: bool,
-    /// Whether a distribution that the configuration names could not be found. No message that
-    /// concerns all of them is then done.
+    /// Whether a distribution that the configuration names could not be found. If so, a
+    /// message that concerns all of them is not reported as done.
     pub unresolved: bool,
     /// The buckets, in lower case, that distributions missing from the list may serve as well:
     /// distributions that could not be read or listed.
@@ -62,8 +62,8 @@ pub struct Sites {
     /// The distributions that serve the watched buckets. `None` if no request needs them or if they
     /// could not be looked up.
     pub of_watched: Option<Result<Vec<DistributionId>, NoDistribution>>,
-    /// Whether the list is older than it should be, because CloudFront could not be reached. No
-    /// change is then ignored because none of these sites serves it.
+    /// Whether the list is older than it should be, because CloudFront could not be reached. If
+    /// so, a change is not ignored merely because none of these sites serves it.
     pub is_old: bool,
 }
 

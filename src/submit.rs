@@ -1,8 +1,8 @@
 //! Sends the invalidations of a [`Plan`](crate::plan::Plan), several at a time, and records how
 //! each went.
 //!
-//! Two of CloudFront's errors need more than a retry. If CloudFront has too many invalidations in
-//! progress, or the request is too large, this module folds the items into fewer wildcards. If
+//! Some errors need more than a retry. If CloudFront still has too many invalidations in progress
+//! after some time, or the request is too large, this module folds the items into fewer wildcards. If
 //! CloudFront refuses a path, it refuses the whole request and does not say which path it was;
 //! `isolation` finds out.
 
@@ -126,7 +126,8 @@ impl Isolated {
 /// Sends each invalidation as soon as `next` returns it, and passes it to `done` with its result. A
 /// call without an answer by `deadline` has failed.
 ///
-/// Limits the invalidations in flight, and calls `next` only when another one may be sent.
+/// Limits the calls and the bytes in flight. Calls `next` only below the limit of calls; one planned
+/// invalidation may wait until its bytes fit.
 pub async fn submit(
     client: &Client,
     mut next: impl FnMut() -> Option<plan::Invalidation>,

@@ -76,8 +76,8 @@ const LONGEST_CALL: Duration = Duration::from_hours(24);
 pub(super) struct Tries {
     /// Maximum number of attempts. `None` for as many as fit into the time limit.
     pub(super) most: Option<u32>,
-    /// The wait before the second attempt. It doubles before each further attempt, up to
-    /// [`LONGEST_WAIT`].
+    /// The maximum wait before the second attempt. The maximum doubles each time, up to
+    /// [`LONGEST_WAIT`]; the actual wait is random, and at least half of it.
     pub(super) first_wait: Duration,
     /// The time during which to retry while [too many invalidations are in
     /// progress](Error::is_full).

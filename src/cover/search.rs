@@ -14,7 +14,8 @@
 //!   step and leap, that path gives a lower bound on the cost of a cover that uses it (Lagrangian
 //!   relaxation). The covers met on the way to the best prices give an upper bound.
 //! - The search looks for a cover that costs little more than the lower bound. If there is none, it
-//!   allows a little more, up to the upper bound. The first cover that it finds is the best.
+//!   allows a little more, up to the upper bound. The first cover within the limit of its pass is
+//!   the best.
 //! - Steps and leaps that cannot be in such a cover are left out. Usually few leaps remain, and the
 //!   row shrinks to the points where they begin and end.
 //! - Labels that cannot become such a cover are dropped. The prices that are best for the whole row
@@ -23,9 +24,9 @@
 //! - A point has at most one label for each number of items and wildcards, so there are never more
 //!   than points × items × wildcards labels.
 //!
-//! The limit on the work is a number of labels, not a time, so that the same row gives the same
-//! cover on a slow machine. Beyond that limit, the result is the better of two covers: the best one
-//! that the prices gave, and that of a search that keeps few labels at each point.
+//! The main limit on the work is a number of labels, so that the same row gives the same cover on any
+//! machine. Only [`Effort::is_late`](super::Effort) depends on time. Beyond the limit, the result is
+//! the best cover known so far or, if cheaper, that of a search that keeps few labels at each point.
 
 mod prices;
 mod walk;
@@ -311,8 +312,8 @@ impl<'a> Search<'a> {
         (Touching { value, slope: items - max_items }, wildcards - max_wildcards)
     }
 
-    /// Returns the row without the steps and leaps that are in no cover that costs at most
-    /// `beyond`.
+    /// Returns the row, leaving out steps and leaps that the prices prove too expensive for a cover
+    /// that costs at most `beyond`.
     fn shrink(&self) -> Shrunk {
         let leaves = self.row.wildcard.len();
         // The least cost of reaching each point, as `rest` is the least cost from there on.

@@ -136,7 +136,7 @@ impl Memory {
         if names.is_empty() && watched.is_none() {
             return;
         }
-        // Do not list again if that has just failed for this batch.
+        // After any failure in this batch, use the list as it is.
         if found.failure.is_none() {
             let is_usable = |listing: &Listing| lookup.since(listing.begun) < FRESH;
             let (failure, bridged) = self.list(search, lookup.fresh(), is_usable).await;

@@ -20,8 +20,8 @@ pub struct Serving {
     pub(super) routes: Vec<Route>,
     /// The object that viewers get for `/`, as a key below the origin path. Empty if there is none.
     pub(super) default_root_object: Box<[u8]>,
-    /// The error pages, as keys below the origin path, that CloudFront caches under the paths that
-    /// failed for at least [`LASTING_ERROR`](super::LASTING_ERROR) seconds.
+    /// The error pages that CloudFront caches for at least [`LASTING_ERROR`](super::LASTING_ERROR)
+    /// seconds under each path that failed, as keys below the origin path.
     pub(super) lasting_error_pages: Vec<Box<[u8]>>,
     pub(super) forms: Forms,
 }
@@ -167,7 +167,8 @@ impl Serving {
         if paths.is_empty() { Err(why) } else { Ok(paths) }
     }
 
-    /// Returns the item for a path. If query strings are in the cache key, the item is a wildcard.
+    /// Returns the item for a path. It is a wildcard if query strings are in the cache key, or as
+    /// `forms.query_strings` says if that is set.
     fn item(&self, path: &[u8], spelling: Spelling, cache_key: CacheKey, form: Form) -> (Item, Form) {
         let item = Item::spelled(path, spelling);
         let has_query = self.forms.query_strings.unwrap_or(cache_key == CacheKey::PathAndQuery);

@@ -2,9 +2,9 @@
 //!
 //! CloudFront refuses a whole request for one bad path and does not name it. The search therefore
 //! sends the items in groups and halves each group that CloudFront refuses, until each refused item
-//! is alone. It then sends each of these items as a wildcard that ends before the byte that may be
-//! the reason. If it needs too many calls, it sends all remaining items as such wildcards: it
-//! purges too much rather than leave a path out.
+//! is alone. It then replaces these items by wildcards that end before the byte that may be the
+//! reason, at most eight in one request, and halves that request if CloudFront refuses
+//! it, too. If the search needs too many calls, it widens all remaining items in the same way.
 
 use std::{collections::VecDeque, time::Instant};
 
@@ -71,8 +71,8 @@ impl<'a> Isolation<'a> {
         &self.invalidation.purge.items[index].item
     }
 
-    /// Sends groups of items, and halves of those that CloudFront refuses, until each refused group
-    /// is a single item.
+    /// Sends each group. Splits a refused group in two and sends both parts, down to single items or
+    /// until [`MOST_CALLS`] are made.
     async fn find(&mut self, mut groups: VecDeque<Vec<usize>>) {
         while let Some(mut group) = groups.pop_front() {
             if group.is_empty() {
