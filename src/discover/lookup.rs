@@ -42,6 +42,11 @@ impl<'a> Lookup<'a> {
         self.now().duration_since(then).unwrap_or(Duration::MAX)
     }
 
+    /// Returns whether less than [`FRESH`] has passed since a time.
+    pub(super) fn is_fresh(&self, then: SystemTime) -> bool {
+        self.since(then) < FRESH
+    }
+
     /// Returns the same lookup with a deadline no later than [`FRESH`] from now.
     pub(super) fn fresh(self) -> Self {
         Self { deadline: self.deadline.min(Instant::now() + FRESH), ..self }

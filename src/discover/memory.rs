@@ -60,8 +60,7 @@ impl Memory {
 
     /// Finds the distributions that the configuration names.
     pub(super) async fn named(&mut self, search: &Search, lookup: Lookup<'_>) -> Found {
-        let is_usable = |listing: &Listing| lookup.since(listing.begun) < FRESH;
-        let (failure, bridged) = self.list(search, lookup.fresh(), is_usable).await;
+        let (failure, bridged) = self.list(search, lookup.fresh(), |_| true).await;
         let mut sites = search.given();
         let Some(listing) = &self.listing else {
             sites.unresolved = true;
@@ -91,13 +90,11 @@ impl Memory {
         search: &Search,
         lookup: Lookup<'_>,
     ) -> Found {
-        let is_usable = |listing: &Listing| {
-            // Reading configurations takes time, during which the list ages.
-            let is_complete = listing.serving(buckets).iter().all(|index| listing.is_read(*index));
-            lookup.since(listing.begun) < FRESH && is_complete
-        };
+        // Reading configurations takes time, during which the list ages.
+        let is_complete =
+            |listing: &Listing| listing.serving(buckets).iter().all(|index| listing.is_read(*index));
         let lookup = lookup.fresh();
-        let (mut failure, bridged) = self.list(search, lookup, is_usable).await;
+        let (mut failure, bridged) = self.list(search, lookup, is_complete).await;
         let mut found = Found { bridged, ..Found::default() };
         found.sites.is_old = bridged.is_some();
         let Some(listing) = &mut self.listing else {
@@ -138,8 +135,7 @@ impl Memory {
         }
         // After any failure in this batch, use the list as it is.
         if found.failure.is_none() {
-            let is_usable = |listing: &Listing| lookup.since(listing.begun) < FRESH;
-            let (failure, bridged) = self.list(search, lookup.fresh(), is_usable).await;
+            let (failure, bridged) = self.list(search, lookup.fresh(), |_| true).await;
             (found.failure, found.bridged) = (failure, found.bridged.or(bridged));
         }
         let Some(listing) = &self.listing else { return };
@@ -156,14 +152,15 @@ impl Memory {
         }
     }
 
-    /// Lists the distributions, unless the last list is usable. On failure, returns the error, and
-    /// the age of the outdated list that remains in use.
+    /// Lists the distributions, unless the last list is fresh and complete. On failure, returns the
+    /// error, and the age of the outdated list that remains in use.
     async fn list(
         &mut self,
         search: &Search,
         lookup: Lookup<'_>,
-        is_usable: impl Fn(&Listing) -> bool,
+        is_complete: impl Fn(&Listing) -> bool,
     ) -> (Option<Error>, Option<Duration>) {
+        let is_usable = |listing: &Listing| lookup.is_fresh(listing.begun) && is_complete(listing);
         if self.listing.as_ref().is_some_and(is_usable) {
             return (None, None);
         }
@@ -193,7 +190,7 @@ impl Memory {
     /// there is an older list to use.
     fn just_failed(&self, lookup: Lookup<'_>) -> Option<Error> {
         let (error, at) = self.failed.as_ref()?;
-        (lookup.since(*at) < FRESH && self.listing.is_some()).then(|| error.clone())
+        (lookup.is_fresh(*at) && self.listing.is_some()).then(|| error.clone())
     }
 }
 

@@ -74,7 +74,7 @@ impl<'a> Isolation<'a> {
     /// Sends each group. Splits a refused group in two and sends both parts, down to single items or
     /// until [`MOST_CALLS`] are made.
     async fn find(&mut self, mut groups: VecDeque<Vec<usize>>) {
-        while let Some(mut group) = groups.pop_front() {
+        while let Some(group) = groups.pop_front() {
             if group.is_empty() {
                 continue;
             }
@@ -85,11 +85,7 @@ impl<'a> Isolation<'a> {
             match self.verdict(&group).await {
                 Verdict::Accepted => {}
                 Verdict::Refused if group.len() == 1 => self.refuse(&group, true),
-                Verdict::Refused => {
-                    let other = group.split_off(group.len() / 2);
-                    groups.push_front(other);
-                    groups.push_front(group);
-                }
+                Verdict::Refused => halve(&mut groups, group),
                 Verdict::Unknown(error) => {
                     self.isolated.error = error;
                     self.isolated.unsent.extend(group.into_iter().chain(groups.into_iter().flatten()));
@@ -119,7 +115,7 @@ impl<'a> Isolation<'a> {
             .filter_map(|at| Some((at, self.item(self.isolated.refused[at].item).wider()?)));
         let mut groups = VecDeque::from([wider.collect::<Vec<(usize, Item)>>()]);
         let most_calls = self.calls + MOST_CALLS;
-        while let Some(mut group) = groups.pop_front() {
+        while let Some(group) = groups.pop_front() {
             if group.is_empty() || self.calls >= most_calls {
                 continue;
             }
@@ -128,11 +124,7 @@ impl<'a> Isolation<'a> {
             match self.send(wildcards.iter().map(|one| &one.item).collect()).await {
                 Verdict::Accepted => self.replace(&group, &wildcards),
                 Verdict::Refused if group.len() == 1 => {}
-                Verdict::Refused => {
-                    let other = group.split_off(group.len() / 2);
-                    groups.push_front(other);
-                    groups.push_front(group);
-                }
+                Verdict::Refused => halve(&mut groups, group),
                 Verdict::Unknown(error) => {
                     self.isolated.error = error;
                     return;
@@ -164,4 +156,11 @@ impl<'a> Isolation<'a> {
             Err(error) => Verdict::Unknown(error),
         }
     }
+}
+
+/// Puts both halves of a refused group in front of the other groups.
+fn halve<T>(groups: &mut VecDeque<Vec<T>>, mut group: Vec<T>) {
+    let other = group.split_off(group.len() / 2);
+    groups.push_front(other);
+    groups.push_front(group);
 }

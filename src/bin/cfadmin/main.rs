@@ -78,7 +78,7 @@ enum Stop {
     /// Invalid arguments.
     #[error("{0}")]
     Usage(String),
-    /// No such distribution or invalidation.
+    /// An unknown distribution or invalidation.
     #[error("{0}")]
     NotFound(String),
     /// An error from CloudFront.
