@@ -12,14 +12,16 @@
 //! - Quotas on the invalidations in progress, which complete after a while.
 //! - Faults on demand.
 //! - Answers to viewers, which stay in the cache until they are purged.
+//! - Queues of Amazon SQS, which accept SendMessageBatch and keep the messages.
 //!
-//! Where AWS documents nothing, it does what CloudFront was seen to do. It shares no code with the
+//! Where AWS documents nothing, it does what AWS was seen to do. It shares no code with the
 //! modules that are tested against it, so that a mistake in one shows in the other.
 //!
 //! <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>
 
 mod account;
 mod edge;
+mod queue;
 mod rules;
 mod store;
 mod wire;
@@ -36,7 +38,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request, Response,
     body::{Bytes, Incoming},
-    header::{AGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HOST, LOCATION},
+    header::{AGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HOST, HeaderValue, LOCATION},
     http::request::Parts,
     server::conn::http1,
     service::service_fn,
@@ -49,6 +51,7 @@ use tokio::{
 
 pub use self::{
     account::{Account, NotAnAccount},
+    queue::SentMessage,
     store::Recorded,
 };
 use self::{edge::Viewed, store::Store, wire::Refusal};
@@ -72,10 +75,13 @@ pub struct Options {
     pub paths_in_progress: usize,
     /// Maximum number of wildcards in progress in one distribution.
     pub wildcards_in_progress: usize,
+    /// The names of the queues.
+    pub queues: Vec<String>,
 }
 
 impl Default for Options {
-    /// Returns one distribution, `E1EXAMPLE`, with CloudFront's default quotas:
+    /// Returns one distribution, `E1EXAMPLE`, and one queue, `changes`, with CloudFront's default
+    /// quotas:
     /// <https://docs.aws.amazon.com/general/latest/gr/cf_region.html>.
     fn default() -> Self {
         Self {
@@ -85,6 +91,7 @@ impl Default for Options {
             completes_after: Duration::from_secs(5),
             paths_in_progress: 3_000,
             wildcards_in_progress: 15,
+            queues: vec!["changes".to_owned()],
         }
     }
 }
@@ -92,23 +99,24 @@ impl Default for Options {
 /// A fault that happens to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// An error answer. Nothing is created.
+    /// An error answer. Nothing is created or sent.
     Refuse {
         /// The HTTP status.
         status: u16,
-        /// CloudFront's code for the error.
+        /// AWS's code for the error.
         code: String,
         /// The error message.
         message: String,
     },
-    /// A connection that stays open without an answer. Nothing is created.
+    /// A connection that stays open without an answer. Nothing is created or sent.
     Hang,
-    /// A connection that closes without an answer. Nothing is created.
+    /// A connection that closes without an answer. Nothing is created or sent.
     Close,
-    /// A connection that closes without an answer after the invalidation is created.
+    /// A connection that closes without an answer after the invalidation is created, or the messages
+    /// are sent.
     LoseAnswer,
     /// AWS's error for a wrong signature, which quotes the request, including its session token.
-    /// Nothing is created.
+    /// Nothing is created or sent.
     WrongSignature,
 }
 
@@ -156,6 +164,28 @@ impl Server {
     /// GetDistributionConfig or ListCachePolicies. The next `after` calls come before it.
     pub fn inject_read(&self, operation: &'static str, after: usize, fault: Fault) {
         lock(&self.store).read_faults.push((operation, after, fault));
+    }
+
+    /// Makes `fault` happen to the next SendMessageBatch that has no fault yet.
+    pub fn inject_send(&self, fault: Fault) {
+        lock(&self.store).queues.faults.push_back(fault);
+    }
+
+    /// Makes the entry at `index` fail in the next batch of messages that is not refused as a whole.
+    pub fn fail_entry(&self, index: usize) {
+        lock(&self.store).queues.failing.insert(index);
+    }
+
+    /// Returns every message that was sent and not taken, oldest first.
+    #[must_use]
+    pub fn sent(&self) -> Vec<SentMessage> {
+        lock(&self.store).queues.sent.clone()
+    }
+
+    /// Takes every message that was sent, oldest first.
+    #[must_use]
+    pub fn take_sent(&self) -> Vec<SentMessage> {
+        std::mem::take(&mut lock(&self.store).queues.sent)
     }
 
     /// Puts an object into a bucket, or deletes it if `content` is `None`.
@@ -236,6 +266,9 @@ async fn answer(
     if let Some(viewed) = view(&store, &parts, signed) {
         return Ok(viewed);
     }
+    if parts.headers.contains_key("x-amz-target") {
+        return send(&store, &parts, body).await;
+    }
     let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
     let route: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let reply = match (&parts.method, route.as_slice()) {
@@ -243,8 +276,7 @@ async fn answer(
             Err(Refusal::new(403, "MissingAuthenticationToken", "Request is missing Authentication Token"))
         }
         (&Method::POST, ["2020-05-31", "distribution", distribution, "invalidation"]) => {
-            let body = Limited::new(body, MOST_BYTES).collect().await.map_err(|_| Closed)?;
-            create(&store, distribution, &parts, &body.to_bytes()).await?
+            create(&store, distribution, &parts, &whole(body).await?).await?
         }
         (&Method::GET, ["2020-05-31", "distribution", distribution, "invalidation"]) => {
             lock(&store).list(distribution, query).map(|body| (200, None, body))
@@ -270,11 +302,17 @@ async fn answer(
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status.try_into().unwrap_or_default();
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("text/xml"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/xml"));
     if let Some(location) = location.and_then(|location| location.try_into().ok()) {
         headers.insert(LOCATION, location);
     }
     Ok(response)
+}
+
+/// Reads a body. Closes the connection if the body is too long.
+async fn whole(body: Incoming) -> Result<Bytes, Closed> {
+    let body = Limited::new(body, MOST_BYTES).collect().await.map_err(|_| Closed)?;
+    Ok(body.to_bytes())
 }
 
 /// Answers a viewer who sends a distribution's name as the host, or a signed HEAD request for an
@@ -355,6 +393,49 @@ async fn create(
         let location = format!("/2020-05-31/distribution/{distribution}/invalidation/{}", created.id);
         (201, Some(location), created.answer())
     }))
+}
+
+/// Answers a call in the protocol of Amazon SQS.
+async fn send(
+    store: &Mutex<Store>,
+    request: &Parts,
+    body: Incoming,
+) -> Result<Response<Full<Bytes>>, Closed> {
+    let body = whole(body).await?;
+    let reply = match queue::authorize(request) {
+        Ok(()) => send_batch(store, request, &body).await?,
+        Err(refusal) => Err(refusal),
+    };
+    let (status, error, body) = match reply {
+        Ok(body) => (200, None, body),
+        Err(refusal) => {
+            let (error, body) = queue::error(&refusal);
+            (refusal.status, Some(error), body)
+        }
+    };
+    let mut response = Response::builder().status(status).header(CONTENT_TYPE, queue::MEDIA_TYPE);
+    if let Some(error) = error {
+        response = response.header("x-amzn-query-error", error);
+    }
+    response.body(Full::new(Bytes::from(body))).map_err(|_| Closed)
+}
+
+/// Sends a batch of messages, after any fault that happens to it.
+async fn send_batch(
+    store: &Mutex<Store>,
+    request: &Parts,
+    body: &[u8],
+) -> Result<Result<String, Refusal>, Closed> {
+    let fault = lock(store).queues.faults.pop_front();
+    if fault == Some(Fault::WrongSignature) {
+        return Ok(Err(wrong_signature(request)));
+    }
+    if let Err(refusal) = happen(fault.as_ref()).await? {
+        return Ok(Err(refusal));
+    }
+    let Store { options, queues, .. } = &mut *lock(store);
+    let sent = queues.send(&options.queues, body);
+    if fault == Some(Fault::LoseAnswer) { Err(Closed) } else { Ok(sent) }
 }
 
 /// Builds AWS's answer to a request with a wrong signature.

@@ -1,4 +1,4 @@
-//! Holds the state of the account: its invalidations, the pending faults, and the cache.
+//! Holds the state of the account: its invalidations, the pending faults, the cache, and the queues.
 
 use std::{
     collections::BTreeMap,
@@ -8,6 +8,7 @@ use std::{
 use super::{
     Fault, Options,
     edge::Edge,
+    queue::Queues,
     rules,
     wire::{self, InvalidationBatch, Refusal, Summary},
 };
@@ -94,6 +95,7 @@ pub(super) struct Store {
     pub(super) read_faults: Vec<(&'static str, usize, Fault)>,
     pub(super) reads: Vec<&'static str>,
     pub(super) edge: Edge,
+    pub(super) queues: Queues,
 }
 
 impl Store {
@@ -107,6 +109,7 @@ impl Store {
             read_faults: Vec::new(),
             reads: Vec::new(),
             edge: Edge::default(),
+            queues: Queues::default(),
         }
     }
 

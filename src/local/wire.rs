@@ -25,12 +25,12 @@ pub(super) struct Items {
     pub(super) paths: Vec<String>,
 }
 
-/// An error answer of CloudFront.
+/// An error answer.
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {
     pub(super) status: u16,
-    code: String,
-    message: String,
+    pub(super) code: String,
+    pub(super) message: String,
 }
 
 impl Refusal {

@@ -15,6 +15,7 @@ mod function;
 mod hostile;
 mod isolation;
 mod limits;
+mod local;
 mod path;
 mod peers;
 mod plan;
