@@ -10,6 +10,7 @@
 //!   name it.
 //! - Idempotent caller references.
 //! - Quotas on the invalidations in progress, which complete after a while.
+//! - A rate of calls that create invalidations, above which calls are throttled.
 //! - Faults on demand.
 //! - Answers to viewers, which stay in the cache until they are purged.
 //! - Queues of Amazon SQS, which accept SendMessageBatch and keep the messages.
@@ -22,6 +23,7 @@
 mod account;
 mod edge;
 mod queue;
+mod rate;
 mod rules;
 mod store;
 mod wire;
@@ -52,6 +54,7 @@ use tokio::{
 pub use self::{
     account::{Account, NotAnAccount},
     queue::SentMessage,
+    rate::Rate,
     store::Recorded,
 };
 use self::{edge::Viewed, store::Store, wire::Refusal};
@@ -75,13 +78,18 @@ pub struct Options {
     pub paths_in_progress: usize,
     /// Maximum number of wildcards in progress in one distribution.
     pub wildcards_in_progress: usize,
+    /// The rate of all calls that create invalidations. Calls above it are throttled. `None` for no
+    /// limit.
+    pub rate: Option<Rate>,
+    /// The number of seconds that pass for `rate` in a second of the clock.
+    pub speed: u32,
     /// The names of the queues.
     pub queues: Vec<String>,
 }
 
 impl Default for Options {
     /// Returns one distribution, `E1EXAMPLE`, and one queue, `changes`, with CloudFront's default
-    /// quotas:
+    /// quotas, and without a limit on the rate:
     /// <https://docs.aws.amazon.com/general/latest/gr/cf_region.html>.
     fn default() -> Self {
         Self {
@@ -91,6 +99,8 @@ impl Default for Options {
             completes_after: Duration::from_secs(5),
             paths_in_progress: 3_000,
             wildcards_in_progress: 15,
+            rate: None,
+            speed: 1,
             queues: vec!["changes".to_owned()],
         }
     }
@@ -154,8 +164,8 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// Makes `fault` happen to the next CreateInvalidation that has no fault yet: of
-    /// `distribution`, or of any distribution if that is `None`.
+    /// Makes `fault` happen to the next CreateInvalidation that is not throttled and has no fault
+    /// yet: of `distribution`, or of any distribution if that is `None`.
     pub fn inject(&self, distribution: Option<&str>, fault: Fault) {
         lock(&self.store).faults.push((distribution.map(str::to_owned), fault));
     }
@@ -224,6 +234,12 @@ impl Server {
     #[must_use]
     pub fn calls(&self) -> usize {
         lock(&self.store).calls
+    }
+
+    /// Returns the number of CreateInvalidation calls that were throttled.
+    #[must_use]
+    pub fn throttled(&self) -> usize {
+        lock(&self.store).throttled
     }
 }
 
@@ -378,6 +394,9 @@ async fn create(
     request: &Parts,
     body: &[u8],
 ) -> Result<Reply, Closed> {
+    if let Err(throttled) = lock(store).admit() {
+        return Ok(Err(throttled));
+    }
     let fault = lock(store).next_fault(distribution);
     if fault == Some(Fault::WrongSignature) {
         return Ok(Err(wrong_signature(request)));

@@ -9,6 +9,7 @@ use super::{
     Fault, Options,
     edge::Edge,
     queue::Queues,
+    rate::Tokens,
     rules,
     wire::{self, InvalidationBatch, Refusal, Summary},
 };
@@ -90,6 +91,9 @@ pub(super) struct Store {
     references: BTreeMap<(String, String), usize>,
     pub(super) faults: Vec<(Option<String>, Fault)>,
     pub(super) calls: usize,
+    /// The tokens for calls that create invalidations. `None` if their rate has no limit.
+    tokens: Option<Tokens>,
+    pub(super) throttled: usize,
     /// The faults of calls that only read: the operation, the number of its calls that come before,
     /// and the fault.
     pub(super) read_faults: Vec<(&'static str, usize, Fault)>,
@@ -101,6 +105,8 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn new(options: Options) -> Self {
         Self {
+            tokens: options.rate.map(Tokens::full),
+            throttled: 0,
             options,
             invalidations: Vec::new(),
             references: BTreeMap::new(),
@@ -113,9 +119,19 @@ impl Store {
         }
     }
 
-    /// Counts a call, and takes the fault that happens to it, if any.
-    pub(super) fn next_fault(&mut self, distribution: &str) -> Option<Fault> {
+    /// Counts a call that creates an invalidation, and refuses it if there were too many.
+    pub(super) fn admit(&mut self) -> Result<(), Refusal> {
         self.calls += 1;
+        let speed = self.options.speed;
+        if self.tokens.as_mut().is_none_or(|tokens| tokens.take(speed)) {
+            return Ok(());
+        }
+        self.throttled += 1;
+        Err(Refusal::new(400, "Throttling", "Rate exceeded"))
+    }
+
+    /// Takes the fault that happens to a call that creates an invalidation, if any.
+    pub(super) fn next_fault(&mut self, distribution: &str) -> Option<Fault> {
         let meant =
             |(only, _): &(Option<String>, Fault)| only.as_deref().is_none_or(|only| only == distribution);
         let at = self.faults.iter().position(meant)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloudfront_invalidator::local::{Fault, Options, SentMessage, Server};
+use cloudfront_invalidator::local::{Fault, Options, Rate, SentMessage, Server};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -187,4 +187,64 @@ async fn faults_happen_to_batches_of_messages() {
     assert_eq!(batch().await, None);
     assert_eq!(server.sent().len(), 1, "only the answer was lost");
     assert_eq!(batch().await.expect("an answer").0, 200);
+}
+
+/// Calls CreateInvalidation for one path.
+async fn invalidate(server: &Server, reference: &str) -> Answer {
+    let batch = format!(
+        "<InvalidationBatch><Paths><Quantity>1</Quantity><Items><Path>/a</Path></Items></Paths>\
+         <CallerReference>{reference}</CallerReference></InvalidationBatch>"
+    );
+    let start = "POST /2020-05-31/distribution/E1EXAMPLE/invalidation";
+    send(server, start, &signed("cloudfront"), &batch).await.expect("an answer")
+}
+
+#[tokio::test]
+async fn calls_above_the_rate_are_throttled_and_create_nothing() {
+    // Time stands still, so no token comes back.
+    let options = Options { rate: Some(Rate::CLOUDFRONT), speed: 0, ..Options::default() };
+    let server = Server::start(options).await.expect("a server");
+    for call in 0..15 {
+        assert_eq!(invalidate(&server, &call.to_string()).await.status, 201, "call {call}");
+    }
+    server.inject(None, Fault::Close);
+    let answer = invalidate(&server, "one too many").await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.body.contains("<Code>Throttling</Code><Message>Rate exceeded</Message>"), "{answer:?}");
+    // Not even a reference that exists already.
+    assert_eq!(invalidate(&server, "0").await.status, 400);
+    assert_eq!((server.throttled(), server.calls(), server.created()), (2, 17, 15));
+}
+
+#[tokio::test]
+async fn a_throttled_call_succeeds_when_its_token_has_come() {
+    let rate = Rate { per_second: 0.5, burst: 1 };
+    // A token comes every 400 ms.
+    let options = Options { rate: Some(rate), speed: 5, ..Options::default() };
+    let server = Server::start(options).await.expect("a server");
+    assert_eq!(invalidate(&server, "a").await.status, 201);
+    let mut attempts = 0;
+    while invalidate(&server, "b").await.status != 201 {
+        attempts += 1;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(server.throttled(), attempts);
+    assert_eq!(server.created(), 2);
+
+    // However long the pause, no more than the burst come at once.
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    let mut statuses = Vec::new();
+    for reference in ["c", "d"] {
+        statuses.push(invalidate(&server, reference).await.status);
+    }
+    assert_eq!(statuses, [201, 400]);
+}
+
+#[tokio::test]
+async fn without_a_rate_no_call_is_throttled() {
+    let server = start().await;
+    for call in 0..40 {
+        assert_eq!(invalidate(&server, &call.to_string()).await.status, 201);
+    }
+    assert_eq!(server.throttled(), 0);
 }
