@@ -8,12 +8,17 @@ mod distributions;
 mod endpoint;
 mod error;
 mod http;
+mod pace;
 #[cfg(feature = "cli")]
 mod profile;
 mod secrets;
 mod settings;
+mod signed;
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant, SystemTime},
+};
 
 use aws_sdk_cloudfront::{
     config::endpoint::{Params, ResolveEndpoint},
@@ -25,9 +30,6 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use serde::Serialize;
 
-pub(crate) use self::http::Http;
-#[cfg(feature = "cli")]
-pub(crate) use self::http::MOST_ELSEWHERE;
 #[cfg(feature = "cli")]
 pub use self::profile::Profile;
 use self::{
@@ -37,8 +39,12 @@ use self::{
         Operation, Tries,
     },
     endpoint::Resolver,
+    pace::Turns,
 };
-pub use self::{error::Error, settings::Settings};
+pub use self::{error::Error, pace::Pace, settings::Settings};
+pub(crate) use self::{http::Http, signed::Scope};
+#[cfg(feature = "cli")]
+pub(crate) use self::{http::MOST_ELSEWHERE, signed::add_signature};
 use crate::site::DistributionId;
 
 /// The wait before the second attempt to create an invalidation.
@@ -56,7 +62,11 @@ const FIRST_LOOK: Duration = Duration::from_secs(1);
 pub struct Client {
     api: Api,
     http: Http,
+    /// An HTTP client that trusts the system's certificate authorities, if `http` trusts none. It is
+    /// created when it is needed.
+    with_authorities: Arc<OnceLock<Http>>,
     settings: Settings,
+    turns: Turns,
 }
 
 /// An invalidation as CloudFront describes it.
@@ -148,7 +158,13 @@ impl Client {
     }
 
     fn with_http(settings: Settings, http: Http) -> Self {
-        Self { api: Api::new(&settings, &http), http, settings }
+        Self {
+            api: Api::new(&settings, &http),
+            http,
+            with_authorities: Arc::default(),
+            settings,
+            turns: Turns::default(),
+        }
     }
 
     /// Opens a connection for the first call to use. Does nothing for an endpoint without TLS,
@@ -177,7 +193,8 @@ impl Client {
     ///
     /// Retries transient errors with growing waits. An error is transient if CloudFront is busy,
     /// whichever code says so, or if no answer comes. Retries are safe, because CloudFront creates
-    /// only one invalidation for a caller reference.
+    /// only one invalidation for a caller reference. Once CloudFront has throttled a call, all calls of
+    /// this client and its clones wait for their turn at the [`Pace`] that CloudFront accepts.
     ///
     /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>
     ///
@@ -209,7 +226,8 @@ impl Client {
                 other => Err(Error::other_invalidation(caller_reference, &other.caller_reference)),
             }
         };
-        let tries = Tries { most: self.settings.max_attempts, first_wait: FIRST_WAIT, while_full };
+        let turns = Some(&self.turns);
+        let tries = Tries { most: self.settings.max_attempts, first_wait: FIRST_WAIT, while_full, turns };
         let Answer { value: invalidation, begun } =
             self.api.call::<CreateInvalidation, _>(input, limit, tries, created).await?;
         let is_new = match (invalidation.created, begun) {
@@ -217,6 +235,18 @@ impl Client {
             _ => true,
         };
         Ok(Creation { invalidation, is_new })
+    }
+
+    /// Returns the settings.
+    pub(crate) const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Returns the average time between two calls that create an invalidation at the pace that
+    /// CloudFront accepts. Zero while CloudFront has throttled no call.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        self.turns.interval()
     }
 
     /// Calls an operation that changes nothing, and returns what `take` finds in its answer.
@@ -228,7 +258,7 @@ impl Client {
     ) -> Result<T, Error> {
         // Reads get only a few attempts, so the waits between them are longer.
         let most = Some(self.settings.max_attempts.unwrap_or(ATTEMPTS));
-        let tries = Tries { most, first_wait: FIRST_LOOK, while_full: limit };
+        let tries = Tries { most, first_wait: FIRST_LOOK, while_full: limit, turns: None };
         Ok(self.api.call::<O, T>(input, limit, tries, take).await?.value)
     }
 

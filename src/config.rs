@@ -212,27 +212,36 @@ impl Reader {
     }
 
     fn settings(&mut self) -> Settings {
-        let ignore_endpoints = self.flag("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS");
-        let endpoint = ["AWS_ENDPOINT_URL_CLOUDFRONT", "AWS_ENDPOINT_URL"]
-            .into_iter()
-            .find_map(|name| Some((name, self.get(name)?.to_owned())))
-            .filter(|_| !ignore_endpoints);
-        if let Some((name, url)) = &endpoint
-            && !is_url(url)
-        {
-            let example = "one looks like https://cloudfront.amazonaws.com";
-            self.problems.push(format!("{name}={url:?} is not a URL: {example}"));
-        }
+        let endpoint_url = self.endpoint_url("AWS_ENDPOINT_URL_CLOUDFRONT");
+        let sqs_endpoint_url = self.endpoint_url("AWS_ENDPOINT_URL_SQS");
         let [key_id, secret] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| self.required(name));
         let mut settings = Settings::new(&key_id, &secret, self.get("AWS_SESSION_TOKEN"));
         if let Some(region) = self.get("AWS_REGION").or_else(|| self.get("AWS_DEFAULT_REGION")) {
             region.clone_into(&mut settings.region);
         }
-        settings.endpoint_url = endpoint.map(|(_, url)| url);
+        settings.endpoint_url = endpoint_url;
+        settings.sqs_endpoint_url = sqs_endpoint_url;
         settings.use_fips = self.flag("AWS_USE_FIPS_ENDPOINT");
         settings.use_dual_stack = self.flag("AWS_USE_DUALSTACK_ENDPOINT");
         settings.max_attempts = self.max_attempts();
         settings
+    }
+
+    /// Parses the endpoint of a service, or else the one for all services.
+    fn endpoint_url(&mut self, of_service: &str) -> Option<String> {
+        if self.flag("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") {
+            return None;
+        }
+        let name = [of_service, "AWS_ENDPOINT_URL"].into_iter().find(|name| self.get(name).is_some())?;
+        let url = self.get(name)?.to_owned();
+        if !is_url(&url) {
+            let problem =
+                format!("{name}={url:?} is not a URL: one looks like https://cloudfront.amazonaws.com");
+            if !self.problems.contains(&problem) {
+                self.problems.push(problem);
+            }
+        }
+        Some(url)
     }
 
     fn max_attempts(&mut self) -> Option<u32> {

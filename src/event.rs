@@ -17,22 +17,25 @@
 //! | failed invocation, redriven | `requestPayload` | `destination` |
 //! | S3 test event | `Event` is `s3:TestEvent` | this file |
 //! | manual event | `paths` | `manual` |
+//! | narrowed message | `narrowed` | `narrowed` |
 
 mod cloudtrail;
 mod destination;
 mod eventbridge;
 mod manual;
+mod narrowed;
 mod s3;
 mod sns;
 mod sqs;
 mod time;
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, fmt, iter, mem, ops::Range, sync::Arc};
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+pub use self::narrowed::{Content, Narrowed, NarrowedMessage};
 use crate::text::Plain;
 
 /// Maximum depth of nested envelopes. AWS nests at most four: an SQS message that holds the record
@@ -58,9 +61,23 @@ pub struct Batch {
     pub requests: Vec<Request>,
     /// Total number of paths in `requests`.
     pub requested_paths: usize,
+    /// The parts of the batch that concern only some distributions.
+    pub narrowed: Vec<Narrowed>,
+    /// The ARN of the SQS queue that the messages come from. `None` if they come from none.
+    pub queue: Option<Box<str>>,
 }
 
 impl Batch {
+    /// Returns the indices of the changes that are not in narrowed messages, in order.
+    pub fn own_changes(&self) -> impl Iterator<Item = usize> {
+        outside(self.narrowed.iter().map(|part| part.changes.clone()), self.changes.len())
+    }
+
+    /// Returns the indices of the requests that are not in narrowed messages, in order.
+    pub fn own_requests(&self) -> impl Iterator<Item = usize> {
+        outside(self.narrowed.iter().map(|part| part.requests.clone()), self.requests.len())
+    }
+
     /// Adds a change, sharing the strings that equal those of the previous change to save memory.
     fn push(&mut self, mut change: Change) {
         if let Some(before) = self.changes.last() {
@@ -75,6 +92,12 @@ impl Batch {
         }
         self.changes.push(change);
     }
+}
+
+/// Returns the numbers below `end` outside of these ranges, which are in order.
+fn outside(ranges: impl Iterator<Item = Range<usize>>, end: usize) -> impl Iterator<Item = usize> {
+    let mut begin = 0;
+    ranges.chain(iter::once(end..end)).flat_map(move |range| mem::replace(&mut begin, range.end)..range.start)
 }
 
 /// A unit of work that is completed or returned to the queue as a whole.
@@ -238,6 +261,9 @@ pub enum Unreadable {
     /// A manual event has no paths, or too many.
     #[error("manual event: {0}")]
     Request(String),
+    /// A narrowed message is not as the function writes it.
+    #[error("a narrowed message has {0}")]
+    Narrowed(String),
 }
 
 impl Unreadable {
@@ -275,20 +301,23 @@ fn whole(batch: &mut Batch, event: &[u8], invocation: &str) -> Result<(), Unread
         // S3 sends one event per message.
         batch.messages.reserve(records.len());
         batch.changes.reserve(records.len());
+        // Lambda delivers the messages of one queue.
+        batch.queue = records.first().and_then(|record| sqs::queue(record));
         for record in records {
-            let (id, read) = match sqs::read(record) {
-                Ok(message) => (message.id(), message.body()),
-                Err(unreadable) => (sqs::id(record), Err(unreadable)),
+            let (id, attributes, read) = match sqs::read(record) {
+                Ok(message) => (message.id(), message.attributes(), message.body()),
+                Err(unreadable) => (sqs::id(record), None, Err(unreadable)),
             };
             let message = batch.messages.len();
             batch.messages.push(Message { id: id.clone(), unreadable: None });
-            let origin = Origin { message, id: id.as_deref().unwrap_or(invocation), depth: 1, bytes: 0 };
+            let id = id.as_deref().unwrap_or(invocation);
+            let origin = Origin { message, id, attributes, depth: 1, bytes: 0 };
             let outcome = read.and_then(|body| origin.read(batch, body.as_bytes()));
             batch.messages[message].unreadable = outcome.err().map(Box::new);
         }
     } else {
         batch.messages.push(Message::default());
-        let origin = Origin { message: 0, id: invocation, depth: 0, bytes: 0 };
+        let origin = Origin { message: 0, id: invocation, attributes: None, depth: 0, bytes: 0 };
         batch.messages[0].unreadable = origin.envelope(batch, event, &envelope).err().map(Box::new);
     }
     Ok(())
@@ -301,6 +330,8 @@ struct Origin<'a> {
     message: usize,
     /// The id of the innermost envelope that has one, or else of the invocation.
     id: &'a str,
+    /// The attributes of the SQS message.
+    attributes: Option<&'a RawValue>,
     /// Number of envelopes around the input.
     depth: usize,
     /// Total size in bytes of the nested envelopes so far.
@@ -308,6 +339,11 @@ struct Origin<'a> {
 }
 
 impl Origin<'_> {
+    /// Returns whether SQS may have delivered the message before.
+    fn is_redelivered(&self) -> bool {
+        self.attributes.is_some_and(|attributes| sqs::receive_count(attributes) > 1)
+    }
+
     /// Parses one envelope into `batch`.
     fn read(self, batch: &mut Batch, json: &[u8]) -> Result<(), Unreadable> {
         let json = without_mark(json);
@@ -350,6 +386,9 @@ impl Origin<'_> {
         }
         if envelope.event.as_ref().is_some_and(|event| event.0 == "s3:TestEvent") {
             return Ok(());
+        }
+        if envelope.narrowed.is_some() {
+            return narrowed::read(batch, json, self);
         }
         let source = envelope.source.as_ref().map(|text| &*text.0);
         let kind = envelope.kind.as_ref().map(|text| &*text.0);
@@ -435,6 +474,8 @@ struct Envelope<'a> {
     kind: Option<Text<'a>>,
     #[serde(borrow, rename = "requestPayload")]
     payload: Option<&'a RawValue>,
+    #[serde(borrow)]
+    narrowed: Option<&'a RawValue>,
     #[serde(borrow)]
     paths: Option<&'a RawValue>,
     #[serde(borrow)]

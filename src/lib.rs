@@ -63,8 +63,10 @@ pub mod discover;
 pub mod event;
 #[cfg(feature = "local")]
 pub mod local;
+pub mod narrow;
 pub mod path;
 pub mod plan;
+pub mod queue;
 pub mod report;
 pub mod request;
 pub mod site;
@@ -74,7 +76,10 @@ pub mod text;
 pub mod verify;
 pub mod watch;
 
-use std::time::{Instant, SystemTime};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant, SystemTime},
+};
 
 pub use crate::{
     cloudfront::{Client, Settings},
@@ -86,8 +91,10 @@ pub use crate::{
 };
 use crate::{
     discover::Finder,
+    narrow::{Moment, Narrowing},
     plan::{Pace, Planner, Policy},
-    report::Ended,
+    queue::Queue,
+    report::{Behind, Ended},
 };
 
 /// Turns events into invalidations. Remembers the account's distributions from one event to the next.
@@ -123,20 +130,30 @@ impl Invalidator {
         let found =
             self.finder.find(&batch, &self.policy.watch, client, begun + left / 2, SystemTime::now()).await;
         let client = client.filter(|_| !self.dry_run);
-        // Planning is thorough for another quarter of the time. A dry run never resorts to `/*`
-        // for lack of time.
-        let pace = || match Instant::now() {
-            now if now < begun + left * 3 / 4 => Pace::Thorough,
-            now if now < begun + left * 7 / 8 || client.is_none() => Pace::Hasty,
+        let queue = client.and_then(|client| Queue::of_arn(batch.queue.as_deref()?, client));
+        let submit_until = if queue.is_some() { begun + left * 5 / 6 } else { deadline };
+        // Planning may take a quarter of the time. It then becomes coarser, except that a dry run never
+        // resorts to `/*`. While calls wait for their turn, nothing is planned, so that time does not
+        // count.
+        let (spent, since) = (Cell::new(Duration::ZERO), Cell::new(begun));
+        let pace = || match spent.get() + since.get().elapsed() {
+            _ if queue.is_some() && Instant::now() >= submit_until => Pace::PutOff,
+            spent if spent < left / 4 => Pace::Thorough,
+            spent if spent < left * 7 / 24 || client.is_none() => Pace::Hasty,
             _ => Pace::Everything,
         };
         let mut planner = Planner::new(&batch, &self.policy, &found.sites);
         let mut ended = Ended::new(client.is_none());
-        let mut next = || planner.next(&pace);
+        let mut next = || {
+            since.set(Instant::now());
+            let next = planner.next(&pace);
+            spent.set(spent.get() + since.get().elapsed());
+            next
+        };
         match client {
             Some(client) => {
                 let done = |one, sent| ended.sent(one, sent, &batch, &self.policy, &found.sites);
-                submit::submit(client, next, deadline, done).await;
+                submit::submit(client, next, submit_until, done).await;
                 if ended.any_distribution_is_gone() {
                     self.finder.forget().await;
                 }
@@ -145,9 +162,13 @@ impl Invalidator {
         }
         let (invalidations, results) = ended.in_order();
         let plan = planner.finish(invalidations);
-        let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let at = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
-        Report::new(batch, found, plan, results, at)
+        let mut narrowing = Narrowing::default();
+        if let (Some(client), Some(queue), Some((outcome, behind))) = (client, queue, &results) {
+            let left = narrow::left(&plan, outcome, behind.iter().filter_map(Behind::undone));
+            let moment = Moment { now: now(), interval: client.interval() };
+            narrowing = narrow::narrow(&batch, &plan, &left, moment, (&queue, client), deadline).await;
+        }
+        Report::new(batch, found, plan, results, now()).with_narrowing(narrowing)
     }
 
     /// Returns the policy for changes.
@@ -155,4 +176,10 @@ impl Invalidator {
     pub const fn policy(&self) -> &Policy {
         &self.policy
     }
+}
+
+/// Returns the time in milliseconds since 1970.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

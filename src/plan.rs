@@ -7,6 +7,7 @@
 mod demand;
 
 use std::{
+    cmp::Ordering,
     fmt::{self, Write},
     sync::Arc,
 };
@@ -38,8 +39,8 @@ pub struct Policy {
 /// The invalidations to send for a batch, and the changes and requests that lead to none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// The invalidations, at most one for each distribution, in the order of the distributions'
-    /// ids.
+    /// The invalidations: for each distribution at most one, and one more for each different content of
+    /// the narrowed messages that name it. In the order of the distributions' ids.
     pub invalidations: Vec<Invalidation>,
     /// Changes that need no invalidation: the index in the batch, and the reason.
     pub ignored: Vec<(usize, Ignored)>,
@@ -48,6 +49,15 @@ pub struct Plan {
     /// Indices of the messages that return to the queue whatever is sent, because some of the
     /// distributions that they concern could not be determined. Sorted, without duplicates.
     pub waiting: Vec<usize>,
+    /// The distributions that could not be read, with the indices of the messages that may need them:
+    /// sorted, without duplicates.
+    pub unread: Vec<(DistributionId, Vec<usize>)>,
+    /// The distributions that narrowed messages name and that no longer need anything: they do not
+    /// serve the objects any more, or do not exist.
+    pub gone: Vec<DistributionId>,
+    /// The number of groups of distributions that shared the effort of planning what is not in narrowed
+    /// messages.
+    pub share: usize,
 }
 
 /// The reason why a change leads to no invalidation.
@@ -74,6 +84,12 @@ impl fmt::Display for Ignored {
 pub struct Invalidation {
     /// The distribution.
     pub distribution: DistributionId,
+    /// The index in [`Batch::narrowed`] of the part that this is for. `None` for everything that is not
+    /// in a narrowed message.
+    pub part: Option<usize>,
+    /// Indices of the messages that are done only once this invalidation exists. Sorted, without
+    /// duplicates.
+    pub messages: Arc<[usize]>,
     /// The items to purge there, and what they are for.
     pub purge: Arc<Purge>,
     /// The caller reference. With the same sites and policy, the same batch gives the same one unless
@@ -85,14 +101,12 @@ pub struct Invalidation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Purge {
     /// The items, in the order in which they are sent. After [`Invalidation::shorten`], only the
-    /// first ones.
+    /// first ones. Empty if there was no time to plan them.
     pub items: Arc<[Covering]>,
     /// The number of items, including those that [`Invalidation::shorten`] dropped.
     pub item_count: usize,
     /// The number of wildcards among them.
     pub wildcard_count: usize,
-    /// Indices of the messages that are done only once this purge is. Sorted, without duplicates.
-    pub messages: Vec<usize>,
     /// The number of changes that led to it.
     pub change_count: usize,
     /// Indices of the first [`Purge::MOST_CHANGES`] of those changes.
@@ -115,6 +129,12 @@ impl Purge {
 }
 
 impl Invalidation {
+    /// Orders invalidations for a plan.
+    #[must_use]
+    pub fn in_order(&self, other: &Self) -> Ordering {
+        (&self.distribution, &self.caller_reference).cmp(&(&other.distribution, &other.caller_reference))
+    }
+
     /// Returns the caller reference for sending a part of the items, or other items in place of
     /// such a part. The same items of the same invalidation always give the same reference, and any
     /// other items a different one.
@@ -167,9 +187,14 @@ pub enum Pace {
     Hasty,
     /// `/*`, without computing any paths.
     Everything,
+    /// Too late to send anything: an invalidation without items, which only says what is left to do.
+    PutOff,
 }
 
 /// Plans one invalidation for each distribution that a change or request concerns.
+///
+/// What a narrowed message contains is planned for itself, whichever messages come with it, and with the
+/// same result as when it was narrowed. So CloudFront recognizes an invalidation that it has already.
 ///
 /// The caller reference is a SHA-256 over the distribution, the items and the identity of each
 /// cause. The order of the causes and the number of times that each was delivered do not affect it.
@@ -199,21 +224,30 @@ pub struct Planner<'a> {
     /// Whether the sites may be out of date. The message of a change that they do not serve then
     /// returns to the queue: the change must not be ignored.
     is_old: bool,
-    /// The maximum number of labels for each group.
-    labels: usize,
     /// The number of groups begun so far.
     begun: usize,
-    /// The group that [`Planner::next`] is working through: its purge, the digest of that, and the
-    /// number of its distributions that already have their invalidation.
-    current: Option<(Arc<Purge>, [u8; 32], usize)>,
+    /// The group that [`Planner::next`] is working through.
+    current: Option<Current>,
     kept: Vec<Kept>,
     kept_bytes: usize,
+}
+
+/// A group whose purge is planned.
+#[derive(Debug)]
+struct Current {
+    purge: Arc<Purge>,
+    /// The digest of the purge.
+    digest: [u8; 32],
+    /// The messages that need the purge, if they do not depend on the distribution.
+    messages: Arc<[usize]>,
+    /// The number of distributions that already have their invalidation.
+    given: usize,
 }
 
 /// A cover that another group may need again.
 #[derive(Debug)]
 struct Kept {
-    /// The digest of the items to cover.
+    /// The digest of the items to cover, and of the effort.
     digest: [u8; 32],
     items: Arc<[Covering]>,
     is_hasty: bool,
@@ -223,12 +257,10 @@ impl<'a> Planner<'a> {
     /// Starts a plan.
     #[must_use]
     pub fn new(batch: &'a Batch, policy: &'a Policy, sites: &'a Sites) -> Self {
-        let demand = Demand::of(batch, policy, sites);
         Self {
             policy,
             is_old: sites.is_old,
-            labels: Effort::LABELS / demand.groups.len().max(1),
-            demand,
+            demand: Demand::of(batch, policy, sites),
             begun: 0,
             current: None,
             kept: Vec::new(),
@@ -239,19 +271,25 @@ impl<'a> Planner<'a> {
     /// Plans the next invalidation, as thoroughly as `pace` allows at the time. Returns `None`
     /// after the last one.
     ///
-    /// The invalidations come in the order of the distributions' ids, except that distributions
-    /// that need the same purge follow one another.
+    /// Those of narrowed messages come first. Otherwise, they come in the order of the distributions'
+    /// ids, except that distributions that need the same purge follow one another.
     pub fn next(&mut self, pace: &dyn Fn() -> Pace) -> Option<Invalidation> {
         loop {
-            if let Some((purge, digest, given)) = &mut self.current {
+            if let Some(Current { purge, digest, messages, given }) = &mut self.current {
                 let group = &self.demand.groups[self.begun - 1];
                 if let Some(distribution) = group.distributions.get(*given) {
                     *given += 1;
                     let mut hash = Fields::default();
                     hash.add(distribution.as_str().as_bytes());
                     hash.add(digest);
+                    let narrowed = self.demand.narrowed_of(group);
                     return Some(Invalidation {
                         distribution: distribution.clone(),
+                        part: narrowed.map(|_| group.part),
+                        messages: match narrowed {
+                            Some(_) => self.demand.messages(group, distribution).into(),
+                            None => Arc::clone(messages),
+                        },
                         purge: Arc::clone(purge),
                         caller_reference: hash.hex(),
                     });
@@ -261,27 +299,36 @@ impl<'a> Planner<'a> {
                 return None;
             }
             self.begun += 1;
-            self.current = self.purge(self.begun - 1, pace).map(|(purge, digest)| (purge, digest, 0));
+            self.current = self.purge(self.begun - 1, pace);
         }
     }
 
     /// Completes the plan, which made these invalidations.
     #[must_use]
     pub fn finish(self, mut invalidations: Vec<Invalidation>) -> Plan {
-        let Demand { batch, ignored, rejected, mut waiting, .. } = self.demand;
+        let share = self.demand.own_share();
+        let Demand { batch, ignored, rejected, mut waiting, unread, gone, .. } = self.demand;
         let ignored = ignored.into_iter().enumerate().filter_map(|(index, why)| Some((index, why?)));
         let (ignored, unsure): (Vec<_>, Vec<_>) =
             ignored.partition(|(_, why)| !(self.is_old && matches!(why, Ignored::Unserved(_))));
         waiting.extend(unsure.into_iter().map(|(index, _)| batch.changes[index].message));
-        waiting.sort_unstable();
-        waiting.dedup();
-        invalidations.sort_by(|a, b| a.distribution.cmp(&b.distribution));
-        Plan { invalidations, ignored, rejected, waiting }
+        if self.is_old {
+            waiting.extend(gone.iter().flat_map(|(_, messages)| messages));
+        }
+        sort(&mut waiting);
+        invalidations.sort_by(Invalidation::in_order);
+        let unread = unread.into_iter().map(|(distribution, mut messages)| {
+            sort(&mut messages);
+            (distribution, messages)
+        });
+        let gone = gone.into_iter().filter(|_| !self.is_old).map(|(distribution, _)| distribution);
+        let (unread, gone) = (unread.collect(), gone.collect());
+        Plan { invalidations, ignored, rejected, waiting, unread, gone, share }
     }
 
-    /// Plans what to purge in the distributions of a group. Returns the purge and a digest of its
-    /// items and causes, or `None` if there is nothing to purge.
-    fn purge(&mut self, group: usize, pace: &dyn Fn() -> Pace) -> Option<(Arc<Purge>, [u8; 32])> {
+    /// Plans what to purge in the distributions of a group. Returns `None` if there is nothing to
+    /// purge.
+    fn purge(&mut self, group: usize, pace: &dyn Fn() -> Pace) -> Option<Current> {
         let group = &self.demand.groups[group];
         let is_last_resort = pace() == Pace::Everything;
         let (mut causes, mut items) = (Vec::new(), Vec::new());
@@ -308,15 +355,22 @@ impl<'a> Planner<'a> {
         for index in &served {
             self.demand.ignored[*index] = None;
         }
-        for (cause, requested) in self.demand.requests(group) {
+        for (_, cause, requested) in self.demand.requests(group) {
             causes.push(cause);
             items.extend_from_slice(requested);
         }
         if causes.is_empty() {
+            let needless = self.demand.narrowed_of(group).map_or(&[][..], |_| &group.distributions);
+            let gone = needless.iter().map(|id| (id.clone(), self.demand.messages(group, id).to_vec()));
+            let gone: Vec<_> = gone.collect();
+            self.demand.gone.extend(gone);
             return None;
         }
         if is_last_resort {
             items = vec![Item::everything()];
+        }
+        if pace() == Pace::PutOff {
+            items.clear();
         }
         let oldest = causes.iter().filter_map(|cause| match cause {
             Cause::Change(change) => change.time,
@@ -325,28 +379,28 @@ impl<'a> Planner<'a> {
         let (oldest, change_count) = (oldest.min(), served.len());
         served.truncate(Purge::MOST_CHANGES);
         let mut messages: Vec<usize> = causes.iter().map(Cause::message).collect();
-        messages.sort_unstable();
-        messages.dedup();
-        let (items, is_hasty) = self.cover(items, pace);
+        sort(&mut messages);
+        let labels = Effort::LABELS / self.demand.share(group).max(1);
+        let (items, is_hasty) = self.cover(items, labels, pace);
         let digest = digest(&items, &causes);
         let purge = Purge {
             item_count: items.len(),
             wildcard_count: items.iter().filter(|one| one.item.kind() == Kind::Wildcard).count(),
             items,
-            messages,
             change_count,
             changes: served,
             oldest,
             is_hasty: is_hasty || is_last_resort,
         };
-        Some((Arc::new(purge), digest))
+        Some(Current { purge: Arc::new(purge), digest, messages: messages.into(), given: 0 })
     }
 
     /// Covers the items within the budget, or reuses the cover of an earlier group with the same
     /// items. Also returns whether time ran out.
-    fn cover(&mut self, items: Vec<Item>, pace: &dyn Fn() -> Pace) -> (Arc<[Covering]>, bool) {
+    fn cover(&mut self, items: Vec<Item>, labels: usize, pace: &dyn Fn() -> Pace) -> (Arc<[Covering]>, bool) {
         let digest = (self.demand.groups.len() > 1).then(|| {
             let mut hash = Fields::default();
+            hash.add(&(labels as u64).to_le_bytes());
             for item in &items {
                 hash.add(item.as_str().as_bytes());
             }
@@ -355,8 +409,8 @@ impl<'a> Planner<'a> {
         if let Some(kept) = self.kept.iter().find(|kept| Some(kept.digest) == digest) {
             return (Arc::clone(&kept.items), kept.is_hasty);
         }
-        let is_late = || pace() > Pace::Thorough;
-        let effort = Effort { labels: self.labels, is_late: &is_late };
+        let is_late = || pace() != Pace::Thorough;
+        let effort = Effort { labels, is_late: &is_late };
         let Cover { items, cost, at_least } =
             cover_by(items, self.policy.budget, effort, expected_collateral);
         let is_hasty = cost > at_least && is_late();
@@ -381,6 +435,8 @@ pub struct Reason<'a> {
     pub covering: usize,
     /// The change or request that needs the item.
     pub cause: Cause<'a>,
+    /// Its index among the changes or the requests of the batch.
+    pub index: usize,
     /// The item that the cause itself needs. It may have been folded into the item that is sent.
     pub item: Item,
     /// The form in which `item` follows from the cause.
@@ -399,23 +455,26 @@ pub fn reasons<'a>(
     let demand = Demand::of(batch, policy, sites);
     let mut reasons = Vec::new();
     for (index, invalidation) in invalidations.iter().enumerate() {
-        let is_its = |group: &&Group<'_>| group.distributions.contains(&invalidation.distribution);
+        let part = invalidation.part.unwrap_or(batch.narrowed.len());
+        let is_its = |group: &&Group<'_>| {
+            group.part == part && group.distributions.contains(&invalidation.distribution)
+        };
         let Some(group) = demand.groups.iter().find(is_its) else { continue };
         let by_stem = ByStem::of(&invalidation.purge.items);
-        let mut find = |cause, item: Item, form| {
+        let mut find = |(cause, of), item: Item, form| {
             if let Some(covering) = by_stem.covering(&item) {
-                reasons.push(Reason { invalidation: index, covering, cause, item, form });
+                reasons.push(Reason { invalidation: index, covering, cause, index: of, item, form });
             }
         };
         for change in demand.changes(group) {
             let Ok((cause, paths)) = demand.paths(group, change) else { continue };
             for (item, form) in paths {
-                find(cause, item, form);
+                find((cause, change), item, form);
             }
         }
-        for (cause, requested) in demand.requests(group) {
+        for (request, cause, requested) in demand.requests(group) {
             for item in requested {
-                find(cause, item.clone(), Form::Request);
+                find((cause, request), item.clone(), Form::Request);
             }
         }
     }
@@ -453,6 +512,12 @@ impl<'a> ByStem<'a> {
         let nearest = self.order[..after].last()?;
         self.items[*nearest].item.covers(asked).then_some(*nearest)
     }
+}
+
+/// Sorts indices and drops duplicates.
+fn sort(indices: &mut Vec<usize>) {
+    indices.sort_unstable();
+    indices.dedup();
 }
 
 /// Hashes the items and the identities of their causes, independently of the order of the causes.

@@ -25,6 +25,7 @@ use crate::{
     cloudfront::Error,
     discover::Found,
     event::{Batch, Change, Effect, Key},
+    narrow::Narrowing,
     path::Item,
     plan::{Ignored, Invalidation, Plan, Purge},
     submit::{Outcome, Part, Sent},
@@ -47,6 +48,8 @@ pub struct Report {
     pub outcome: Option<Outcome>,
     /// The time at which the work ended, in milliseconds since 1970.
     pub ended: u64,
+    /// What became of the messages that are not done.
+    pub narrowing: Narrowing,
     /// The items that CloudFront refused or never received, and what needs them.
     behind: Vec<Behind>,
 }
@@ -84,7 +87,13 @@ impl Report {
     ) -> Self {
         let (outcome, behind) =
             results.map_or((None, Vec::new()), |(outcome, behind)| (Some(outcome), behind));
-        Self { batch, found, plan, outcome, ended, behind }
+        Self { batch, found, plan, outcome, ended, narrowing: Narrowing::default(), behind }
+    }
+
+    /// Adds what became of the messages that are not done.
+    #[must_use]
+    pub fn with_narrowing(self, narrowing: Narrowing) -> Self {
+        Self { narrowing, ..self }
     }
 
     /// Returns the function's answer to Lambda.
@@ -147,18 +156,20 @@ impl Report {
         (0..self.plan.invalidations.len()).map(billed).sum()
     }
 
-    /// Returns the indices of the messages that are not done: sorted, without duplicates.
+    /// Returns the indices of the messages that return to the queue: sorted, without duplicates.
     fn failed_messages(&self) -> Vec<usize> {
         let mut failed: Vec<usize> = self.unreadable().map(|(message, _)| message).collect();
         failed.extend(&self.plan.waiting);
         for (index, sent) in self.outcome.iter().flat_map(|Outcome(sent)| sent.iter().enumerate()) {
             if matches!(sent, Sent::Failed(_)) {
-                failed.extend(&self.plan.invalidations[index].purge.messages);
+                failed.extend(&*self.plan.invalidations[index].messages);
             }
         }
+        failed.extend(self.plan.unread.iter().flat_map(|(_, messages)| messages));
         failed.extend(self.behind.iter().filter(|one| !one.is_done).flat_map(|one| &one.messages));
         failed.sort_unstable();
         failed.dedup();
+        failed.retain(|message| self.narrowing.replaced.binary_search(message).is_err());
         failed
     }
 
@@ -186,6 +197,21 @@ impl Report {
         })
     }
 
+    /// Returns the error for which messages are not done because distributions are unknown.
+    fn lookup_failure(&self) -> Option<&Error> {
+        let is_needed = !self.plan.waiting.is_empty() || !self.plan.unread.is_empty();
+        self.found.failure.as_ref().filter(|_| is_needed)
+    }
+
+    /// Returns the number of messages that need distributions that are unknown.
+    fn waiting(&self) -> usize {
+        let unread = self.plan.unread.iter().flat_map(|(_, messages)| messages);
+        let mut waiting: Vec<usize> = self.plan.waiting.iter().chain(unread).copied().collect();
+        waiting.sort_unstable();
+        waiting.dedup();
+        waiting.len()
+    }
+
     /// Returns the changes that were purged although their event is unknown.
     fn unknown_events(&self) -> impl Iterator<Item = &Change> {
         let is_ignored =
@@ -205,6 +231,12 @@ impl Report {
         Some(self.ended.saturating_sub(self.plan.invalidations[index].purge.oldest?))
     }
 
+    /// Returns the age of the oldest change that CloudFront has not accepted, in milliseconds.
+    fn oldest_waiting(&self) -> Option<u64> {
+        let oldest = self.failures().filter_map(|(invalidation, _)| invalidation.purge.oldest).min()?;
+        Some(self.ended.saturating_sub(oldest))
+    }
+
     /// Returns the result of the invalidation at `index`. `None` in a dry run.
     fn sent(&self, index: usize) -> Option<&Sent> {
         self.outcome.as_ref()?.0.get(index)
@@ -214,7 +246,7 @@ impl Report {
     fn failure(&self) -> Failure {
         let mut failures: Vec<(&'static str, String)> =
             self.unreadable().map(|(_, why)| (EVENT_UNREADABLE, why)).collect();
-        if let Some(error) = self.found.failure.as_ref().filter(|_| !self.plan.waiting.is_empty()) {
+        if let Some(error) = self.lookup_failure() {
             failures.push((error.error_type(), format!("distribution lookup: {error}")));
         }
         failures.extend(self.failures().map(|(invalidation, error)| {
@@ -368,7 +400,7 @@ impl Report {
         let failure = self.found.failure.as_ref()?;
         let (error_type, error) = (failure.error_type(), failure.to_string());
         let list_age_seconds = self.found.bridged.map(|age| age.as_secs());
-        Some(LookUp { error_type, error, waiting: self.plan.waiting.len(), list_age_seconds })
+        Some(LookUp { error_type, error, waiting: self.waiting(), list_age_seconds })
     }
 
     fn sendings(&self) -> impl Iterator<Item = Sending<'_>> {

@@ -53,9 +53,11 @@ pub struct Sites {
     /// Whether a distribution that the configuration names could not be found. If so, a
     /// message that concerns all of them is not reported as done.
     pub unresolved: bool,
-    /// The buckets, in lower case, that distributions missing from the list may serve as well:
-    /// distributions that could not be read or listed.
+    /// The buckets, in lower case, that distributions missing from the list may serve as well, because
+    /// the distributions could not be listed.
     pub unknown: BTreeSet<Box<str>>,
+    /// The distributions that could not be read, by the buckets, in lower case, that they may serve.
+    pub unread: BTreeMap<Box<str>, Vec<DistributionId>>,
     /// The distributions behind the names in requests, except for ids. A name that is missing here
     /// could not be looked up.
     pub by_name: BTreeMap<String, Result<Vec<DistributionId>, NoDistribution>>,

@@ -9,7 +9,10 @@
 mod folding;
 mod isolation;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::time::timeout;
@@ -22,6 +25,7 @@ use crate::{
     cloudfront::{Client, Creation, Error, Invalidation},
     path::{Item, Kind},
     plan,
+    site::DistributionId,
 };
 
 /// Maximum number of invalidations in flight. CloudFront accepts about one call every two seconds,
@@ -124,7 +128,8 @@ impl Isolated {
 }
 
 /// Sends each invalidation as soon as `next` returns it, and passes it to `done` with its result. A
-/// call without an answer by `deadline` has failed.
+/// call without an answer by `deadline` has failed. An invalidation without items is put off. If the
+/// caller may not invalidate a distribution, or it does not exist, makes no further call for it.
 ///
 /// Limits the calls and the bytes in flight. Calls `next` only below the limit of calls; one planned
 /// invalidation may wait until its bytes fit.
@@ -138,6 +143,8 @@ pub async fn submit(
     let mut bytes_in_flight = 0;
     let mut planned = None;
     let mut planning = Duration::ZERO;
+    // The distributions for which every call fails.
+    let mut failing: BTreeMap<DistributionId, Error> = BTreeMap::new();
     loop {
         if planned.is_none() && in_flight.len() < MOST_AT_ONCE {
             let begun = Instant::now();
@@ -146,7 +153,15 @@ pub async fn submit(
         }
         let has_room = |bytes: usize| in_flight.is_empty() || bytes_in_flight + bytes <= MOST_BYTES_AT_ONCE;
         let finished = match planned.take_if(|(bytes, _)| has_room(*bytes)) {
+            Some((_, invalidation)) if invalidation.purge.items.is_empty() => {
+                done(invalidation, Sent::Failed(Error::put_off()));
+                continue;
+            }
             Some((bytes, invalidation)) => {
+                if let Some(error) = failing.get(&invalidation.distribution) {
+                    done(invalidation, Sent::Failed(error.clone()));
+                    continue;
+                }
                 bytes_in_flight += bytes;
                 in_flight.push(async move {
                     let sent = send(client, &invalidation, deadline).await;
@@ -163,6 +178,11 @@ pub async fn submit(
         };
         if let Some((bytes, invalidation, sent)) = finished {
             bytes_in_flight -= bytes;
+            if let Sent::Failed(error) = &sent
+                && (error.is_denied() || error.is_no_such_distribution())
+            {
+                failing.insert(invalidation.distribution.clone(), error.clone());
+            }
             done(invalidation, sent);
         }
     }

@@ -3,16 +3,9 @@
 
 mod verdict;
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_credential_types::{Credentials, provider::ProvideCredentials};
-use aws_sigv4::{
-    http_request::{
-        PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
-        UriPathNormalizationMode, sign,
-    },
-    sign::v4,
-};
 use aws_smithy_runtime_api::{client::orchestrator::HttpRequest, http::Headers};
 use aws_smithy_types::body::SdkBody;
 use http::{HeaderName, HeaderValue, Method, Uri, header::HOST};
@@ -22,7 +15,7 @@ use thiserror::Error;
 
 pub use self::verdict::{Verdict, judge};
 use crate::{
-    cloudfront::{Http, MOST_ELSEWHERE, Profile},
+    cloudfront::{Http, MOST_ELSEWHERE, Profile, Scope, add_signature},
     site::{Endpoint, Object},
     text::chain,
 };
@@ -211,21 +204,8 @@ impl Viewer {
         *request.method_mut() = Method::HEAD;
         *request.uri_mut() = url.parse().map_err(NoAnswer::of)?;
         let Some(credentials) = &self.credentials else { return Ok(request) };
-        let mut settings = SigningSettings::default();
-        settings.percent_encoding_mode = PercentEncodingMode::Single;
-        settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
-        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-        let identity = credentials.clone().into();
-        let parameters = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(region)
-            .name("s3")
-            .time(SystemTime::now())
-            .settings(settings);
-        let parameters = parameters.build().map_err(NoAnswer::of)?.into();
-        let signable = SignableRequest::new("HEAD", &url, std::iter::empty(), SignableBody::empty());
-        let signed = sign(signable.map_err(NoAnswer::of)?, &parameters).map_err(NoAnswer::of)?;
-        signed.into_parts().0.apply_to_request_http1x(&mut request);
+        add_signature(&mut request, &[], credentials, Scope { service: "s3", region })
+            .map_err(NoAnswer::of)?;
         Ok(request)
     }
 

@@ -38,7 +38,7 @@ pub fn event(data: &[u8]) {
         let item = Item::from_key(change.key.as_bytes());
         let [invalidation] = &plan.invalidations[..] else { panic!("one distribution") };
         assert!(invalidation.purge.items.iter().any(|one| one.item.covers(&item)));
-        assert!(invalidation.purge.messages.contains(&change.message));
+        assert!(invalidation.messages.contains(&change.message));
     }
     let report = Report::new(batch, Found { sites, ..Found::default() }, plan, None, 0);
     match report.answer() {

@@ -52,7 +52,7 @@ use aws_types::{
 };
 use tokio::time::timeout;
 
-use super::{Error, Http, Settings, endpoint::Resolver, secrets::Secrets};
+use super::{Error, Http, Settings, endpoint::Resolver, pace::Turns, secrets::Secrets};
 
 /// The service's name in signatures and in the user agent.
 const SERVICE: &str = "cloudfront";
@@ -73,7 +73,7 @@ const LONGEST_CALL: Duration = Duration::from_hours(24);
 
 /// The limits for the attempts of a call.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Tries {
+pub(super) struct Tries<'a> {
     /// Maximum number of attempts. `None` for as many as fit into the time limit.
     pub(super) most: Option<u32>,
     /// The maximum wait before the second attempt. The maximum doubles each time, up to
@@ -82,6 +82,8 @@ pub(super) struct Tries {
     /// The time during which to retry while [too many invalidations are in
     /// progress](Error::is_full).
     pub(super) while_full: Duration,
+    /// The turns that attempts take. `None` if they need not wait for each other.
+    pub(super) turns: Option<&'a Turns>,
 }
 
 /// A value from an answer, and the time when its call began.
@@ -139,13 +141,14 @@ impl Api {
 
     /// Calls an operation within `limit`, and returns what `take` finds in its answer.
     ///
-    /// Retries transient errors with growing waits. If the first attempt fails with a signature
-    /// error, retries it immediately: by then, its answer has told the SDK CloudFront's time.
+    /// Retries transient errors with growing waits, and throttled calls when it is their turn. If the
+    /// first attempt fails with a signature error, retries it immediately: by then, its answer has told
+    /// the SDK CloudFront's time.
     pub(super) async fn call<O: Operation, T>(
         &self,
         input: O::Input,
         limit: Duration,
-        tries: Tries,
+        tries: Tries<'_>,
         take: impl Fn(O::Output) -> Result<T, Error>,
     ) -> Result<Answer<T>, Error> {
         let date = DateOfAnswer::default();
@@ -162,32 +165,52 @@ impl Api {
         let mut waits = waits(tries.first_wait);
         let mut made = 0;
         let mut last: Option<Error> = None;
-        let mut had_no_answer = false;
+        let (mut had_no_answer, mut is_uncertain) = (false, false);
         loop {
+            let turn = match tries.turns {
+                Some(turns) => match turns.take(deadline).await {
+                    Some(turn) => turn,
+                    None => return Err(last.unwrap_or_else(Error::put_off).or_uncertain(is_uncertain)),
+                },
+                None => Duration::ZERO,
+            };
             let left = deadline.saturating_duration_since(Instant::now());
             let answer = once::<O>(&plugins, input.clone(), attempt.min(left)).await;
             let answer = answer.map_err(|error| error.presentable(&self.secrets));
             made += 1;
             let may_try = tries.most.is_none_or(|most| made < most);
             let error = match answer.and_then(&take) {
-                Ok(value) => return Ok(Answer { value, begun: date.at(begun) }),
-                Err(error) if error.is_full() && begun.elapsed() >= tries.while_full => return Err(error),
+                Ok(value) => {
+                    tries.turns.inspect(|turns| turns.accepted());
+                    return Ok(Answer { value, begun: date.at(begun) });
+                }
+                Err(error) if error.is_full() && begun.elapsed() >= tries.while_full => {
+                    return Err(error.or_uncertain(is_uncertain));
+                }
                 Err(error) if error.is_busy() || error.is_unreachable() => error,
                 Err(error) if error.is_unsigned() && made == 1 && may_try => continue,
-                Err(error) if had_no_answer => return Err(error.after_no_answer()),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let error = if had_no_answer { error.after_no_answer() } else { error };
+                    return Err(error.or_uncertain(is_uncertain));
+                }
             };
             had_no_answer |= error.is_unreachable();
+            is_uncertain |= error.is_uncertain();
+            let throttled = tries.turns.filter(|_| error.is_throttled());
+            throttled.inspect(|turns| turns.throttled(turn));
             // Report "busy" rather than a timeout that follows: it is the more useful of the two.
             last = Some(match last {
                 Some(busy) if busy.is_busy() && !error.is_busy() => busy,
                 _ => error,
             });
-            let wait = waits.next().unwrap_or(LONGEST_WAIT);
-            if !may_try || Instant::now() + wait >= deadline {
-                return Err(last.unwrap_or_else(Error::too_late));
+            // A throttled call waits for its turn instead.
+            let wait = if throttled.is_some() { None } else { waits.next() };
+            if !may_try || wait.is_some_and(|wait| Instant::now() + wait >= deadline) {
+                return Err(last.unwrap_or_else(Error::too_late).or_uncertain(is_uncertain));
             }
-            tokio::time::sleep(wait).await;
+            if let Some(wait) = wait {
+                tokio::time::sleep(wait).await;
+            }
         }
     }
 }

@@ -28,6 +28,8 @@ const MOST_TEXT: usize = 2_000;
 pub struct Error {
     kind: Kind,
     text: String,
+    /// Whether the call may have had an effect nevertheless.
+    is_uncertain: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,10 @@ enum Kind {
     /// Already done, perhaps by an earlier attempt of the same call that got no answer.
     JustDone,
     Busy,
+    /// Too many calls.
+    Throttled,
+    /// Not called, because the pace of calls left no time for it.
+    PutOff,
     Full,
     Denied,
     /// A wrong signature, or a wrong time in it: the clocks may differ.
@@ -52,7 +58,8 @@ enum Kind {
 
 impl Error {
     const fn new(kind: Kind, text: String) -> Self {
-        Self { kind, text }
+        let is_uncertain = matches!(kind, Kind::Unreachable | Kind::Busy | Kind::TooLong);
+        Self { kind, text, is_uncertain }
     }
 
     /// Prepares the error for display: redacts the secrets, puts the text on one line, and limits
@@ -73,6 +80,16 @@ impl Error {
         Self::new(Kind::Unreachable, format!("CloudFront's answer has no {missing}"))
     }
 
+    /// Creates an error of no particular kind.
+    pub(super) const fn other(text: String) -> Self {
+        Self::new(Kind::Other, text)
+    }
+
+    /// Creates the error for a call without a complete answer.
+    pub(super) const fn unreachable(text: String) -> Self {
+        Self::new(Kind::Unreachable, text)
+    }
+
     /// Creates the error for an answer about another invalidation.
     pub(super) fn other_invalidation(sent: &str, answered: &str) -> Self {
         let answered: String = answered.chars().take(MOST_REFERENCE).collect();
@@ -85,6 +102,11 @@ impl Error {
     /// Creates the error for one or more answers that took too long.
     pub(crate) fn too_late() -> Self {
         Self::new(Kind::Unreachable, "CloudFront took too long to answer".to_owned())
+    }
+
+    /// Creates the error for a call that was not made, because CloudFront throttles others.
+    pub(crate) fn put_off() -> Self {
+        Self::new(Kind::PutOff, "put off: CloudFront throttles, and there was too little time".to_owned())
     }
 
     /// Creates the error for a distribution that does not exist. `text` names it and those that do.
@@ -129,7 +151,33 @@ impl Error {
     /// Returns whether CloudFront is too busy. The same call will succeed later.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        matches!(self.kind, Kind::Busy | Kind::Full)
+        matches!(self.kind, Kind::Busy | Kind::Throttled | Kind::PutOff | Kind::Full)
+    }
+
+    /// Returns whether there are too many calls: a kind of [busy](Self::is_busy) that ends when
+    /// callers slow down.
+    pub(super) fn is_throttled(&self) -> bool {
+        self.kind == Kind::Throttled
+    }
+
+    /// Returns whether the call certainly had no effect only because there are too many calls: a kind
+    /// of [busy](Self::is_busy).
+    #[must_use]
+    pub fn is_put_off(&self) -> bool {
+        matches!(self.kind, Kind::Throttled | Kind::PutOff) && !self.is_uncertain
+    }
+
+    /// Returns whether the call may have had an effect nevertheless, because an answer was lost or
+    /// CloudFront failed.
+    #[must_use]
+    pub const fn is_uncertain(&self) -> bool {
+        self.is_uncertain
+    }
+
+    /// Adds that an earlier attempt of the same call may have had an effect.
+    pub(super) fn or_uncertain(mut self, is_uncertain: bool) -> Self {
+        self.is_uncertain |= is_uncertain;
+        self
     }
 
     /// Returns whether too many invalidations are in progress: a kind of [busy](Self::is_busy) that
@@ -192,7 +240,7 @@ impl Error {
     pub const fn error_type(&self) -> &'static str {
         match self.kind {
             Kind::AlreadyDone | Kind::JustDone => "InvalidationExists",
-            Kind::Busy | Kind::Full => "CloudFrontBusy",
+            Kind::Busy | Kind::Throttled | Kind::PutOff | Kind::Full => "CloudFrontBusy",
             Kind::Denied | Kind::Unsigned => "CloudFrontDenied",
             Kind::NoSuchDistribution => "NoSuchDistribution",
             Kind::NoSuchInvalidation => "NoSuchInvalidation",
@@ -262,13 +310,13 @@ impl Kind {
             | "RequestLimitExceeded"
             | "RequestThrottled"
             | "RequestThrottledException"
-            | "RequestTimeout"
             | "SlowDown"
             | "ThrottledException"
             | "Throttling"
             | "ThrottlingException"
             | "TooManyRequestsException"
-            | "TransactionInProgressException" => Self::Busy,
+            | "TransactionInProgressException" => Self::Throttled,
+            "RequestTimeout" => Self::Busy,
             "BatchTooLarge" => Self::TooLarge,
             "NoSuchDistribution" | "EntityNotFound" => Self::NoSuchDistribution,
             "NoSuchInvalidation" => Self::NoSuchInvalidation,
@@ -285,7 +333,8 @@ impl Kind {
             _ => match status {
                 401 | 403 => Self::Denied,
                 413 => Self::TooLarge,
-                429 | 500.. => Self::Busy,
+                429 => Self::Throttled,
+                500.. => Self::Busy,
                 400 if code == "InvalidArgument" => Self::PathRejected,
                 _ => Self::Other,
             },

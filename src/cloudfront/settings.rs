@@ -11,6 +11,8 @@ pub struct Settings {
     pub region: String,
     /// The endpoint's URL. `None` for the partition's own.
     pub endpoint_url: Option<String>,
+    /// The URL of SQS's endpoint. `None` for the one of the queue's region.
+    pub sqs_endpoint_url: Option<String>,
     /// Whether to use the endpoint with FIPS 140 cryptography.
     pub use_fips: bool,
     /// Whether to use the endpoint that supports IPv6 as well as IPv4.
@@ -41,7 +43,9 @@ impl Settings {
     /// Creates settings for an emulator on this machine, which ignores credentials.
     #[must_use]
     pub fn local(endpoint_url: &str) -> Self {
-        Self { endpoint_url: Some(endpoint_url.to_owned()), ..Self::new("local", "local", None) }
+        let endpoint_url = Some(endpoint_url.to_owned());
+        let sqs_endpoint_url = endpoint_url.clone();
+        Self { endpoint_url, sqs_endpoint_url, ..Self::new("local", "local", None) }
     }
 
     /// Creates settings with a credentials provider, in us-east-1.
@@ -49,6 +53,7 @@ impl Settings {
         Self {
             region: "us-east-1".to_owned(),
             endpoint_url: None,
+            sqs_endpoint_url: None,
             use_fips: false,
             use_dual_stack: false,
             max_attempts: None,

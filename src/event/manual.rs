@@ -15,7 +15,7 @@ const MOST_PATHS: usize = 20_000;
 
 /// Maximum number of paths in all manual events of a batch. Without this limit, 6 MB of short paths
 /// would use up the function's memory.
-const MOST_PATHS_TOGETHER: usize = 100_000;
+pub(super) const MOST_PATHS_TOGETHER: usize = 100_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -18,6 +18,8 @@ pub(super) struct Record<'a> {
     id: Option<Text<'a>>,
     #[serde(borrow)]
     body: Option<Text<'a>>,
+    #[serde(borrow)]
+    attributes: Option<&'a RawValue>,
 }
 
 pub(super) fn read(record: &RawValue) -> Result<Record<'_>, Unreadable> {
@@ -52,7 +54,35 @@ pub(super) fn id(record: &RawValue) -> Option<Box<str>> {
     named.id.filter(|id| !id.0.is_empty()).map(Text::into_boxed)
 }
 
+/// Returns the ARN of the queue that a record comes from.
+pub(super) fn queue(record: &RawValue) -> Option<Box<str>> {
+    #[derive(Deserialize)]
+    struct Sent<'a> {
+        #[serde(borrow, rename = "eventSourceARN")]
+        queue: Option<Text<'a>>,
+    }
+    let sent: Sent<'_> = parse(WHAT, record).ok()?;
+    full(sent.queue).map(Text::into_boxed)
+}
+
+/// Returns how often SQS has delivered the message with these attributes, this time included. SQS
+/// counts approximately. Returns 1 if the attributes do not say.
+pub(super) fn receive_count(attributes: &RawValue) -> u64 {
+    #[derive(Deserialize)]
+    struct Counted<'a> {
+        #[serde(borrow, rename = "ApproximateReceiveCount")]
+        count: Option<Text<'a>>,
+    }
+    let counted = parse::<Counted<'_>>(WHAT, attributes).ok().and_then(|counted| counted.count);
+    counted.and_then(|count| count.0.parse().ok()).unwrap_or(1)
+}
+
 impl<'a> Record<'a> {
+    /// Returns the message's attributes, which SQS sets.
+    pub(super) const fn attributes(&self) -> Option<&'a RawValue> {
+        self.attributes
+    }
+
     /// Returns the message id. An empty id counts as none, because reporting it as failed would
     /// make Lambda fail the whole batch.
     pub(super) fn id(&self) -> Option<Box<str>> {

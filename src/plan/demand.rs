@@ -8,7 +8,7 @@ use std::{
 use thiserror::Error;
 
 use crate::{
-    event::{Batch, Change, Effect, Request},
+    event::{Batch, Change, Effect, Narrowed, NarrowedMessage, Request},
     path::{Item, ParseItemError},
     plan::{Ignored, Policy},
     site::{DistributionId, Form, NoDistribution, Serving, Site, Sites, Unserved},
@@ -53,6 +53,8 @@ impl Cause<'_> {
 /// need the same purge.
 #[derive(Debug)]
 pub(super) struct Group<'a> {
+    /// The part of the batch that the group is for.
+    pub(super) part: usize,
     /// The distributions, in the order of their ids.
     pub(super) distributions: Vec<DistributionId>,
     /// The rules by which they serve objects. `None` for distributions that only requests name.
@@ -61,16 +63,30 @@ pub(super) struct Group<'a> {
     requests: Vec<usize>,
 }
 
+/// A part of the batch that is planned for itself: the content of narrowed messages, or everything
+/// else.
+#[derive(Debug, Default)]
+struct Part {
+    /// Indices of the changes that count, in order.
+    watched: Vec<usize>,
+    /// The same indices by bucket, in lower case. Empty if every group serves any bucket.
+    by_bucket: BTreeMap<String, Vec<usize>>,
+    /// Indices of the messages with this part, by the distributions that they name. Empty for the
+    /// batch's own part, which concerns any distribution.
+    messages: BTreeMap<DistributionId, Vec<usize>>,
+    /// The number of groups.
+    groups: usize,
+}
+
 /// The changes and requests of a batch, by the distributions that they concern, and those that lead
 /// to nothing.
 #[derive(Debug)]
 pub(super) struct Demand<'a> {
     pub(super) batch: &'a Batch,
+    /// The groups of each part, those of narrowed messages first, since their changes are older.
     pub(super) groups: Vec<Group<'a>>,
-    /// Indices of the changes that count, in order.
-    watched: Vec<usize>,
-    /// The same indices by bucket, in lower case. Empty if every group serves any bucket.
-    by_bucket: BTreeMap<String, Vec<usize>>,
+    /// The parts: one for each of [`Batch::narrowed`], and then the batch's own.
+    parts: Vec<Part>,
     /// The items of each request, in the order of the batch. Empty for a rejected request.
     requested: Vec<Vec<Item>>,
     /// The reason why each change leads to nothing, as far as it is known before planning.
@@ -79,6 +95,11 @@ pub(super) struct Demand<'a> {
     pub(super) rejected: Vec<(usize, Rejected)>,
     /// Indices of the messages that concern distributions that could not be determined.
     pub(super) waiting: Vec<usize>,
+    /// The distributions that could not be read, with the messages that may concern them.
+    pub(super) unread: BTreeMap<DistributionId, Vec<usize>>,
+    /// The distributions that narrowed messages name and that need nothing any more, with these
+    /// messages.
+    pub(super) gone: Vec<(DistributionId, Vec<usize>)>,
 }
 
 impl<'a> Demand<'a> {
@@ -86,86 +107,189 @@ impl<'a> Demand<'a> {
         let mut demand = Self {
             batch,
             groups: Vec::new(),
-            watched: Vec::new(),
-            by_bucket: BTreeMap::new(),
-            requested: Vec::new(),
-            ignored: Vec::with_capacity(batch.changes.len()),
+            parts: Vec::with_capacity(batch.narrowed.len() + 1),
+            requested: Vec::with_capacity(batch.requests.len()),
+            ignored: vec![None; batch.changes.len()],
             rejected: Vec::new(),
             waiting: Vec::new(),
+            unread: BTreeMap::new(),
+            gone: Vec::new(),
         };
-        demand.watch(policy, sites);
-        let served = |site: &'a Arc<Site>| (site.distribution.clone(), (Some(site.serving()), Vec::new()));
-        let mut by_distribution: BTreeMap<DistributionId, (Option<&Serving>, Vec<usize>)> = BTreeMap::new();
-        by_distribution.extend(sites.list.iter().map(served));
-        for (index, request) in batch.requests.iter().enumerate() {
-            let (items, distributions) = match resolve(request, policy, sites) {
-                Ok((items, Some(distributions))) => (items, distributions),
-                Ok((items, None)) => {
-                    demand.waiting.push(request.message);
-                    (items, Vec::new())
-                }
-                Err(why) => {
-                    demand.rejected.push((request.message, why));
-                    (Vec::new(), Vec::new())
-                }
-            };
-            demand.requested.push(items);
-            for distribution in distributions {
-                by_distribution.entry(distribution).or_default().1.push(index);
-            }
+        let named = demand.resolve(policy, sites);
+        let any_bucket = sites.list.iter().all(|site| site.serving().buckets().is_none());
+        let mut by_id: BTreeMap<&DistributionId, &Serving> = BTreeMap::new();
+        by_id.extend(sites.list.iter().map(|site| (&site.distribution, site.serving())));
+        for part in &batch.narrowed {
+            demand.narrowed(part, policy, sites, any_bucket, &by_id, &named);
         }
-        let mut known: HashMap<(Option<&Serving>, Vec<usize>), usize> = HashMap::new();
-        for (distribution, (serving, requests)) in by_distribution {
-            let next = demand.groups.len();
-            let index = *known.entry((serving, requests.clone())).or_insert(next);
-            if index == next {
-                demand.groups.push(Group { distributions: Vec::new(), serving, requests });
-            }
-            demand.groups[index].distributions.push(distribution);
-        }
+        demand.own(policy, sites, any_bucket, &named);
         demand
     }
 
-    /// Finds the changes that count, and those whose distributions could not be determined.
-    fn watch(&mut self, policy: &Policy, sites: &Sites) {
-        let any_bucket = sites.list.iter().all(|site| site.serving().buckets().is_none());
-        for (index, change) in self.batch.changes.iter().enumerate() {
-            let unwatched = policy.watch.ignores(change);
-            if unwatched.is_none() {
-                let bucket = change.bucket.to_ascii_lowercase();
-                let is_unknown = sites.unresolved || sites.unknown.contains(&*bucket);
-                if is_unknown {
-                    self.waiting.push(change.message);
+    /// Parses the requests, and returns the distributions of each.
+    fn resolve(&mut self, policy: &Policy, sites: &Sites) -> Vec<Vec<DistributionId>> {
+        let batch = self.batch;
+        let mut named = Vec::with_capacity(batch.requests.len());
+        for (index, request) in batch.requests.iter().enumerate() {
+            let part = batch.narrowed.iter().find(|part| part.requests.contains(&index));
+            let mut messages = vec![request.message];
+            if let Some(part) = part {
+                messages = part.messages.iter().map(|message| message.message).collect();
+            }
+            let (items, distributions) = match resolve(request, policy, sites) {
+                Ok((items, Some(distributions))) => (items, distributions),
+                Ok((items, None)) => {
+                    self.waiting.extend(messages);
+                    (items, Vec::new())
                 }
-                if !sites.unresolved {
-                    self.watched.push(index);
-                    if !any_bucket {
-                        self.by_bucket.entry(bucket).or_default().push(index);
-                    }
+                Err(why) => {
+                    self.rejected.extend(messages.into_iter().map(|message| (message, why.clone())));
+                    (Vec::new(), Vec::new())
                 }
-                self.ignored.push((!is_unknown).then_some(Ignored::Unserved(Unserved::Bucket)));
-            } else {
-                self.ignored.push(unwatched.map(Ignored::Unwatched));
+            };
+            self.requested.push(items);
+            named.push(distributions);
+        }
+        named
+    }
+
+    /// Adds a part for the distributions that its narrowed messages name.
+    fn narrowed(
+        &mut self,
+        narrowed: &Narrowed,
+        policy: &Policy,
+        sites: &Sites,
+        any_bucket: bool,
+        by_id: &BTreeMap<&DistributionId, &'a Serving>,
+        named: &[Vec<DistributionId>],
+    ) {
+        let mut part = Part::default();
+        let mut is_unknown = sites.unresolved || sites.is_old;
+        for index in narrowed.changes.clone() {
+            let change = &self.batch.changes[index];
+            if let Some(why) = policy.watch.ignores(change) {
+                self.ignored[index] = Some(Ignored::Unwatched(why));
+                continue;
+            }
+            let bucket = part.watch(index, change, any_bucket);
+            is_unknown |= sites.unknown.contains(&*bucket);
+        }
+        for NarrowedMessage { message, distributions, .. } in &narrowed.messages {
+            for id in distributions.iter().filter_map(|id| id.parse::<DistributionId>().ok()) {
+                part.messages.entry(id).or_default().push(*message);
             }
         }
+        let mut by_distribution = BTreeMap::new();
+        for (id, messages) in &part.messages {
+            let serving = by_id.get(id).copied();
+            let is_for_it = |index: &usize| named[*index].contains(id);
+            let requests: Vec<usize> = narrowed.requests.clone().filter(is_for_it).collect();
+            if serving.is_some() || !requests.is_empty() {
+                by_distribution.insert(id.clone(), (serving, requests));
+            } else if sites.unread.values().any(|unread| unread.contains(id)) {
+                self.unread.entry(id.clone()).or_default().extend(messages);
+            } else if is_unknown {
+                self.waiting.extend(messages);
+            } else {
+                self.gone.push((id.clone(), messages.clone()));
+            }
+        }
+        self.add(part, by_distribution);
+    }
+
+    /// Adds the part that is not in narrowed messages.
+    fn own(&mut self, policy: &Policy, sites: &'a Sites, any_bucket: bool, named: &[Vec<DistributionId>]) {
+        let mut part = Part::default();
+        for index in self.batch.own_changes() {
+            let change = &self.batch.changes[index];
+            if let Some(why) = policy.watch.ignores(change) {
+                self.ignored[index] = Some(Ignored::Unwatched(why));
+                continue;
+            }
+            if sites.unresolved {
+                self.waiting.push(change.message);
+                continue;
+            }
+            let bucket = part.watch(index, change, any_bucket);
+            if sites.unknown.contains(&*bucket) {
+                self.waiting.push(change.message);
+            } else if let Some(unread) = sites.unread.get(&*bucket) {
+                for id in unread {
+                    self.unread.entry(id.clone()).or_default().push(change.message);
+                }
+            } else {
+                self.ignored[index] = Some(Ignored::Unserved(Unserved::Bucket));
+            }
+        }
+        let served = |site: &'a Arc<Site>| (site.distribution.clone(), (Some(site.serving()), Vec::new()));
+        let mut by_distribution: BTreeMap<DistributionId, (Option<&Serving>, Vec<usize>)> = BTreeMap::new();
+        by_distribution.extend(sites.list.iter().map(served));
+        for index in self.batch.own_requests() {
+            for id in &named[index] {
+                by_distribution.entry(id.clone()).or_default().1.push(index);
+            }
+        }
+        self.add(part, by_distribution);
+    }
+
+    /// Adds a part with its groups.
+    fn add(
+        &mut self,
+        mut part: Part,
+        by_distribution: BTreeMap<DistributionId, (Option<&'a Serving>, Vec<usize>)>,
+    ) {
+        let first = self.groups.len();
+        let mut known: HashMap<(Option<&Serving>, Vec<usize>), usize> = HashMap::new();
+        for (distribution, (serving, requests)) in by_distribution {
+            let next = self.groups.len() - first;
+            let index = *known.entry((serving, requests.clone())).or_insert(next);
+            if index == next {
+                let part = self.parts.len();
+                self.groups.push(Group { part, distributions: Vec::new(), serving, requests });
+            }
+            self.groups[first + index].distributions.push(distribution);
+        }
+        part.groups = self.groups.len() - first;
+        self.parts.push(part);
+    }
+
+    /// Returns the content of the narrowed messages that a group is for. `None` if it is for the
+    /// batch's own part.
+    pub(super) fn narrowed_of(&self, group: &Group<'_>) -> Option<&'a Narrowed> {
+        self.batch.narrowed.get(group.part)
+    }
+
+    /// Returns the number of groups that share the effort of planning with this one.
+    pub(super) fn share(&self, group: &Group<'_>) -> usize {
+        self.narrowed_of(group).map_or_else(|| self.own_share(), |narrowed| narrowed.share)
+    }
+
+    /// Returns the number of groups of the part that is not in narrowed messages.
+    pub(super) fn own_share(&self) -> usize {
+        self.parts.last().map_or(0, |own| own.groups)
+    }
+
+    /// Returns the messages with a group's narrowed part that name a distribution of it.
+    pub(super) fn messages(&self, group: &Group<'_>, distribution: &DistributionId) -> &[usize] {
+        self.parts[group.part].messages.get(distribution).map_or(&[], Vec::as_slice)
     }
 
     /// Returns the indices of the changes in the buckets that a group serves, in order.
     pub(super) fn changes(&self, group: &Group<'_>) -> Vec<usize> {
         let Some(serving) = group.serving else { return Vec::new() };
-        let Some(buckets) = serving.buckets() else { return self.watched.clone() };
+        let Part { watched, by_bucket, .. } = &self.parts[group.part];
+        let Some(buckets) = serving.buckets() else { return watched.clone() };
         let mut changes: Vec<usize> =
-            buckets.iter().filter_map(|bucket| self.by_bucket.get(*bucket)).flatten().copied().collect();
+            buckets.iter().filter_map(|bucket| by_bucket.get(*bucket)).flatten().copied().collect();
         changes.sort_unstable();
         changes
     }
 
-    /// Returns the requests that concern a group, each with its items.
-    pub(super) fn requests(&self, group: &Group<'_>) -> impl Iterator<Item = (Cause<'a>, &[Item])> {
-        group
-            .requests
-            .iter()
-            .map(|&index| (Cause::Request(&self.batch.requests[index]), &*self.requested[index]))
+    /// Returns the requests that concern a group, each with its index and its items.
+    pub(super) fn requests(&self, group: &Group<'_>) -> impl Iterator<Item = (usize, Cause<'a>, &[Item])> {
+        let request =
+            |&index: &usize| (index, Cause::Request(&self.batch.requests[index]), &*self.requested[index]);
+        group.requests.iter().map(request)
     }
 
     /// Returns the paths under which a group serves the object of a change.
@@ -193,6 +317,18 @@ impl<'a> Demand<'a> {
     /// Returns the change with this index as a cause.
     pub(super) fn cause(&self, change: usize) -> Cause<'a> {
         Cause::Change(&self.batch.changes[change])
+    }
+}
+
+impl Part {
+    /// Adds a change that counts, and returns its bucket in lower case.
+    fn watch(&mut self, index: usize, change: &Change, any_bucket: bool) -> String {
+        let bucket = change.bucket.to_ascii_lowercase();
+        self.watched.push(index);
+        if !any_bucket {
+            self.by_bucket.entry(bucket.clone()).or_default().push(index);
+        }
+        bucket
     }
 }
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     event::{Batch, Key},
+    narrow::Undone,
     plan::{Cause, Invalidation, Policy, reasons},
     site::Sites,
     submit::{Isolated, Outcome, Sent},
@@ -41,8 +42,21 @@ pub struct Behind {
     pub(super) is_done: bool,
     /// Indices of the messages that need the item.
     pub(super) messages: Vec<usize>,
+    /// Indices of the changes that need the item.
+    changes: Vec<usize>,
+    /// Indices of the requests that need the item.
+    requests: Vec<usize>,
     /// The bucket and key of the first objects that need it.
     pub(super) objects: Vec<(Arc<str>, Key)>,
+}
+
+impl Behind {
+    /// Returns what needs the item. `None` if it is done.
+    #[must_use]
+    pub fn undone(&self) -> Option<Undone<'_>> {
+        let Self { invalidation, is_done, messages, changes, requests, .. } = self;
+        (!is_done).then_some(Undone { invalidation: *invalidation, messages, changes, requests })
+    }
 }
 
 impl Ended {
@@ -96,7 +110,7 @@ impl Ended {
     /// in a dry run.
     #[must_use]
     pub fn in_order(mut self) -> (Vec<Invalidation>, Option<(Outcome, Vec<Behind>)>) {
-        self.list.sort_by(|(a, _), (b, _)| a.distribution.cmp(&b.distribution));
+        self.list.sort_by(|(a, _), (b, _)| a.in_order(b));
         let (invalidations, sent): (Vec<_>, Vec<_>) = self.list.into_iter().unzip();
         let results = (!self.is_dry).then(|| {
             let (sent, behind): (Vec<_>, Vec<_>) = sent.into_iter().flatten().unzip();
@@ -122,7 +136,16 @@ fn behind(
     let mut behind = BTreeMap::new();
     for (item, is_done) in isolated.undone().map(|item| (item, false)).chain(done) {
         let path = invalidation.purge.items[item].item.as_str().into();
-        let none = Behind { invalidation: 0, item, path, is_done, messages: Vec::new(), objects: Vec::new() };
+        let none = Behind {
+            invalidation: 0,
+            item,
+            path,
+            is_done,
+            messages: Vec::new(),
+            changes: Vec::new(),
+            requests: Vec::new(),
+            objects: Vec::new(),
+        };
         behind.insert(item, none);
     }
     if behind.is_empty() {
@@ -130,11 +153,18 @@ fn behind(
     }
     for reason in reasons(batch, policy, sites, std::slice::from_ref(invalidation)) {
         let Some(behind) = behind.get_mut(&reason.covering) else { continue };
-        behind.messages.push(reason.cause.message());
-        if let Cause::Change(change) = reason.cause
-            && behind.objects.len() < MOST_BEHIND
-        {
-            behind.objects.push((change.bucket.clone(), change.key.clone()));
+        match invalidation.part {
+            Some(_) => behind.messages = invalidation.messages.to_vec(),
+            None => behind.messages.push(reason.cause.message()),
+        }
+        match reason.cause {
+            Cause::Change(change) => {
+                behind.changes.push(reason.index);
+                if behind.objects.len() < MOST_BEHIND {
+                    behind.objects.push((change.bucket.clone(), change.key.clone()));
+                }
+            }
+            Cause::Request(_) => behind.requests.push(reason.index),
         }
     }
     behind.into_values().collect()

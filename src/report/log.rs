@@ -9,10 +9,11 @@ use std::{
 use humantime::format_rfc3339_millis;
 use serde::Serialize;
 
-use super::{EVENT_UNREADABLE, Report, Sending, json::to_json};
+use super::{EVENT_UNREADABLE, Report, Sending, is_zero, json::to_json};
 use crate::{
     config::Problems,
     event::{Change, Effect, Key},
+    narrow::Narrowing,
     path::Item,
     plan::{Ignored, Invalidation},
     site::{DistributionId, Rewrite, Unserved},
@@ -31,6 +32,9 @@ const MOST_UNREADABLE: usize = 20;
 
 /// Maximum number of refused paths to log in an invocation, one line each.
 const MOST_REFUSED: usize = 20;
+
+/// Maximum number of distributions that a line names.
+const MOST_GONE: usize = 20;
 
 /// Maximum number of things of one kind to log once and remember.
 const MOST_TOLD: usize = 1_000;
@@ -108,6 +112,8 @@ impl Log {
         lines.extend(look_up(report, context));
         lines.extend((0..report.plan.invalidations.len()).map(|index| invalidation(report, index, context)));
         lines.extend(hasty(report, context));
+        lines.extend(gone(report, context));
+        lines.extend(narrowed(report, context));
         lines.push(summary(report, context));
         lines.extend(unreadable(report, context));
         lines.extend(refused(report, context));
@@ -258,8 +264,10 @@ fn invalidation(report: &Report, index: usize, context: Context<'_>) -> String {
         },
     };
     let sending = &fields.sending;
+    let is_put_off = matches!(report.sent(index), Some(Sent::Failed(error)) if error.is_put_off());
     let (level, message) = match (&report.outcome, &sending.error) {
         (None, _) => ("INFO", "would be invalidated"),
+        (Some(_), Some(_)) if is_put_off => ("INFO", "put off: CloudFront throttles"),
         (Some(_), Some(_)) => ("ERROR", "invalidation failed"),
         (Some(_), None) if sending.existed => ("INFO", "existed already"),
         (Some(_), None) if sending.folded_from.is_some() => ("WARN", "invalidated with fewer, wider paths"),
@@ -282,6 +290,42 @@ fn hasty(report: &Report, context: Context<'_>) -> Option<String> {
     (fields.invalidations > 0).then(|| context.line("WARN", message, fields))
 }
 
+/// Returns the line about distributions that narrowed messages name and that need nothing any more, or
+/// `None` if there are none.
+fn gone(report: &Report, context: Context<'_>) -> Option<String> {
+    #[derive(Serialize)]
+    struct Fields<'a> {
+        count: usize,
+        distributions: &'a [DistributionId],
+    }
+    let gone = &report.plan.gone;
+    let fields = Fields { count: gone.len(), distributions: &gone[..gone.len().min(MOST_GONE)] };
+    let message = "nothing is left to do for these distributions: they no longer serve the changed objects";
+    (fields.count > 0).then(|| context.line("INFO", message, fields))
+}
+
+/// Returns the line about what is left to do, or `None` if nothing was narrowed.
+fn narrowed(report: &Report, context: Context<'_>) -> Option<String> {
+    #[derive(Serialize)]
+    struct Fields {
+        replaced: usize,
+        written: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    }
+    let Narrowing { replaced, written, failure } = &report.narrowing;
+    let fields = Fields {
+        replaced: replaced.len(),
+        written: *written,
+        error: failure.as_ref().map(ToString::to_string),
+    };
+    let (level, message) = match failure {
+        Some(_) => ("ERROR", "narrowed messages could not be sent; the messages return to the queue"),
+        None => ("INFO", "narrowed messages for the distributions that are left are in the queue"),
+    };
+    (fields.written > 0 || failure.is_some()).then(|| context.line(level, message, fields))
+}
+
 #[derive(Serialize)]
 struct Object<'a> {
     bucket: &'a str,
@@ -299,6 +343,8 @@ fn summary(report: &Report, context: Context<'_>) -> String {
     struct Fields {
         messages: usize,
         handed_back: usize,
+        #[serde(skip_serializing_if = "is_zero")]
+        replaced: usize,
         changes: usize,
         ignored: BTreeMap<Ignored, usize>,
         unreadable: usize,
@@ -312,6 +358,7 @@ fn summary(report: &Report, context: Context<'_>) -> String {
     let fields = Fields {
         messages: report.batch.messages.len(),
         handed_back: report.failed_messages().len(),
+        replaced: report.narrowing.replaced.len(),
         changes: report.batch.changes.len(),
         ignored,
         unreadable: report.unreadable().count(),
@@ -320,7 +367,7 @@ fn summary(report: &Report, context: Context<'_>) -> String {
     };
     let message = match &report.outcome {
         None => "dry run",
-        Some(_) if fields.handed_back > 0 => "not everything done",
+        Some(_) if fields.handed_back + fields.replaced > 0 => "not everything done",
         Some(_) if fields.invalidations == 0 => "nothing to invalidate",
         Some(_) => "done",
     };

@@ -19,7 +19,7 @@ type Metric = (&'static str, &'static str, fn(&Counts) -> Option<Number>);
 
 /// Every metric, in the order of the log line. Metrics of failures are only sent if something
 /// failed, since CloudWatch bills a metric for each hour in which it is sent.
-const TABLE: [Metric; 14] = [
+const TABLE: [Metric; 16] = [
     ("Changes", "Count", |counts| number(counts.changes)),
     ("Ignored", "Count", |counts| number(counts.ignored)),
     ("Invalidations", "Count", |counts| number(counts.invalidations)),
@@ -33,6 +33,8 @@ const TABLE: [Metric; 14] = [
     ("RejectedPaths", "Count", |counts| failures(counts.rejected_paths)),
     ("Unreadable", "Count", |counts| failures(counts.unreadable)),
     ("OldListings", "Count", |counts| failures(counts.old_listings)),
+    ("Narrowed", "Count", |counts| failures(counts.narrowed)),
+    ("OldestWaiting", "Milliseconds", |counts| counts.oldest_waiting.map(Number::Whole)),
     ("UnknownEvents", "Count", |counts| failures(counts.unknown_events)),
 ];
 
@@ -57,6 +59,9 @@ struct Counts {
     rejected_paths: usize,
     unreadable: usize,
     old_listings: usize,
+    narrowed: usize,
+    /// Milliseconds.
+    oldest_waiting: Option<u64>,
     unknown_events: usize,
 }
 
@@ -157,8 +162,7 @@ impl Report {
             }
         }
         let paths = if self.outcome.is_some() { self.billed_paths() } else { 0 };
-        let look_up = self.found.failure.as_ref().filter(|_| !self.plan.waiting.is_empty());
-        let failures: Vec<_> = self.failures().map(|(_, error)| error).chain(look_up).collect();
+        let failures: Vec<_> = self.failures().map(|(_, error)| error).chain(self.lookup_failure()).collect();
         let cents = f64::from(u32::try_from(paths * MILLS_PER_PATH).unwrap_or(u32::MAX)) / 10.0;
         let of = |question: fn(&Error) -> bool| failures.iter().filter(|error| question(error)).count();
         Counts {
@@ -171,10 +175,12 @@ impl Report {
             oldest_change_age: all.filter_map(|index| self.age(index)).max(),
             busy: of(Error::is_busy),
             denied: of(Error::is_denied),
-            failed: failures.len(),
+            failed: failures.len() - of(Error::is_put_off),
             rejected_paths,
             unreadable: self.unreadable().count(),
             old_listings: usize::from(self.found.bridged.is_some()),
+            narrowed: self.narrowing.written,
+            oldest_waiting: self.oldest_waiting(),
             unknown_events: self.unknown_events().count(),
         }
     }

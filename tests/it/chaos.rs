@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env,
     fmt::Write,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use cloudfront_invalidator::{
@@ -67,7 +67,7 @@ impl Dice {
 struct Message {
     id: String,
     body: String,
-    /// The keys that changed.
+    /// The keys that changed. Empty for a narrowed message, which the function wrote.
     keys: Vec<String>,
     /// Whether no delivery can ever succeed.
     hopeless: bool,
@@ -93,6 +93,7 @@ struct Tally {
     batches: usize,
     redeliveries: usize,
     duplicates: usize,
+    narrowed: usize,
     faults: BTreeMap<&'static str, usize>,
     /// The number of paths in the plans of all batches.
     planned: usize,
@@ -210,6 +211,23 @@ impl Chaos {
         });
     }
 
+    /// Receives the messages that the function sent.
+    fn receive_narrowed(&mut self) {
+        for message in self.cloudfront.take_sent() {
+            self.tally.narrowed += 1;
+            self.messages.push(Message {
+                id: message.id,
+                hopeless: message.body.contains(HOPELESS),
+                body: message.body,
+                keys: Vec::new(),
+                sent_after: 0,
+                receives: 0,
+                visible: self.round + self.dice.of(4),
+                state: State::Waiting,
+            });
+        }
+    }
+
     /// Returns the messages to deliver now, in random order. Sometimes adds one that is already
     /// done, because SQS may deliver a message twice.
     fn receive(&mut self) -> Vec<usize> {
@@ -247,8 +265,9 @@ impl Chaos {
             ("answer lost", Fault::LoseAnswer),
         ];
         let which = self.dice.of(faults.len());
-        // A hang lasts until the deadline, so keep hangs rare to keep the test short.
-        let often = if faults[which].0 == "hang" { 50 } else { 250 };
+        // A hang lasts until the deadline, and a throttled call waits for two seconds, so keep these rare
+        // to keep the test short.
+        let often = if ["hang", "throttled", "429"].contains(&faults[which].0) { 50 } else { 250 };
         self.dice.happens(often).then(|| faults[which].clone())
     }
 
@@ -274,11 +293,13 @@ impl Chaos {
 
     /// Invokes the function with a batch, with random faults, and sometimes kills it.
     async fn invoke(&mut self, batch: &[usize]) {
-        let event = sqs(batch.iter().map(|index| {
-            let message = &self.messages[*index];
-            (&*message.id, message.body.clone())
-        }))
-        .to_string();
+        let messages = || batch.iter().map(|index| &self.messages[*index]);
+        let mut event = sqs(messages().map(|message| (&*message.id, message.body.clone())));
+        for (record, message) in event["Records"].as_array_mut().expect("records").iter_mut().zip(messages())
+        {
+            record["attributes"]["ApproximateReceiveCount"] = (message.receives + 1).to_string().into();
+        }
+        let event = event.to_string();
         self.tally.batches += 1;
         let read = event::read(event.as_bytes(), "invocation");
         self.tally.planned += plan(&read, &self.config.policy, &self.config.search.given()).billed_paths();
@@ -305,12 +326,21 @@ impl Chaos {
             *self.tally.faults.entry("killed").or_default() += 1;
             let later = Duration::from_millis(self.dice.roll() % 40);
             function.invoke_and_kill(later, event).await;
+            self.receive_narrowed();
             self.fail(batch.iter().copied());
             return;
         }
+        if self.dice.happens(50) {
+            *self.tally.faults.entry("not sent").or_default() += 1;
+            let faults = [Fault::Close, Fault::LoseAnswer, refusal(403, "AccessDenied", "no")];
+            self.cloudfront.inject_send(faults[self.dice.of(3)].clone());
+        }
         let left = Duration::from_millis(3_000 + self.dice.roll() % 2_000);
+        let begun = Instant::now();
         let answer = function.invoke_within(left, event).await;
-        self.function = Some(function);
+        // A process that was throttled waits before each call, so go on with a new one.
+        self.function = (begun.elapsed() < Duration::from_secs(1)).then_some(function);
+        self.receive_narrowed();
         self.settle(batch, &answer);
     }
 
@@ -379,6 +409,21 @@ impl Chaos {
         }
     }
 
+    /// Returns the keys in narrowed messages in the dead-letter queue, with the distributions.
+    fn dead_narrowed(&self) -> BTreeSet<(Vec<u8>, String)> {
+        let mut dead = BTreeSet::new();
+        for message in self.messages.iter().filter(|message| message.state == State::Dead) {
+            let batch = event::read(message.body.as_bytes(), "i");
+            for part in &batch.narrowed {
+                for change in &batch.changes[part.changes.clone()] {
+                    let names = part.messages.iter().flat_map(|message| &message.distributions);
+                    dead.extend(names.map(|id| (change.key.as_bytes().to_vec(), id.to_string())));
+                }
+            }
+        }
+        dead
+    }
+
     /// Returns the keys that were lost: their message is done, but no invalidation purged them
     /// after it was sent.
     fn lost(&self, recorded: &[Recorded]) -> Vec<String> {
@@ -386,11 +431,13 @@ impl Chaos {
         for distribution in DISTRIBUTIONS {
             purged.insert(distribution, Purged::of(distribution, recorded));
         }
+        let dead = self.dead_narrowed();
         let mut lost = Vec::new();
         for message in self.messages.iter().filter(|message| message.state == State::Done) {
             for key in &message.keys {
                 for (distribution, purged) in &purged {
-                    if !purged.covers(key, message.sent_after) {
+                    let is_dead = || dead.contains(&(key.clone().into_bytes(), (*distribution).to_owned()));
+                    if !purged.covers(key, message.sent_after) && !is_dead() {
                         lost.push(format!("{} in {distribution}: {key:?}", message.id));
                     }
                 }
@@ -459,10 +506,10 @@ async fn run(looks_up: bool) {
     let billed: usize = recorded.iter().filter(is_counted).map(|one| one.paths.len()).sum();
     let dead: Vec<&Message> = chaos.messages.iter().filter(|message| message.state == State::Dead).collect();
     let unjust = dead.iter().filter(|message| !message.hopeless).count();
-    let Tally { changes, batches, redeliveries, duplicates, faults, planned } = &chaos.tally;
+    let Tally { changes, batches, redeliveries, duplicates, narrowed, faults, planned } = &chaos.tally;
     let mut told = format!(
         "seed {seed}: {changes} changes, {batches} batches, {} invalidations, {billed} paths billed of {planned} planned, \
-         {redeliveries} redeliveries, {duplicates} duplicates, {} dead letters\nfaults:",
+         {redeliveries} redeliveries, {duplicates} duplicates, {narrowed} narrowed messages, {} dead letters\nfaults:",
         recorded.len(),
         dead.len(),
     );

@@ -135,7 +135,7 @@ fn each_distribution_gets_one_invalidation() {
     let shown: Vec<_> = plan
         .invalidations
         .iter()
-        .map(|one| (one.distribution.as_str(), one.paths().collect::<Vec<_>>(), &one.purge.messages[..]))
+        .map(|one| (one.distribution.as_str(), one.paths().collect::<Vec<_>>(), &one.messages[..]))
         .collect();
     assert_eq!(
         shown,
@@ -179,7 +179,7 @@ proptest! {
             for item in Item::of_any_endpoint(key) {
                 prop_assert!(invalidation.purge.items.iter().any(|one| one.item.covers(&item)), "{item}");
             }
-            prop_assert!(invalidation.purge.messages.contains(&message));
+            prop_assert!(invalidation.messages.contains(&message));
         }
         // Every item has a reason, and every message is the cause of an item.
         let reasons = reasons(&batch, &policy, &sites, &plan.invalidations);

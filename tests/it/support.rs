@@ -119,6 +119,7 @@ impl Function {
                 ("AWS_SECRET_ACCESS_KEY", "a secret that no log may show"),
                 ("AWS_SESSION_TOKEN", "a token that no log may show"),
                 ("AWS_ENDPOINT_URL_CLOUDFRONT", cloudfront),
+                ("AWS_ENDPOINT_URL_SQS", cloudfront),
                 ("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE"),
             ])
             .envs(variables.iter().copied())
@@ -377,6 +378,12 @@ pub(crate) fn sqs<'a>(messages: impl IntoIterator<Item = (&'a str, String)>) -> 
         })
     };
     json!({"Records": messages.into_iter().map(record).collect::<Vec<_>>()})
+}
+
+/// Creates the batch with which the queue delivers the messages that the function sent to it.
+pub(crate) fn narrowed(cloudfront: &Server) -> String {
+    let sent = cloudfront.take_sent();
+    sqs(sent.iter().map(|message| (&*message.id, message.body.clone()))).to_string()
 }
 
 /// Creates the test event that S3 sends when notifications are configured.

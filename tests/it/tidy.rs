@@ -36,7 +36,7 @@ fn code(source: &str) -> String {
 }
 
 /// The library's modules.
-const MODULES: [&str; 15] = [
+const MODULES: [&str; 17] = [
     "event",
     "watch",
     "path",
@@ -46,6 +46,8 @@ const MODULES: [&str; 15] = [
     "plan",
     "cloudfront",
     "submit",
+    "queue",
+    "narrow",
     "request",
     "report",
     "config",
@@ -131,8 +133,14 @@ fn rules() -> Vec<Rule> {
         rule("src/request", Some(&["path", "site", "cloudfront"]), &[SDK, ENVIRONMENT, LAMBDA, &["serde"]]),
         rule(
             "src/submit",
-            Some(&["path", "cover", "plan", "cloudfront"]),
+            Some(&["path", "cover", "plan", "cloudfront", "site"]),
             &[SDK, ENVIRONMENT, LAMBDA, &["serde"]],
+        ),
+        rule("src/queue", Some(&["cloudfront"]), &[SDK, ENVIRONMENT, LAMBDA]),
+        rule(
+            "src/narrow",
+            Some(&["event", "site", "cloudfront", "plan", "queue", "submit"]),
+            &[SDK, NOW, ENVIRONMENT, LAMBDA, &["serde"]],
         ),
         rule(
             "src/report",
@@ -145,6 +153,7 @@ fn rules() -> Vec<Rule> {
                 "plan",
                 "cloudfront",
                 "submit",
+                "narrow",
                 "config",
                 "text",
             ]),

@@ -1,0 +1,294 @@
+//! Sends messages to the SQS queue that a batch came from.
+//!
+//! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::cloudfront::{Client, Scope};
+
+/// Maximum number of bytes of one message, and of all messages of one call. SQS allows 1 MiB.
+pub const MOST_BYTES: usize = 1_048_576;
+
+/// Maximum number of messages of one call.
+const MOST_MESSAGES: usize = 10;
+
+/// Maximum time for which SQS can delay a message.
+pub const LONGEST_DELAY: Duration = Duration::from_mins(15);
+
+/// Maximum number of attempts for one call. A message that is sent twice does no harm.
+const ATTEMPTS: u32 = 3;
+
+/// The wait between two attempts.
+const WAIT: Duration = Duration::from_millis(200);
+
+/// A message to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The text.
+    pub body: String,
+    /// The time before SQS delivers the message, in whole seconds up to [`LONGEST_DELAY`].
+    pub delay: Duration,
+}
+
+/// The reason why messages could not be sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotSent(String);
+
+impl NotSent {
+    /// Creates the error for a message that is too large for SQS.
+    #[must_use]
+    pub fn too_large() -> Self {
+        Self(format!("a change or request takes more than {MOST_BYTES} bytes, which is all that SQS allows"))
+    }
+}
+
+/// An SQS queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queue {
+    region: String,
+    /// The URL of the service.
+    endpoint: String,
+    /// The URL by which the service knows the queue.
+    url: String,
+}
+
+impl Queue {
+    /// Finds the queue with this ARN, such as `arn:aws:sqs:eu-central-1:123456789012:changes`. Returns
+    /// `None` if the text is not the ARN of a queue.
+    #[must_use]
+    pub fn of_arn(arn: &str, client: &Client) -> Option<Self> {
+        let settings = client.settings();
+        let mut parts = arn.split(':');
+        let [Some("arn"), Some(partition), Some("sqs"), Some(region), Some(account), Some(name), None] =
+            [(); 7].map(|()| parts.next())
+        else {
+            return None;
+        };
+        let is_word = |text: &str| {
+            !text.is_empty()
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        };
+        if ![partition, region, account, name].into_iter().all(is_word) {
+            return None;
+        }
+        let endpoint = match &settings.sqs_endpoint_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None if settings.use_dual_stack && partition == "aws" => format!("https://sqs.{region}.api.aws"),
+            None => {
+                let service = if settings.use_fips { "sqs-fips" } else { "sqs" };
+                format!("https://{service}.{region}.{}", domain(partition))
+            }
+        };
+        let url = format!("{endpoint}/{account}/{name}");
+        Some(Self { region: region.to_owned(), endpoint, url })
+    }
+
+    /// Sends the messages in order, before `deadline`, and returns how many were sent. If one cannot be
+    /// sent, does not send those after it, and returns the reason as well. Messages beyond that number
+    /// may have been sent, too.
+    pub async fn send(
+        &self,
+        client: &Client,
+        messages: impl IntoIterator<Item = Outgoing>,
+        deadline: Instant,
+    ) -> (usize, Option<NotSent>) {
+        let mut messages = messages.into_iter().peekable();
+        let mut sent = 0;
+        while messages.peek().is_some() {
+            let (mut batch, mut bytes) = (Vec::new(), 0);
+            while let Some(next) = messages.next_if(|next| {
+                batch.len() < MOST_MESSAGES && (bytes == 0 || bytes + next.body.len() <= MOST_BYTES)
+            }) {
+                bytes += next.body.len();
+                batch.push(next);
+            }
+            let count = batch.len();
+            if let Err(why) = self.send_batch(client, batch, deadline).await {
+                return (sent, Some(why));
+            }
+            sent += count;
+        }
+        (sent, None)
+    }
+
+    /// Sends up to ten messages with one call, and calls again for those that SQS did not take.
+    async fn send_batch(
+        &self,
+        client: &Client,
+        messages: Vec<Outgoing>,
+        deadline: Instant,
+    ) -> Result<(), NotSent> {
+        let entry = |(number, message): (usize, Outgoing)| Entry {
+            id: number.to_string(),
+            message_body: message.body,
+            delay_seconds: message.delay.min(LONGEST_DELAY).as_secs(),
+        };
+        let mut entries: Vec<Entry> = messages.into_iter().enumerate().map(entry).collect();
+        let mut last = NotSent("no time left to call SQS".to_owned());
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                tokio::time::sleep(WAIT).await;
+            }
+            let limit = deadline.saturating_duration_since(Instant::now());
+            if limit.is_zero() {
+                break;
+            }
+            match self.call(client, &entries, limit).await {
+                Ok(failed) if failed.is_empty() => return Ok(()),
+                Ok(failed) => {
+                    entries.retain(|entry| failed.iter().any(|failed| failed.id == entry.id));
+                    let Failed { code, message, sender_fault, .. } = &failed[0];
+                    last = NotSent(format!("SQS refused a message: {code}: {message}"));
+                    if *sender_fault {
+                        break;
+                    }
+                }
+                Err(Refused { why, is_lasting }) => {
+                    last = why;
+                    if is_lasting {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(last)
+    }
+
+    /// Makes one call and returns the messages that SQS did not take.
+    async fn call(
+        &self,
+        client: &Client,
+        entries: &[Entry],
+        limit: Duration,
+    ) -> Result<Vec<Failed>, Refused> {
+        const HEADERS: [(&str, &str); 2] =
+            [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", "AmazonSQS.SendMessageBatch")];
+        let refused = |why: String, is_lasting| Refused { why: NotSent(why), is_lasting };
+        let request = serde_json::to_string(&Request { queue_url: &self.url, entries });
+        let request = request.map_err(|error| refused(error.to_string(), true))?;
+        let scope = Scope { service: "sqs", region: &self.region };
+        let answer = client.post(scope, &self.endpoint, &HEADERS, request, limit).await;
+        let (status, body) =
+            answer.map_err(|error| refused(format!("no answer from SQS: {error}"), false))?;
+        if status == 200 {
+            let answer: Answer =
+                serde_json::from_slice(&body).map_err(|error| refused(error.to_string(), false))?;
+            return Ok(answer.failed);
+        }
+        let Problem { code, message } = serde_json::from_slice(&body).unwrap_or_default();
+        let code = code.rsplit_once('#').map_or(&*code, |(_, code)| code);
+        let is_throttled = status == 429 || code.contains("Throttl");
+        let why = format!("SQS answered {code} (HTTP {status}): {message}");
+        Err(refused(why, status < 500 && !is_throttled))
+    }
+}
+
+/// Returns the domain of a partition.
+fn domain(partition: &str) -> &'static str {
+    match partition {
+        "aws-cn" => "amazonaws.com.cn",
+        "aws-eusc" => "amazonaws.eu",
+        "aws-iso" => "c2s.ic.gov",
+        "aws-iso-b" => "sc2s.sgov.gov",
+        "aws-iso-e" => "cloud.adc-e.uk",
+        "aws-iso-f" => "csp.hci.ic.gov",
+        _ => "amazonaws.com",
+    }
+}
+
+/// A failed call.
+struct Refused {
+    why: NotSent,
+    /// Whether the same call would fail again.
+    is_lasting: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Request<'a> {
+    queue_url: &'a str,
+    entries: &'a [Entry],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entry {
+    id: String,
+    message_body: String,
+    delay_seconds: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer {
+    #[serde(default)]
+    failed: Vec<Failed>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Failed {
+    id: String,
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    sender_fault: bool,
+}
+
+#[derive(Default, Deserialize)]
+struct Problem {
+    #[serde(default, rename = "__type")]
+    code: String,
+    #[serde(default, alias = "Message")]
+    message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloudfront::Settings;
+
+    #[test]
+    fn the_url_of_a_queue_follows_from_its_arn() {
+        let url = |arn: &str, change: fn(&mut Settings)| {
+            let mut settings = Settings::new("an id", "a secret", None);
+            change(&mut settings);
+            Queue::of_arn(arn, &Client::new(settings)).map(|queue| queue.url)
+        };
+        let plain = |arn: &str| url(arn, |_| ());
+        let expected = |url: &str| Some(url.to_owned());
+        assert_eq!(
+            plain("arn:aws:sqs:eu-central-1:123456789012:changes"),
+            expected("https://sqs.eu-central-1.amazonaws.com/123456789012/changes")
+        );
+        assert_eq!(
+            plain("arn:aws-cn:sqs:cn-north-1:123456789012:a_b-c"),
+            expected("https://sqs.cn-north-1.amazonaws.com.cn/123456789012/a_b-c")
+        );
+        assert_eq!(
+            url("arn:aws:sqs:us-east-1:1:q", |settings| settings.use_fips = true),
+            expected("https://sqs-fips.us-east-1.amazonaws.com/1/q")
+        );
+        assert_eq!(
+            url("arn:aws:sqs:us-east-1:1:q", |settings| settings.use_dual_stack = true),
+            expected("https://sqs.us-east-1.api.aws/1/q")
+        );
+        let local = |settings: &mut Settings| settings.sqs_endpoint_url = Some("http://[::1]:9/".to_owned());
+        assert_eq!(url("arn:aws:sqs:us-east-1:1:q", local), expected("http://[::1]:9/1/q"));
+        for other in [
+            "",
+            "arn:aws:sns:us-east-1:1:q",
+            "arn:aws:sqs:us-east-1:1",
+            "arn:aws:sqs:us-east-1:1:q:x",
+            "arn:aws:sqs:evil.example/:1:q",
+            "arn:aws:sqs::1:q",
+        ] {
+            assert_eq!(plain(other), None, "{other}");
+        }
+    }
+}
