@@ -112,7 +112,7 @@ pub(super) fn authorize(request: &Parts) -> Result<(), Refusal> {
     {
         Ok(())
     } else {
-        Err(Refusal::new(404, "UnknownOperationException", "No such operation here"))
+        Err(Refusal::unknown_operation())
     }
 }
 

@@ -22,27 +22,28 @@ fn signed(service: &str) -> String {
 
 /// The answer to a request.
 #[derive(Debug)]
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
-/// Sends a request with these header lines. Returns `None` if the connection closes without an
-/// answer.
-async fn send(server: &Server, start: &str, headers: &str, body: &str) -> Option<Answer> {
-    let address = server.endpoint_url().trim_start_matches("http://").to_owned();
-    let mut stream = TcpStream::connect(&address).await.expect("a connection");
+/// Sends a request with these header lines to a URL. The address is the host, unless a line says
+/// otherwise. Returns `None` if the connection closes without an answer.
+pub(crate) async fn send(url: &str, start: &str, headers: &str, body: &str) -> Option<Answer> {
+    let address = url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let host = if headers.contains("Host: ") { String::new() } else { format!("Host: {address}\r\n") };
     let length = body.len();
     let request = format!(
-        "{start} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+        "{start} HTTP/1.1\r\n{host}Connection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
     );
     stream.write_all(request.as_bytes()).await.expect("a request");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("an answer");
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
-    Some(Answer { status, head: head.to_lowercase(), body: body.to_owned() })
+    Some(Answer { status, head: head.to_owned(), body: body.to_owned() })
 }
 
 /// Sends a batch of messages. Returns `None` if the connection closes without an answer.
@@ -50,7 +51,7 @@ async fn send_batch(server: &Server, url: &str, entries: Value) -> Option<(u16, 
     let headers = "X-Amz-Target: AmazonSQS.SendMessageBatch\r\nContent-Type: application/x-amz-json-1.0\r\n";
     let headers = headers.to_owned() + &signed("sqs");
     let body = json!({"QueueUrl": url, "Entries": entries}).to_string();
-    let answer = send(server, "POST /", &headers, &body).await?;
+    let answer = send(&server.endpoint_url(), "POST /", &headers, &body).await?;
     Some((answer.status, serde_json::from_str(&answer.body).expect("JSON")))
 }
 
@@ -159,11 +160,10 @@ async fn a_queue_refuses_calls_that_are_not_signed_for_it() {
         (target.to_owned() + &for_sqs, 404, "UnknownOperationException"),
         (target.replace("Batch", "") + json_type + &for_sqs, 404, "UnknownOperationException"),
     ] {
-        let answer = send(&server, "POST /", &headers, &body).await.expect("an answer");
+        let answer = send(&server.endpoint_url(), "POST /", &headers, &body).await.expect("an answer");
         assert_eq!(answer.status, status, "{answer:?}");
         assert!(answer.body.contains(&format!("com.amazonaws.sqs#{code}")), "{answer:?}");
-        let query_error =
-            format!("x-amzn-query-error: aws.simplequeueservice.{};sender", code.to_lowercase());
+        let query_error = format!("x-amzn-query-error: AWS.SimpleQueueService.{code};Sender");
         assert!(answer.head.contains(&query_error), "{answer:?}");
     }
     assert_eq!(server.sent(), []);
@@ -196,7 +196,7 @@ async fn invalidate(server: &Server, reference: &str) -> Answer {
          <CallerReference>{reference}</CallerReference></InvalidationBatch>"
     );
     let start = "POST /2020-05-31/distribution/E1EXAMPLE/invalidation";
-    send(server, start, &signed("cloudfront"), &batch).await.expect("an answer")
+    send(&server.endpoint_url(), start, &signed("cloudfront"), &batch).await.expect("an answer")
 }
 
 #[tokio::test]

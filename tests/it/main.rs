@@ -22,6 +22,7 @@ mod plan;
 mod sites;
 mod support;
 mod template;
+mod tenants;
 mod tidy;
 mod tls;
 mod viewers;

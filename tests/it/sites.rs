@@ -167,16 +167,17 @@ async fn exactly_the_distributions_that_serve_the_bucket_are_invalidated() {
     )
     .await;
     let batch = puts("site", &["a", "v2/docs/index.html"], "1");
-    assert_eq!(function.invoke(batch).await.handed_back(), [""; 0]);
+    // E6 only has tenants, so CloudFront answers that there is no such distribution.
+    assert_eq!(function.invoke(batch).await.handed_back(), ["m0", "m1"]);
     let mut all = sent(&cloudfront);
     all.sort();
     let both = ["/a", "/v2/docs/", "/v2/docs/index.html"];
-    let expected: [(&str, &[&str]); 4] =
-        [("E2", &both), ("E4", &["/docs/", "/docs/index.html"]), ("E5", &both), ("E6", &both)];
+    let expected: [(&str, &[&str]); 3] =
+        [("E2", &both), ("E4", &["/docs/", "/docs/index.html"]), ("E5", &both)];
     for ((distribution, paths), (expected_of, expected)) in all.iter().zip(expected) {
         assert_eq!((distribution.as_str(), &paths[..]), (expected_of, &expected.map_owned()[..]));
     }
-    assert_eq!(all.len(), 4);
+    assert_eq!(all.len(), 3);
     let tenants = function.logged(|line| line["distribution"] == "E6" && line["level"] == "WARN").await;
     assert!(tenants["message"].as_str().expect("a message").contains("tenants"));
 }
