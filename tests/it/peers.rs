@@ -42,11 +42,10 @@ impl Drop for Peer {
 }
 
 impl Peer {
-    fn start(program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+    fn start(programs: &Path, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
         let port = port.to_string();
         let filled = |text: &&str| text.replace("PORT", &port);
-        let programs = Self::programs();
         let child = Command::new(programs.join(program))
             .args(arguments.iter().map(filled))
             .envs(variables.iter().map(|(name, value)| (*name, filled(value))))
@@ -65,11 +64,17 @@ impl Peer {
         peer
     }
 
-    /// Returns the folder of the programs from PyPI, below `VENV` or, if that is unset, `.venv`.
+    /// Returns the folder of moto and the AWS command line, below `VENV` or, if that is unset,
+    /// `.venv`.
     pub(crate) fn programs() -> PathBuf {
-        let venv = env::var_os("VENV")
-            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".venv"), PathBuf::from);
-        venv.join("bin")
+        Self::programs_of("VENV", ".venv")
+    }
+
+    /// Returns the folder of programs in the virtual environment that `variable` names or, if it is
+    /// unset, in `folder` of the project.
+    fn programs_of(variable: &str, folder: &str) -> PathBuf {
+        let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        env::var_os(variable).map_or_else(default, PathBuf::from).join("bin")
     }
 
     /// Returns the server's URL.
@@ -77,8 +82,8 @@ impl Peer {
         &self.endpoint
     }
 
-    fn moto() -> Self {
-        Self::start("moto_server", &["-H", "127.0.0.1", "-p", "PORT"], &[])
+    pub(crate) fn moto() -> Self {
+        Self::start(&Self::programs(), "moto_server", &["-H", "127.0.0.1", "-p", "PORT"], &[])
     }
 
     fn ministack() -> Self {
@@ -98,7 +103,7 @@ impl Peer {
             ("IOT_MTLS_ENABLED", "0"),
             ("TMPDIR", folder.to_str().expect("a path that is text")),
         ];
-        Self::start("ministack", &[], &variables)
+        Self::start(&Self::programs_of("VENV_MINISTACK", ".venv-ministack"), "ministack", &[], &variables)
     }
 
     /// Creates a distribution through the server's own API, and returns its id.
