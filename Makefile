@@ -35,10 +35,10 @@ units: venv
 docs:
 	cargo doc --locked --no-deps --all-features --document-private-items
 
-## template: validate the SAM template
+## template: validate the templates
 template: venv
 	$(VENV)/bin/sam validate --lint --template template.yaml
-	$(VENV)/bin/cfn-lint template.yaml
+	$(VENV)/bin/cfn-lint template.yaml templates/forward-events.yaml
 
 ## package: build the function with SAM for this machine and run all tests again with it
 package: venv
