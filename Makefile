@@ -1,6 +1,8 @@
-# The virtual environment of the Python tools that the tests use: requirements.txt pins them.
+# The virtual environments of the Python tools that the tests use. ministack has its own, because it
+# pins another botocore than aws-sam-cli.
 VENV := $(CURDIR)/.venv
-export VENV
+VENV_MINISTACK := $(CURDIR)/.venv-ministack
+export VENV VENV_MINISTACK
 export SAM_CLI_TELEMETRY := 0
 export INSTA_UPDATE := no
 export RUSTDOCFLAGS := -D warnings
@@ -33,10 +35,10 @@ units: venv
 docs:
 	cargo doc --locked --no-deps --all-features --document-private-items
 
-## template: validate the SAM template
+## template: validate the templates
 template: venv
 	$(VENV)/bin/sam validate --lint --template template.yaml
-	$(VENV)/bin/cfn-lint template.yaml
+	$(VENV)/bin/cfn-lint template.yaml templates/forward-events.yaml
 
 ## package: build the function with SAM for this machine and run all tests again with it
 package: venv
@@ -57,14 +59,16 @@ chaos:
 	SEED=$(SEED) CHANGES=$(CHANGES) cargo test --locked --test it chaos -- --nocapture
 
 ## venv: install the Python tools
-venv: $(VENV)/installed
+venv: $(VENV)/installed $(VENV_MINISTACK)/installed
 
 $(VENV)/installed: requirements.txt
-	python3 -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+$(VENV_MINISTACK)/installed: requirements-ministack.txt
+$(VENV)/installed $(VENV_MINISTACK)/installed:
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
 ## clean: remove everything that was built
 clean:
 	cargo clean
-	rm -rf $(VENV) .aws-sam
+	rm -rf $(VENV) $(VENV_MINISTACK) .aws-sam

@@ -42,11 +42,10 @@ impl Drop for Peer {
 }
 
 impl Peer {
-    fn start(program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+    fn start(programs: &Path, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
         let port = port.to_string();
         let filled = |text: &&str| text.replace("PORT", &port);
-        let programs = Self::programs();
         let child = Command::new(programs.join(program))
             .args(arguments.iter().map(filled))
             .envs(variables.iter().map(|(name, value)| (*name, filled(value))))
@@ -65,11 +64,17 @@ impl Peer {
         peer
     }
 
-    /// Returns the folder of the programs from PyPI, below `VENV` or, if that is unset, `.venv`.
-    pub(crate) fn programs() -> PathBuf {
-        let venv = env::var_os("VENV")
-            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".venv"), PathBuf::from);
-        venv.join("bin")
+    /// Returns the folder of moto and the AWS command line, below `VENV` or, if that is unset,
+    /// `.venv`.
+    fn programs() -> PathBuf {
+        Self::programs_of("VENV", ".venv")
+    }
+
+    /// Returns the folder of programs in the virtual environment that `variable` names or, if it is
+    /// unset, in `folder` of the project.
+    fn programs_of(variable: &str, folder: &str) -> PathBuf {
+        let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        env::var_os(variable).map_or_else(default, PathBuf::from).join("bin")
     }
 
     /// Returns the server's URL.
@@ -77,8 +82,33 @@ impl Peer {
         &self.endpoint
     }
 
-    fn moto() -> Self {
-        Self::start("moto_server", &["-H", "127.0.0.1", "-p", "PORT"], &[])
+    /// Runs a shell command in `folder`, with `aws` as the AWS command line of the caller with these
+    /// variables, in region us-east-1 of this server. Returns the JSON that the command prints.
+    /// `Value::Null` if it prints none.
+    #[track_caller]
+    pub(crate) fn run(&self, folder: &Path, caller: &[(&str, &str)], command: &str) -> Value {
+        let path = env::var("PATH").unwrap_or_default();
+        let output = Command::new("sh")
+            .args(["-c", command])
+            .current_dir(folder)
+            .env("PATH", format!("{}:{path}", Self::programs().display()))
+            .env("AWS_ENDPOINT_URL", &self.endpoint)
+            .env("AWS_DEFAULT_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_CONFIG_FILE", "/dev/null")
+            .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+            .envs(caller.iter().copied())
+            .stdin(Stdio::null())
+            .output()
+            .expect("a shell");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{command}: {said}");
+        serde_json::from_slice(&output.stdout).unwrap_or_default()
+    }
+
+    pub(crate) fn moto() -> Self {
+        Self::start(&Self::programs(), "moto_server", &["-H", "127.0.0.1", "-p", "PORT"], &[])
     }
 
     fn ministack() -> Self {
@@ -94,11 +124,12 @@ impl Peer {
             ("GATEWAY_PORT", "PORT"),
             ("AWS_ENDPOINT_URL", "http://127.0.0.1:PORT"),
             ("SERVICES", services),
-            // Otherwise ministack opens another port, on all addresses despite `BIND_HOST`.
+            // Otherwise ministack opens another port, on all addresses despite `BIND_HOST`, if it finds
+            // the package `cryptography`.
             ("IOT_MTLS_ENABLED", "0"),
             ("TMPDIR", folder.to_str().expect("a path that is text")),
         ];
-        Self::start("ministack", &[], &variables)
+        Self::start(&Self::programs_of("VENV_MINISTACK", ".venv-ministack"), "ministack", &[], &variables)
     }
 
     /// Creates a distribution through the server's own API, and returns its id.
@@ -197,14 +228,20 @@ async fn nothing_listens_beyond_loopback() {
 
 /// Sends a request without the project's own client, and returns the answer with its head.
 fn http(endpoint: &str, method: &str, path: &str, body: &str) -> String {
+    let service = if path.starts_with("/2020-05-31/") { "cloudfront" } else { "s3" };
+    let head = format!("{method} {path} HTTP/1.1\r\nContent-Type: application/xml");
+    send(endpoint, &head, ("x", service), body)
+}
+
+/// Sends a request with this access key to this service, and returns the answer with its head.
+pub(crate) fn send(endpoint: &str, head: &str, (key, service): (&str, &str), body: &str) -> String {
     use std::io::{Read, Write};
     let host = endpoint.trim_start_matches("http://");
     let mut stream = std::net::TcpStream::connect(host).expect("a connection");
-    let service = if path.starts_with("/2020-05-31/") { "cloudfront" } else { "s3" };
-    let credential = format!("Credential=x/20261122/us-east-1/{service}/aws4_request");
+    let credential = format!("Credential={key}/20261122/us-east-1/{service}/aws4_request");
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/xml\r\n\
+        "{head}\r\nHost: {host}\r\nConnection: close\r\n\
          Authorization: AWS4-HMAC-SHA256 {credential}, SignedHeaders=host, Signature=x\r\n\
          Content-Length: {}\r\n\r\n{body}",
         body.len()

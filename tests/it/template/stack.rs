@@ -7,8 +7,16 @@ use yaml_serde::Value as Yaml;
 
 /// Returns the template, with CloudFormation's short tags, such as `!Ref`, in their long form.
 pub(super) fn template() -> Value {
-    let text = include_str!("../../../template.yaml");
-    spelled_out(yaml_serde::from_str(text).expect("YAML"))
+    parsed(include_str!("../../../template.yaml"))
+}
+
+/// Returns the template that forwards events to another account, in the same form.
+pub(super) fn forwarding() -> Value {
+    parsed(include_str!("../../../templates/forward-events.yaml"))
+}
+
+fn parsed(template: &str) -> Value {
+    spelled_out(yaml_serde::from_str(template).expect("YAML"))
 }
 
 fn spelled_out(yaml: Yaml) -> Value {
@@ -49,10 +57,14 @@ pub(super) struct Stack {
 }
 
 impl Stack {
-    /// Creates the stack in this partition, with the parameters in `given` and defaults for the
-    /// others.
+    /// Creates the stack of the template in this partition, with the parameters in `given` and
+    /// defaults for the others.
     pub(super) fn of(given: &[(&str, &str)], partition: &str) -> Self {
-        let template = template();
+        Self::new(template(), given, partition)
+    }
+
+    /// Creates the stack of any template.
+    pub(super) fn new(template: Value, given: &[(&str, &str)], partition: &str) -> Self {
         let parameters = template["Parameters"].as_object().expect("parameters").clone();
         for (name, _) in given {
             assert!(parameters.contains_key(*name), "there is no parameter {name}");
@@ -136,6 +148,7 @@ impl Stack {
             "Fn::Equals" => self.value(&all()[0]) == self.value(&all()[1]),
             "Fn::Not" => !self.is(&all()[0]),
             "Fn::And" => all().iter().all(|one| self.is(one)),
+            "Fn::Or" => all().iter().any(|one| self.is(one)),
             "Fn::Contains" => {
                 self.value(&all()[0]).as_array().expect("a list").contains(&self.value(&all()[1]))
             }
@@ -218,6 +231,7 @@ impl Stack {
             "AWS::Partition" => json!(self.partition),
             "AWS::AccountId" => json!("123456789012"),
             "AWS::Region" => json!("eu-central-1"),
+            "AWS::StackId" => json!("arn:aws:cloudformation:eu-central-1:123456789012:stack/name/id"),
             name => self.parameters.get(name).cloned().unwrap_or_else(|| {
                 assert!(self.template["Resources"][name].is_object(), "there is no {name}");
                 json!(name)
