@@ -23,9 +23,9 @@
 
 mod account;
 mod edge;
-mod queue;
 mod rate;
 mod rules;
+mod sqs;
 mod store;
 mod tenant;
 mod wire;
@@ -57,8 +57,8 @@ use tokio::{
 
 pub use self::{
     account::{Account, NotAnAccount},
-    queue::SentMessage,
     rate::Rate,
+    sqs::SentMessage,
     store::Recorded,
 };
 use self::{
@@ -474,18 +474,18 @@ async fn send(
     body: Incoming,
 ) -> Result<Response<Full<Bytes>>, Closed> {
     let body = whole(body).await?;
-    let reply = match queue::authorize(request) {
+    let reply = match sqs::authorize(request) {
         Ok(()) => send_batch(store, request, &body).await?,
         Err(refusal) => Err(refusal),
     };
     let (status, error, body) = match reply {
         Ok(body) => (200, None, body),
         Err(refusal) => {
-            let (error, body) = queue::error(&refusal);
+            let (error, body) = sqs::error(&refusal);
             (refusal.status, Some(error), body)
         }
     };
-    let mut response = Response::builder().status(status).header(CONTENT_TYPE, queue::MEDIA_TYPE);
+    let mut response = Response::builder().status(status).header(CONTENT_TYPE, sqs::MEDIA_TYPE);
     if let Some(error) = error {
         response = response.header("x-amzn-query-error", error);
     }

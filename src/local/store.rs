@@ -8,9 +8,9 @@ use std::{
 use super::{
     Fault, Options,
     edge::Edge,
-    queue::Queues,
     rate::Tokens,
     rules,
+    sqs::Queues,
     wire::{self, InvalidationBatch, Refusal, Summary, TenantsRequest},
 };
 
