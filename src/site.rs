@@ -20,7 +20,7 @@ use std::{
 use percent_encoding::percent_decode_str;
 
 use self::{
-    bucket::buckets_of,
+    bucket::Buckets,
     pattern::PathPattern,
     serving::{CacheKey, Route, Source},
 };
@@ -30,7 +30,7 @@ pub use self::{
         Behavior, Details, Distribution, DistributionId, EdgeFunction, ErrorPage, NoDistribution,
         NotADistribution, NotADistributionName, Origin, OriginGroup, QueryStrings, managed_policy,
     },
-    endpoint::{Endpoint, bucket_of},
+    endpoint::{Endpoint, Location},
     form::{Form, Forms},
     object::Object,
     origin_path::{NotAnOriginPath, OriginPath},
@@ -106,7 +106,7 @@ impl Site {
     /// `origin_path` of every bucket.
     #[must_use]
     pub fn given(distribution: DistributionId, origin_path: OriginPath, forms: Forms) -> Self {
-        let source = Source { buckets: None, path: origin_path, is_website: None };
+        let source = Source { buckets: Buckets::Any, path: origin_path, is_website: None };
         let route = Route { pattern: None, sources: vec![0], cache_key: CacheKey::Path, rewrites: false };
         Self {
             distribution,
@@ -132,13 +132,13 @@ impl Site {
         // The index of each origin's source. `None` for an origin that is not a bucket.
         let mut source_of = Vec::with_capacity(distribution.origins.len());
         for origin in &distribution.origins {
-            let buckets = buckets_of(&origin.domain_name, aliases);
-            source_of.push((!buckets.is_empty()).then_some(sources.len()));
-            if !buckets.is_empty() {
-                let path = OriginPath::of_configuration(&origin.path);
-                let is_website = Endpoint::of(&origin.domain_name).map(|endpoint| endpoint.is_website);
-                sources.push(Source { buckets: Some(buckets), path, is_website });
-            }
+            let buckets = origin.buckets(aliases);
+            source_of.push(buckets.is_some().then_some(sources.len()));
+            sources.extend(buckets.map(|buckets| Source {
+                buckets,
+                path: origin.directory(),
+                is_website: origin.location().map(|location| location.endpoint.is_website),
+            }));
         }
         let route = |behavior: &Behavior| {
             let origins = distribution.origins_of(&behavior.target).into_iter();

@@ -23,7 +23,7 @@ use thiserror::Error;
 pub use self::verdict::{Verdict, judge};
 use crate::{
     cloudfront::{Http, MOST_ELSEWHERE, Profile},
-    site::{Endpoint, Object},
+    site::Object,
     text::chain,
 };
 
@@ -165,11 +165,10 @@ impl Viewer {
     }
 
     async fn head(&self, object: &Object) -> Result<Expected, NoAnswer> {
-        let Object { endpoint, key } = object;
-        let mut region = endpoint.region.clone().or_else(|| self.region.clone());
+        let mut region = object.endpoint.region.clone().or_else(|| self.region.clone());
         for last in [false, true] {
             let (status, headers) =
-                self.ask(self.signed(endpoint, key, region.as_deref().unwrap_or("us-east-1"))?).await?;
+                self.ask(self.signed(object, region.as_deref().unwrap_or("us-east-1"))?).await?;
             return Ok(match (status, headers.get("x-amz-bucket-region")) {
                 (200, _) => match headers.get("etag") {
                     Some(etag) => Expected::Present(etag.to_owned()),
@@ -192,19 +191,16 @@ impl Viewer {
     }
 
     /// Builds a HEAD request for an object, signed if there are credentials.
-    fn signed(
-        &self,
-        endpoint: &Endpoint,
-        key: &[u8],
-        region: &str,
-    ) -> Result<http::Request<SdkBody>, NoAnswer> {
-        let Endpoint { bucket, partition, .. } = endpoint;
-        let partition = if region.starts_with("cn-") { "amazonaws.com.cn" } else { partition };
+    fn signed(&self, object: &Object, region: &str) -> Result<http::Request<SdkBody>, NoAnswer> {
+        let Object { endpoint, bucket, key } = object;
+        let partition = if region.starts_with("cn-") { "amazonaws.com.cn" } else { endpoint.partition };
         let key = percent_encode(key, ENCODED);
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let url = match &self.s3 {
             Some(url) => format!("{}/{bucket}/{key}", url.trim_end_matches('/')),
-            // S3's certificate does not cover host names with further labels.
-            None if bucket.contains('.') => format!("https://s3.{region}.{partition}/{bucket}/{key}"),
+            // S3's certificate does not cover host names with further labels, and host names have no
+            // case and no underscores, which old buckets may have.
+            None if !bucket.bytes().all(fits) => format!("https://s3.{region}.{partition}/{bucket}/{key}"),
             None => format!("https://{bucket}.s3.{region}.{partition}/{key}"),
         };
         let mut request = http::Request::new(SdkBody::empty());

@@ -29,6 +29,8 @@ pub(super) struct Listing {
     distributions: Vec<Distribution>,
     /// The indices of the enabled distributions, by origin bucket in lower case.
     by_bucket: BTreeMap<String, Vec<usize>>,
+    /// The indices of the enabled distributions that may serve any bucket.
+    of_any: Vec<usize>,
     /// The account's own cache policies by id: `true` if query strings are in the cache key. `None`
     /// until a distribution needs them.
     policies: Option<BTreeMap<String, bool>>,
@@ -40,19 +42,25 @@ pub(super) struct Listing {
 impl Listing {
     pub(super) fn new(distributions: Vec<Distribution>, aliases: &[BucketAlias], begun: SystemTime) -> Self {
         let mut by_bucket: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let mut of_any = Vec::new();
         for (index, distribution) in distributions.iter().enumerate().filter(|(_, one)| one.enabled) {
-            for bucket in distribution.buckets(aliases) {
-                by_bucket.entry(bucket).or_default().push(index);
+            match distribution.buckets(aliases) {
+                Some(buckets) => {
+                    for bucket in buckets {
+                        by_bucket.entry(bucket).or_default().push(index);
+                    }
+                }
+                None => of_any.push(index),
             }
         }
-        Self { begun, distributions, by_bucket, policies: None, sites: BTreeMap::new() }
+        Self { begun, distributions, by_bucket, of_any, policies: None, sites: BTreeMap::new() }
     }
 
     /// Returns the distributions that a request means by `name`.
     pub(super) fn named(&self, name: &Name) -> Vec<DistributionId> {
         match name {
             Name::Domain(domain) => self.with_domain(domain),
-            Name::Bucket(bucket) => self.ids(self.by_bucket.get(bucket).into_iter().flatten()),
+            Name::Bucket(bucket) => self.ids(self.of_bucket(bucket)),
         }
     }
 
@@ -69,13 +77,18 @@ impl Listing {
         NoDistribution::Unknown { name, known: if known.is_empty() { "none".to_owned() } else { known } }
     }
 
-    /// Returns the indices of the distributions that serve any of these buckets.
+    /// Returns the indices of the distributions that may serve any of these buckets.
     pub(super) fn serving<'b>(&self, buckets: impl IntoIterator<Item = &'b String>) -> BTreeSet<usize> {
         let mut indices = BTreeSet::new();
         for bucket in buckets {
-            indices.extend(self.by_bucket.get(bucket).into_iter().flatten());
+            indices.extend(self.of_bucket(bucket));
         }
         indices
+    }
+
+    /// Returns the indices of the distributions that may serve this bucket.
+    fn of_bucket(&self, bucket: &str) -> impl Iterator<Item = &usize> {
+        self.by_bucket.get(bucket).into_iter().flatten().chain(&self.of_any)
     }
 
     /// Returns the ids of the distributions with these indices.
@@ -91,7 +104,7 @@ impl Listing {
     /// Returns whether the configuration of any distribution that serves this bucket has not been
     /// read.
     pub(super) fn is_unknown(&self, bucket: &str) -> bool {
-        self.by_bucket.get(bucket).into_iter().flatten().any(|index| !self.is_read(*index))
+        self.of_bucket(bucket).any(|index| !self.is_read(*index))
     }
 
     /// Returns the site of a distribution. `None` if it no longer exists or has not been read.

@@ -9,7 +9,7 @@ use std::{
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-use super::{BucketAlias, buckets_of};
+use super::{BucketAlias, Location, OriginPath, bucket::Buckets};
 
 /// The id of a distribution, such as `E1EXAMPLE`: upper-case letters and digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -248,14 +248,16 @@ impl Distribution {
     }
 
     /// Returns the buckets that are origins of the distribution, in lower case. An origin refers to
-    /// a bucket by its name or by one of these aliases.
+    /// a bucket by its name or by one of these aliases. `None` if it may serve any bucket.
     #[must_use]
-    pub fn buckets(&self, aliases: &[BucketAlias]) -> BTreeSet<String> {
+    pub fn buckets(&self, aliases: &[BucketAlias]) -> Option<BTreeSet<String>> {
         let mut buckets = BTreeSet::new();
         for origin in &self.origins {
-            buckets.extend(buckets_of(&origin.domain_name, aliases));
+            if let Some(reached) = origin.buckets(aliases) {
+                buckets.extend(reached.names()?.iter().cloned());
+            }
         }
-        buckets
+        Some(buckets)
     }
 
     /// Returns whether a bucket is an origin of the distribution, by its name or one of these
@@ -281,10 +283,27 @@ impl Distribution {
 }
 
 impl Origin {
-    /// Returns whether the origin is a bucket, by the bucket's name or one of these aliases.
+    /// Returns the part of S3 that the origin serves. `None` if the origin is not S3, or if only an
+    /// alias says that it is.
+    #[must_use]
+    pub fn location(&self) -> Option<Location<'_>> {
+        Location::of(&self.domain_name, &self.path)
+    }
+
+    /// Returns whether the origin serves a bucket, by the bucket's name or one of these aliases.
     #[must_use]
     pub fn is_bucket(&self, bucket: &str, aliases: &[BucketAlias]) -> bool {
-        buckets_of(&self.domain_name, aliases).iter().any(|name| name.eq_ignore_ascii_case(bucket))
+        self.buckets(aliases).is_some_and(|buckets| buckets.include(bucket))
+    }
+
+    /// Returns the buckets behind the origin. `None` if it is not a bucket.
+    pub(super) fn buckets(&self, aliases: &[BucketAlias]) -> Option<Buckets> {
+        Buckets::of(self.location().as_ref(), &self.domain_name, aliases)
+    }
+
+    /// Returns the directory that the origin serves.
+    pub(super) fn directory(&self) -> OriginPath {
+        OriginPath::of_configuration(self.location().map_or(&*self.path, |location| location.directory))
     }
 }
 

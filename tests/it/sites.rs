@@ -131,6 +131,8 @@ async fn a_bucket_is_recognized_by_its_own_domains_and_aliases_only() {
         "site.s3-website.eu-central-1.amazonaws.com",
         "site.s3.dualstack.eu-central-1.amazonaws.com",
         "site.s3.cn-north-1.amazonaws.com.cn",
+        "site.s3-accelerate.amazonaws.com",
+        "site.s3-accelerate.dualstack.amazonaws.com",
     ] {
         assert_eq!(paths(&account(&[plain("E1", domain)]), &[], "a").await, expected, "{domain}");
     }
@@ -149,6 +151,40 @@ async fn a_bucket_is_recognized_by_its_own_domains_and_aliases_only() {
     assert_eq!(paths(&hidden, &[], "a").await, [""; 0]);
     let aliases = [("INVALIDATOR_BUCKET_ALIASES", "point-abc-s3alias=site, x.mrap=site, x.mrap=other")];
     assert_eq!(paths(&hidden, &aliases, "a").await, ["/a", "/a"]);
+}
+
+#[tokio::test]
+async fn a_bucket_in_the_path_of_an_origin_is_recognized() {
+    let domain = "s3.eu-central-1.amazonaws.com";
+    let cases: [(&str, &str, &[&str]); 8] = [
+        ("/site", "live/a b", &["/live/a%20b", "/live/a+b"]),
+        ("/Site/live", "live/index.html", &["/", "/index.html"]),
+        ("/site/live", "lively/a", &[]),
+        ("/site/live", "site/live/a", &[]),
+        ("/my-point-s3alias/live", "live/a", &["/a"]),
+        ("/other", "a", &[]),
+        // Without a bucket in the origin's path, viewers name it.
+        ("", "live/a", &["/site/live/a"]),
+        ("", "docs/index.html", &["/site/docs/", "/site/docs/index.html"]),
+    ];
+    let aliases = [("INVALIDATOR_BUCKET_ALIASES", "my-point-s3alias=site")];
+    for (path, key, expected) in cases {
+        let distribution =
+            changed("E1", domain, |config| config["Origins"]["Items"][0]["OriginPath"] = path.into());
+        assert_eq!(paths(&account(&[distribution]), &aliases, key).await, expected, "{path} {key}");
+    }
+    let named = changed("E1", domain, |config| config["Origins"]["Items"][0]["OriginPath"] = "/site".into());
+    let (cloudfront, mut function) = with(account(&[named, plain("E2", domain)]), &[]).await;
+    for (bucket, expected) in [("s3://site", &["E1", "E2"][..]), ("s3://Old_Bucket", &["E2"])] {
+        let before = cloudfront.recorded().len();
+        function.invoke(json!({"paths": ["/x"], "distribution": bucket}).to_string()).await;
+        let mut purged: Vec<String> =
+            sent(&cloudfront).split_off(before).into_iter().map(|(id, _)| id).collect();
+        purged.sort();
+        assert_eq!(purged, expected, "{bucket}");
+    }
+    function.invoke(puts("Old_Bucket", &["a"], "1")).await;
+    assert_eq!(sent(&cloudfront).last().expect("an invalidation").1, ["/Old_Bucket/a"]);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::Args;
 use cloudfront_invalidator::site::{
-    Behavior, BucketAlias, Distribution, LASTING_ERROR, QueryStrings, bucket_of,
+    Behavior, BucketAlias, Distribution, LASTING_ERROR, Location, QueryStrings,
 };
 
 use crate::{Exit, LIMIT, Stop, account::Connection, explain::LOWER_TTL, out::Output};
@@ -31,7 +31,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     for distribution in client.distributions(LIMIT).await.map_err(Stop::of("ListDistributions"))? {
         let serves = match bucket {
             Some(bucket) => distribution.has_bucket(bucket, aliases),
-            None => distribution.origins.iter().any(|origin| bucket_of(&origin.domain_name).is_some()),
+            None => distribution.origins.iter().any(|origin| origin.location().is_some()),
         };
         if !serves {
             continue;
@@ -68,9 +68,12 @@ fn show(
     }
     writeln!(out)?;
     for origin in &distribution.origins {
-        if let Some(named) = bucket_of(&origin.domain_name) {
-            let path = if origin.path.is_empty() { "" } else { "  below " };
-            writeln!(out, "  origin    {}  bucket {named}{path}{}", origin.domain_name, origin.path)?;
+        if let Some(Location { bucket, directory, .. }) = origin.location() {
+            let bucket =
+                bucket.map_or("every bucket, as /bucket/key".to_owned(), |name| format!("bucket {name}"));
+            let below = if directory.is_empty() { "" } else { "  below /" };
+            let directory = directory.trim_start_matches('/');
+            writeln!(out, "  origin    {}  {bucket}{below}{directory}", origin.domain_name)?;
         }
     }
     for behavior in distribution.behaviors.iter().filter(|one| reaches(distribution, one, bucket, aliases)) {
@@ -108,9 +111,6 @@ fn reaches(
 ) -> bool {
     distribution.origins_of(&behavior.target).into_iter().any(|index| {
         let origin = &distribution.origins[index];
-        bucket.map_or_else(
-            || bucket_of(&origin.domain_name).is_some(),
-            |bucket| origin.is_bucket(bucket, aliases),
-        )
+        bucket.map_or_else(|| origin.location().is_some(), |bucket| origin.is_bucket(bucket, aliases))
     })
 }

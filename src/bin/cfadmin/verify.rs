@@ -65,7 +65,7 @@ fn url(text: &str) -> Result<Uri, String> {
 fn object(text: &str) -> Result<Object, String> {
     let (bucket, key) =
         input::object(text).ok_or("invalid object; write it as s3://my-bucket/docs/a.html")?;
-    Ok(Object { endpoint: Endpoint::named(bucket), key: key.as_bytes().to_vec() })
+    Ok(Object { endpoint: Endpoint::default(), bucket: bucket.to_owned(), key: key.as_bytes().to_vec() })
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
@@ -206,5 +206,5 @@ impl Lookup {
 }
 
 fn shown(object: &Object) -> String {
-    format!("s3://{}/{}", object.endpoint.bucket, String::from_utf8_lossy(&object.key))
+    format!("s3://{}/{}", object.bucket, String::from_utf8_lossy(&object.key))
 }
