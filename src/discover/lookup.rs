@@ -51,4 +51,10 @@ impl<'a> Lookup<'a> {
     pub(super) fn fresh(self) -> Self {
         Self { deadline: self.deadline.min(Instant::now() + FRESH), ..self }
     }
+
+    /// Returns the same lookup with a deadline at which a list from `then` is no longer fresh.
+    pub(super) fn while_fresh(self, then: SystemTime) -> Self {
+        let left = FRESH.saturating_sub(self.since(then));
+        Self { deadline: self.deadline.min(Instant::now() + left), ..self }
+    }
 }

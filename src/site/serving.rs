@@ -1,11 +1,11 @@
 //! Maps the key of an object to the paths under which a distribution serves it.
 
-use std::{borrow::Cow, collections::BTreeSet, fmt};
+use std::{borrow::Cow, collections::BTreeSet, fmt, sync::Arc};
 
 use serde::Serialize;
 
 use super::{
-    Form, Forms, OriginPath,
+    BucketAlias, Form, Forms, Origin, OriginPath,
     bucket::Buckets,
     pattern::{PathPattern, readings},
 };
@@ -18,7 +18,7 @@ use crate::path::{Item, Kind, Spelling};
 pub struct Serving {
     pub(super) sources: Vec<Source>,
     /// The behaviors in configuration order, the default one last.
-    pub(super) routes: Vec<Route>,
+    pub(super) routes: Arc<[Route]>,
     /// The object that viewers get for `/`, as a key below the origin path. Empty if there is none.
     pub(super) default_root_object: Box<[u8]>,
     /// The error pages that CloudFront caches for at least [`LASTING_ERROR`](super::LASTING_ERROR)
@@ -90,7 +90,20 @@ impl fmt::Display for Unserved {
     }
 }
 
+impl Default for Source {
+    /// Returns a source that serves no bucket.
+    fn default() -> Self {
+        Self { buckets: Buckets::Named(Vec::new()), path: OriginPath::default(), is_website: None }
+    }
+}
+
 impl Source {
+    /// Creates the source of an origin. Returns `None` if the origin is not a bucket.
+    pub(super) fn of(origin: &Origin, aliases: &[BucketAlias]) -> Option<Self> {
+        let is_website = origin.location().map(|location| location.endpoint.is_website);
+        Some(Self { buckets: origin.buckets(aliases)?, path: origin.directory(), is_website })
+    }
+
     /// Returns the path of an object, without the first slash. `None` if the object is outside the
     /// origin path.
     fn path_of<'k>(&self, bucket: &str, key: &'k [u8]) -> Option<Cow<'k, [u8]>> {

@@ -23,14 +23,14 @@ use crate::{
     support::Answer,
 };
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// The age at which a list is too old to be reused.
 const LATER: Duration = Duration::from_secs(11);
 
 /// A CloudFront, and the finder that looks up its distributions.
-struct Scene {
-    cloudfront: Server,
+pub(crate) struct Scene {
+    pub(crate) cloudfront: Server,
     client: Client,
     config: Config,
     finder: Finder,
@@ -38,7 +38,7 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new(account: Account) -> Self {
+    pub(crate) async fn new(account: Account) -> Self {
         let options = Options { distributions: Vec::new(), account, ..Options::default() };
         let cloudfront = Server::start(options).await.expect("a CloudFront");
         let mut settings = Settings::local(&cloudfront.endpoint_url());
@@ -51,7 +51,7 @@ impl Scene {
 
     /// Looks up the distributions for a put in a bucket, as if `after` had passed since the start,
     /// and plans the invalidations.
-    async fn at(&self, after: Duration, bucket: &str, key: &str) -> (Found, Plan) {
+    pub(crate) async fn at(&self, after: Duration, bucket: &str, key: &str) -> (Found, Plan) {
         let batch = event::read(puts(bucket, &[key], "1").as_bytes(), "invocation");
         let deadline = Instant::now() + 5 * SECOND;
         let (client, now) = (Some(&self.client), self.begun + after);
@@ -62,7 +62,7 @@ impl Scene {
 
     /// Returns the paths that are planned for a put, each with its distribution, as if `after` had
     /// passed since the start.
-    async fn paths(&self, after: Duration, key: &str) -> Vec<String> {
+    pub(crate) async fn paths(&self, after: Duration, key: &str) -> Vec<String> {
         let (_, plan) = self.at(after, "site", key).await;
         let paths = |one: &cloudfront_invalidator::plan::Invalidation| -> Vec<String> {
             one.paths().map(|path| format!("{}{path}", one.distribution)).collect()

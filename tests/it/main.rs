@@ -21,6 +21,7 @@ mod plan;
 mod sites;
 mod support;
 mod template;
+mod tenant_sites;
 mod tidy;
 mod tls;
 mod viewers;

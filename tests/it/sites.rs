@@ -197,7 +197,6 @@ async fn exactly_the_distributions_that_serve_the_bucket_are_invalidated() {
             changed("E3", DOMAIN, |config| config["Enabled"] = false.into()),
             changed("E4", website, |config| config["Origins"]["Items"][0]["OriginPath"] = "/v2".into()),
             changed("E5", DOMAIN, |config| config["Staging"] = true.into()),
-            changed("E6", DOMAIN, |config| config["ConnectionMode"] = "tenant-only".into()),
         ]),
         &[],
     )
@@ -207,14 +206,12 @@ async fn exactly_the_distributions_that_serve_the_bucket_are_invalidated() {
     let mut all = sent(&cloudfront);
     all.sort();
     let both = ["/a", "/v2/docs/", "/v2/docs/index.html"];
-    let expected: [(&str, &[&str]); 4] =
-        [("E2", &both), ("E4", &["/docs/", "/docs/index.html"]), ("E5", &both), ("E6", &both)];
+    let expected: [(&str, &[&str]); 3] =
+        [("E2", &both), ("E4", &["/docs/", "/docs/index.html"]), ("E5", &both)];
     for ((distribution, paths), (expected_of, expected)) in all.iter().zip(expected) {
         assert_eq!((distribution.as_str(), &paths[..]), (expected_of, &expected.map_owned()[..]));
     }
-    assert_eq!(all.len(), 4);
-    let tenants = function.logged(|line| line["distribution"] == "E6" && line["level"] == "WARN").await;
-    assert!(tenants["message"].as_str().expect("a message").contains("tenants"));
+    assert_eq!(all.len(), 3);
 }
 
 /// Conversion to owned strings, to compare with recorded paths.

@@ -111,10 +111,17 @@ fn the_role_is_limited_to_its_distributions_and_key() {
         assert_eq!(statements(&stack), [(create, arns)], "{partition}");
     }
     for (actions, resources) in statements(&stack(&[])) {
-        let unscoped = ["cloudfront:ListCachePolicies", "cloudfront:ListDistributions"];
-        let may_be_any = actions.iter().all(|action| unscoped.contains(&&**action));
+        let unscoped =
+            ["ListCachePolicies", "ListDistributions", "ListDistributionTenants", "GetDistributionTenant"]
+                .map(|action| format!("cloudfront:{action}"));
+        let may_be_any = actions.iter().all(|action| unscoped.contains(action));
+        let kind = if actions.iter().any(|action| action.ends_with("ForDistributionTenant")) {
+            "distribution-tenant"
+        } else {
+            "distribution"
+        };
         assert!(
-            may_be_any || resources == ["arn:aws:cloudfront::123456789012:distribution/*"],
+            may_be_any || resources == [format!("arn:aws:cloudfront::123456789012:{kind}/*")],
             "{actions:?}"
         );
     }
