@@ -33,7 +33,8 @@ pub use self::profile::Profile;
 use self::{
     api::{
         ATTEMPTS, Answer, Api, CreateInvalidation, CreateInvalidationForDistributionTenant,
-        CreateInvalidationForDistributionTenantInput, CreateInvalidationInput, GetInvalidation,
+        CreateInvalidationForDistributionTenantInput, CreateInvalidationForDistributionTenantOutput,
+        CreateInvalidationInput, CreateInvalidationOutput, GetInvalidation,
         GetInvalidationForDistributionTenant, GetInvalidationForDistributionTenantInput,
         GetInvalidationInput, LONGEST_WAIT, ListInvalidations, ListInvalidationsForDistributionTenant,
         ListInvalidationsForDistributionTenantInput, ListInvalidationsInput, Operation, Tries,
@@ -209,29 +210,37 @@ impl Client {
             }
         };
         let tries = Tries { most: self.settings.max_attempts, first_wait: FIRST_WAIT, while_full };
-        let id = distribution.as_str();
-        let answer = if distribution.is_tenant() {
-            let of = CreateInvalidationForDistributionTenantInput::builder().id(id);
-            let input = of.invalidation_batch(batch).build()?;
-            let call =
-                self.api.call::<CreateInvalidationForDistributionTenant, _>(input, limit, tries, |answer| {
-                    created(answer.invalidation)
-                });
-            call.await?
-        } else {
-            let of = CreateInvalidationInput::builder().distribution_id(id);
-            let input = of.invalidation_batch(batch).build()?;
-            let call = self
-                .api
-                .call::<CreateInvalidation, _>(input, limit, tries, |answer| created(answer.invalidation));
-            call.await?
-        };
-        let Answer { value: invalidation, begun } = answer;
+        let Answer { value: invalidation, begun } =
+            self.create(distribution, batch, limit, tries, created).await?;
         let is_new = match (invalidation.created, begun) {
             (Some(created), Some(begun)) => created + SLACK >= begun,
             _ => true,
         };
         Ok(Creation { invalidation, is_new })
+    }
+
+    /// Calls the operation that creates invalidations of a distribution, or the one of a tenant. Returns
+    /// what `take` finds in its answer.
+    async fn create<T>(
+        &self,
+        distribution: &DistributionId,
+        batch: InvalidationBatch,
+        limit: Duration,
+        tries: Tries,
+        take: impl Fn(Option<aws_sdk_cloudfront::types::Invalidation>) -> Result<T, Error>,
+    ) -> Result<Answer<T>, Error> {
+        let (api, id) = (&self.api, distribution.as_str());
+        if distribution.is_tenant() {
+            let of = CreateInvalidationForDistributionTenantInput::builder().id(id);
+            let input = of.invalidation_batch(batch).build()?;
+            let take = |answer: CreateInvalidationForDistributionTenantOutput| take(answer.invalidation);
+            api.call::<CreateInvalidationForDistributionTenant, _>(input, limit, tries, take).await
+        } else {
+            let of = CreateInvalidationInput::builder().distribution_id(id);
+            let input = of.invalidation_batch(batch).build()?;
+            let take = |answer: CreateInvalidationOutput| take(answer.invalidation);
+            api.call::<CreateInvalidation, _>(input, limit, tries, take).await
+        }
     }
 
     /// Calls an operation that changes nothing, and returns what `take` finds in its answer.

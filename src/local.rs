@@ -6,23 +6,30 @@
 //! - CreateInvalidation, GetInvalidation and ListInvalidations.
 //! - ListDistributions, GetDistribution, GetDistributionConfig and ListCachePolicies, from the
 //!   output of the AWS command line ([`Account`]).
+//! - ListDistributionTenants, GetDistributionTenant, and invalidations of distribution tenants.
 //! - The rules for paths and tags: one invalid item fails the whole request, and the error does not
 //!   name it.
 //! - Idempotent caller references.
 //! - Quotas on the invalidations in progress, which complete after a while.
+//! - A rate of calls that create invalidations, above which calls are throttled.
 //! - Faults on demand.
 //! - Answers to viewers, which stay in the cache until they are purged.
+//! - Queues of Amazon SQS, which accept SendMessageBatch and keep the messages.
 //!
-//! Where AWS documents nothing, it does what CloudFront was seen to do. It shares no code with the
+//! Where AWS documents nothing, it does what AWS was seen to do. It shares no code with the
 //! modules that are tested against it, so that a mistake in one shows in the other.
 //!
 //! <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>
 
 mod account;
 mod edge;
+mod queue;
+mod rate;
 mod rules;
 mod store;
+mod tenant;
 mod wire;
+mod xml;
 
 use std::{
     convert::Infallible,
@@ -36,12 +43,13 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request, Response,
     body::{Bytes, Incoming},
-    header::{AGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HOST, LOCATION},
+    header::{AGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HOST, HeaderName, LOCATION},
     http::request::Parts,
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
 use tokio::{
     net::{TcpListener, TcpStream},
     task::{JoinHandle, JoinSet},
@@ -49,9 +57,15 @@ use tokio::{
 
 pub use self::{
     account::{Account, NotAnAccount},
+    queue::SentMessage,
+    rate::Rate,
     store::Recorded,
 };
-use self::{edge::Viewed, store::Store, wire::Refusal};
+use self::{
+    edge::Viewed,
+    store::{Store, Target},
+    wire::Refusal,
+};
 
 /// Maximum number of bytes of a request: 3,000 paths of 4,000 characters, and some more.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
@@ -72,10 +86,18 @@ pub struct Options {
     pub paths_in_progress: usize,
     /// Maximum number of wildcards in progress in one distribution.
     pub wildcards_in_progress: usize,
+    /// The rate of all calls that create invalidations. Calls above it are throttled. `None` for no
+    /// limit.
+    pub rate: Option<Rate>,
+    /// The number of seconds that pass for `rate` in a second of the clock.
+    pub speed: u32,
+    /// The names of the queues.
+    pub queues: Vec<String>,
 }
 
 impl Default for Options {
-    /// Returns one distribution, `E1EXAMPLE`, with CloudFront's default quotas:
+    /// Returns one distribution, `E1EXAMPLE`, and one queue, `changes`, with CloudFront's default
+    /// quotas, and without a limit on the rate:
     /// <https://docs.aws.amazon.com/general/latest/gr/cf_region.html>.
     fn default() -> Self {
         Self {
@@ -85,6 +107,9 @@ impl Default for Options {
             completes_after: Duration::from_secs(5),
             paths_in_progress: 3_000,
             wildcards_in_progress: 15,
+            rate: None,
+            speed: 1,
+            queues: vec!["changes".to_owned()],
         }
     }
 }
@@ -92,23 +117,24 @@ impl Default for Options {
 /// A fault that happens to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// An error answer. Nothing is created.
+    /// An error answer. Nothing is created or sent.
     Refuse {
         /// The HTTP status.
         status: u16,
-        /// CloudFront's code for the error.
+        /// AWS's code for the error.
         code: String,
         /// The error message.
         message: String,
     },
-    /// A connection that stays open without an answer. Nothing is created.
+    /// A connection that stays open without an answer. Nothing is created or sent.
     Hang,
-    /// A connection that closes without an answer. Nothing is created.
+    /// A connection that closes without an answer. Nothing is created or sent.
     Close,
-    /// A connection that closes without an answer after the invalidation is created.
+    /// A connection that closes without an answer after the invalidation is created, or the messages
+    /// are sent.
     LoseAnswer,
     /// AWS's error for a wrong signature, which quotes the request, including its session token.
-    /// Nothing is created.
+    /// Nothing is created or sent.
     WrongSignature,
 }
 
@@ -146,28 +172,52 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// Makes `fault` happen to the next CreateInvalidation that has no fault yet: of
-    /// `distribution`, or of any distribution if that is `None`.
+    /// Makes `fault` happen to the next CreateInvalidation that is not throttled and has no fault
+    /// yet: of the distribution or tenant `distribution`, or of any if that is `None`.
     pub fn inject(&self, distribution: Option<&str>, fault: Fault) {
         lock(&self.store).faults.push((distribution.map(str::to_owned), fault));
     }
 
     /// Makes `fault` happen to a call of `operation`: ListDistributions, GetDistribution,
-    /// GetDistributionConfig or ListCachePolicies. The next `after` calls come before it.
+    /// GetDistributionConfig, ListDistributionTenants, GetDistributionTenant or ListCachePolicies.
+    /// The next `after` calls come before it.
     pub fn inject_read(&self, operation: &'static str, after: usize, fault: Fault) {
         lock(&self.store).read_faults.push((operation, after, fault));
+    }
+
+    /// Makes `fault` happen to the next SendMessageBatch that has no fault yet.
+    pub fn inject_send(&self, fault: Fault) {
+        lock(&self.store).queues.faults.push_back(fault);
+    }
+
+    /// Makes the entry at `index` fail in the next batch of messages that is not refused as a whole.
+    pub fn fail_entry(&self, index: usize) {
+        lock(&self.store).queues.failing.insert(index);
+    }
+
+    /// Returns every message that was sent and not taken, oldest first.
+    #[must_use]
+    pub fn sent(&self) -> Vec<SentMessage> {
+        lock(&self.store).queues.sent.clone()
+    }
+
+    /// Takes every message that was sent, oldest first.
+    #[must_use]
+    pub fn take_sent(&self) -> Vec<SentMessage> {
+        std::mem::take(&mut lock(&self.store).queues.sent)
     }
 
     /// Puts an object into a bucket, or deletes it if `content` is `None`.
     ///
     /// Viewers get it from the distributions that serve it according to their configuration, if
-    /// they send one of the distribution's names as the host. Each answer stays in the cache until
-    /// it is purged.
+    /// they send one of the distribution's names, or a domain of one of its tenants, as the host.
+    /// Each answer stays in the cache until it is purged.
     pub fn put(&self, bucket: &str, key: &str, content: Option<&[u8]>) {
         lock(&self.store).edge.put(bucket, key, content.map(<[u8]>::to_vec));
     }
 
-    /// Returns the operation of every call that read distributions or cache policies, oldest first.
+    /// Returns the operation of every call that read distributions, tenants or cache policies, oldest
+    /// first.
     #[must_use]
     pub fn reads(&self) -> Vec<&'static str> {
         lock(&self.store).reads.clone()
@@ -194,6 +244,12 @@ impl Server {
     #[must_use]
     pub fn calls(&self) -> usize {
         lock(&self.store).calls
+    }
+
+    /// Returns the number of CreateInvalidation calls that were throttled.
+    #[must_use]
+    pub fn throttled(&self) -> usize {
+        lock(&self.store).throttled
     }
 }
 
@@ -236,21 +292,33 @@ async fn answer(
     if let Some(viewed) = view(&store, &parts, signed) {
         return Ok(viewed);
     }
+    if parts.headers.contains_key("x-amz-target") {
+        return send(&store, &parts, body).await;
+    }
     let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
     let route: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let reply = match (&parts.method, route.as_slice()) {
         _ if !signed => {
             Err(Refusal::new(403, "MissingAuthenticationToken", "Request is missing Authentication Token"))
         }
-        (&Method::POST, ["2020-05-31", "distribution", distribution, "invalidation"]) => {
-            let body = Limited::new(body, MOST_BYTES).collect().await.map_err(|_| Closed)?;
-            create(&store, distribution, &parts, &body.to_bytes()).await?
+        (_, ["2020-05-31", "distribution", id, "invalidation", rest @ ..]) => {
+            invalidations(&store, Target::Distribution(id), rest, &parts, body).await?
         }
-        (&Method::GET, ["2020-05-31", "distribution", distribution, "invalidation"]) => {
-            lock(&store).list(distribution, query).map(|body| (200, None, body))
+        (_, ["2020-05-31", "distribution-tenant", id, "invalidation", rest @ ..]) => {
+            invalidations(&store, Target::Tenant(id), rest, &parts, body).await?
         }
-        (&Method::GET, ["2020-05-31", "distribution", distribution, "invalidation", id]) => {
-            lock(&store).get(distribution, id).map(|found| (200, None, found.answer()))
+        (&Method::POST, ["2020-05-31", "distribution-tenants"]) => {
+            let body = whole(body).await?;
+            let list = |store: &Store| wire::parse(&body).and_then(|request| store.tenants(&request));
+            read(&store, "ListDistributionTenants", list).await?
+        }
+        (&Method::GET, ["2020-05-31", "distribution-tenant", identifier]) => {
+            let identifier = percent_decode_str(identifier).decode_utf8_lossy();
+            let describe = |store: &Store| {
+                let tenant = store.options.account.identified(&identifier)?;
+                Ok(Answer { header: Some((ETAG, tenant.etag())), ..Answer::from(tenant.answer()) })
+            };
+            read(&store, "GetDistributionTenant", describe).await?
         }
         (&Method::GET, ["2020-05-31", "distribution"]) => {
             read(&store, "ListDistributions", |store| Ok(store.distributions(query))).await?
@@ -264,17 +332,20 @@ async fn answer(
         (&Method::GET, ["2020-05-31", "cache-policy"]) => {
             read(&store, "ListCachePolicies", |store| Ok(store.cache_policies(query))).await?
         }
-        _ => Err(Refusal::new(404, "UnknownOperationException", "No such operation here")),
+        _ => Err(Refusal::unknown_operation()),
     };
-    let (status, location, body) = reply.unwrap_or_else(|refusal| (refusal.status, None, refusal.body()));
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status.try_into().unwrap_or_default();
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("text/xml"));
-    if let Some(location) = location.and_then(|location| location.try_into().ok()) {
-        headers.insert(LOCATION, location);
+    let Answer { status, header, body } = reply.unwrap_or_else(Into::into);
+    let mut response = Response::builder().status(status).header(CONTENT_TYPE, "text/xml");
+    if let Some((name, value)) = header {
+        response = response.header(name, value);
     }
-    Ok(response)
+    response.body(Full::new(Bytes::from(body))).map_err(|_| Closed)
+}
+
+/// Reads a body. Closes the connection if the body is too long.
+async fn whole(body: Incoming) -> Result<Bytes, Closed> {
+    let body = Limited::new(body, MOST_BYTES).collect().await.map_err(|_| Closed)?;
+    Ok(body.to_bytes())
 }
 
 /// Answers a viewer who sends a distribution's name as the host, or a signed HEAD request for an
@@ -287,7 +358,7 @@ fn view(store: &Mutex<Store>, request: &Parts, signed: bool) -> Option<Response<
     let reached = options.account.reached(host);
     let (object, cache) = match reached {
         Some((id, config)) => {
-            let Viewed { object, x_cache, age } = edge.view(id, config, &request.uri);
+            let Viewed { object, x_cache, age } = edge.view(id, &config, &request.uri);
             (object, Some((x_cache, age)))
         }
         None if signed && request.method == Method::HEAD => (edge.object(request.uri.path()).cloned(), None),
@@ -307,20 +378,39 @@ fn view(store: &Mutex<Store>, request: &Parts, signed: bool) -> Option<Response<
     response.body(Full::new(Bytes::from(content))).ok()
 }
 
-/// The status, location and body of an answer.
-type Reply = Result<(u16, Option<String>, String), Refusal>;
+/// An answer to a call.
+struct Answer {
+    status: u16,
+    /// The header that the operation adds.
+    header: Option<(HeaderName, String)>,
+    body: String,
+}
+
+impl From<String> for Answer {
+    fn from(body: String) -> Self {
+        Self { status: 200, header: None, body }
+    }
+}
+
+impl From<Refusal> for Answer {
+    fn from(refusal: Refusal) -> Self {
+        Self { status: refusal.status, header: None, body: refusal.body() }
+    }
+}
+
+type Reply = Result<Answer, Refusal>;
 
 /// Answers a call that only reads, after any fault that happens to it.
-async fn read(
+async fn read<A: Into<Answer>>(
     store: &Mutex<Store>,
     operation: &'static str,
-    answer: impl FnOnce(&Store) -> Result<String, Refusal>,
+    answer: impl FnOnce(&Store) -> Result<A, Refusal>,
 ) -> Result<Reply, Closed> {
     let fault = lock(store).next_read_fault(operation);
     if let Err(refusal) = happen(fault.as_ref()).await? {
         return Ok(Err(refusal));
     }
-    let answered = answer(&lock(store)).map(|body| (200, None, body));
+    let answered = answer(&lock(store)).map(Into::into);
     if fault == Some(Fault::LoseAnswer) { Err(Closed) } else { Ok(answered) }
 }
 
@@ -334,27 +424,90 @@ async fn happen(fault: Option<&Fault>) -> Result<Result<(), Refusal>, Closed> {
     }
 }
 
+/// Answers a call about invalidations. `rest` is the part of the path below the target's list.
+async fn invalidations(
+    store: &Mutex<Store>,
+    target: Target<'_>,
+    rest: &[&str],
+    request: &Parts,
+    body: Incoming,
+) -> Result<Reply, Closed> {
+    let query = request.uri.query().unwrap_or_default();
+    match (&request.method, rest) {
+        (&Method::POST, []) => create(store, target, request, &whole(body).await?).await,
+        (&Method::GET, []) => Ok(lock(store).list(target, query).map(Answer::from)),
+        (&Method::GET, [id]) => Ok(lock(store).get(target, id).map(|found| found.answer().into())),
+        _ => Ok(Err(Refusal::unknown_operation())),
+    }
+}
+
 async fn create(
     store: &Mutex<Store>,
-    distribution: &str,
+    target: Target<'_>,
     request: &Parts,
     body: &[u8],
 ) -> Result<Reply, Closed> {
-    let fault = lock(store).next_fault(distribution);
+    if let Err(throttled) = lock(store).admit() {
+        return Ok(Err(throttled));
+    }
+    let fault = lock(store).next_fault(target.id());
     if fault == Some(Fault::WrongSignature) {
         return Ok(Err(wrong_signature(request)));
     }
     if let Err(refusal) = happen(fault.as_ref()).await? {
         return Ok(Err(refusal));
     }
-    let created = wire::batch(body).and_then(|batch| lock(store).create(distribution, batch));
+    let created = wire::parse(body).and_then(|batch| lock(store).create(target, batch));
     if fault == Some(Fault::LoseAnswer) {
         return Err(Closed);
     }
     Ok(created.map(|created| {
-        let location = format!("/2020-05-31/distribution/{distribution}/invalidation/{}", created.id);
-        (201, Some(location), created.answer())
+        let location = format!("{}/{}", request.uri.path(), created.id);
+        Answer { status: 201, header: Some((LOCATION, location)), body: created.answer() }
     }))
+}
+
+/// Answers a call in the protocol of Amazon SQS.
+async fn send(
+    store: &Mutex<Store>,
+    request: &Parts,
+    body: Incoming,
+) -> Result<Response<Full<Bytes>>, Closed> {
+    let body = whole(body).await?;
+    let reply = match queue::authorize(request) {
+        Ok(()) => send_batch(store, request, &body).await?,
+        Err(refusal) => Err(refusal),
+    };
+    let (status, error, body) = match reply {
+        Ok(body) => (200, None, body),
+        Err(refusal) => {
+            let (error, body) = queue::error(&refusal);
+            (refusal.status, Some(error), body)
+        }
+    };
+    let mut response = Response::builder().status(status).header(CONTENT_TYPE, queue::MEDIA_TYPE);
+    if let Some(error) = error {
+        response = response.header("x-amzn-query-error", error);
+    }
+    response.body(Full::new(Bytes::from(body))).map_err(|_| Closed)
+}
+
+/// Sends a batch of messages, after any fault that happens to it.
+async fn send_batch(
+    store: &Mutex<Store>,
+    request: &Parts,
+    body: &[u8],
+) -> Result<Result<String, Refusal>, Closed> {
+    let fault = lock(store).queues.faults.pop_front();
+    if fault == Some(Fault::WrongSignature) {
+        return Ok(Err(wrong_signature(request)));
+    }
+    if let Err(refusal) = happen(fault.as_ref()).await? {
+        return Ok(Err(refusal));
+    }
+    let Store { options, queues, .. } = &mut *lock(store);
+    let sent = queues.send(&options.queues, body);
+    if fault == Some(Fault::LoseAnswer) { Err(Closed) } else { Ok(sent) }
 }
 
 /// Builds AWS's answer to a request with a wrong signature.

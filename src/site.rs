@@ -85,7 +85,7 @@ pub struct Site {
     pub distribution: DistributionId,
     /// The distribution whose configuration the tenant uses. `None` for a distribution, or if
     /// unknown.
-    pub parent: Option<DistributionId>,
+    pub parent: Option<Arc<DistributionId>>,
     /// The number of enabled tenants of the same distribution that serve the same objects under the
     /// same paths, including this one. 1 for a distribution.
     pub peers: usize,

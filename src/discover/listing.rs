@@ -247,6 +247,6 @@ impl Listing {
         let Some(tenants) = tenants else { return Ok(Read { sites: Vec::new(), is_partial: true }) };
         let sites = Site::of_tenants(&distribution, &defaults, tenants, aliases, forms);
         let is_partial = sites.len() < tenants.len();
-        Ok(Read { sites: sites.into_iter().map(Arc::new).collect(), is_partial })
+        Ok(Read { sites, is_partial })
     }
 }

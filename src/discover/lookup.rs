@@ -57,4 +57,10 @@ impl<'a> Lookup<'a> {
         let left = FRESH.saturating_sub(self.since(then));
         Self { deadline: self.deadline.min(Instant::now() + left), ..self }
     }
+
+    /// Returns the same lookup with a deadline that leaves a third of the time for everything else.
+    pub(super) fn long(self) -> Self {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        Self { deadline: Instant::now() + left.saturating_sub(left / 3), ..self }
+    }
 }

@@ -271,8 +271,11 @@ impl Memory {
         if wanted.is_empty() {
             return listed;
         }
-        let outcome = self.tenants.renew(&wanted, lookup).await;
-        wanted.iter().for_each(|one| listing.forget(&one.distribution));
+        // An account may have 10,000 tenants, and a page of the list has 100.
+        let outcome = self.tenants.renew(&wanted, lookup.long()).await;
+        for one in &wanted {
+            listing.forget(&one.distribution);
+        }
         // Listing tenants takes time, during which the list of distributions ages.
         let is_young = |listing: &Listing| lookup.since(listing.begun) < FRESH / 2;
         let (failure, bridged) = self.list(search, lookup.fresh(), is_young).await;

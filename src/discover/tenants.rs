@@ -91,8 +91,8 @@ impl Tenants {
                 Err(error) if error.is_no_such_distribution() => Vec::new(),
                 Err(error) => return Err(error),
             };
-            let last = self.known.remove(id).map(|known| known.list);
-            let list = with_parameters(list, last.unwrap_or_default());
+            let before = self.known.remove(id).map(|known| known.list);
+            let list = with_parameters(list, before.unwrap_or_default());
             self.known.insert(id.clone(), Known { begun: Some(begun), list });
             Ok(())
         })
@@ -149,9 +149,9 @@ async fn each<K, T>(
 
 /// Returns the enabled tenants of a list. They have the parameters that were read before, unless
 /// their `ETag` has changed since.
-fn with_parameters(list: Vec<Tenant>, last: Vec<Tenant>) -> Vec<Tenant> {
+fn with_parameters(list: Vec<Tenant>, before: Vec<Tenant>) -> Vec<Tenant> {
     let mut known = BTreeMap::new();
-    known.extend(last.into_iter().map(|one| (one.id, (one.etag, one.parameters))));
+    known.extend(before.into_iter().map(|one| (one.id, (one.etag, one.parameters))));
     let mut list: Vec<Tenant> = list.into_iter().filter(|one| one.enabled).collect();
     for tenant in &mut list {
         if let Some((etag, parameters)) = known.remove(&tenant.id)

@@ -1,25 +1,22 @@
-//! Reads distributions and cache policies in the JSON of the AWS command line, and writes them in
-//! CloudFront's XML.
+//! Reads distributions, their tenants and cache policies in the JSON of the AWS command line, and
+//! writes them in CloudFront's XML.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write,
-    hash::{DefaultHasher, Hash, Hasher},
-};
+use std::{borrow::Cow, collections::BTreeMap};
 
-use quick_xml::escape::escape;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::wire::{NAMESPACE, Refusal};
+use super::{
+    tenant::Tenant,
+    wire::{NAMESPACE, Refusal, TenantsRequest},
+    xml::{self, MODIFIED, document, element, leaf},
+};
 
-/// The time of the last change, the same for every resource.
-const MODIFIED: &str = "2026-01-01T00:00:00.000Z";
-
-/// The distributions and cache policies of an account.
+/// The distributions, distribution tenants and cache policies of an account.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
     distributions: Vec<Described>,
+    tenants: Vec<Tenant>,
     policies: BTreeMap<String, Value>,
     /// Whether the list of distributions lacks their `ETag`s, as it does in emulators. CloudFront's
     /// list has them.
@@ -44,17 +41,28 @@ pub enum NotAnAccount {
     /// A document of an unknown kind. Its beginning is quoted.
     #[error(
         "{0} is no distribution: give what `aws cloudfront get-distribution-config`, get-distribution, \
-         list-distributions, get-cache-policy or list-cache-policies prints, or a list of those"
+         list-distributions, get-distribution-tenant, list-distribution-tenants, get-cache-policy or \
+         list-cache-policies prints, or a list of those"
     )]
     Unknown(String),
 }
 
+impl NotAnAccount {
+    fn unknown(document: &Value) -> Self {
+        Self::Unknown(document.to_string().chars().take(80).collect())
+    }
+}
+
 impl Account {
     /// Adds the output of the AWS command line: of `get-distribution-config`, `get-distribution`,
-    /// `list-distributions`, `get-cache-policy` or `list-cache-policies`, or a list of those.
+    /// `list-distributions`, `get-distribution-tenant`, `list-distribution-tenants`,
+    /// `get-cache-policy` or `list-cache-policies`, or a list of those.
     ///
     /// A configuration does not contain the distribution's id. Its distribution gets the id `name`
     /// or, if that is `None` or taken, `E1EXAMPLE`, `E2EXAMPLE` and so on.
+    ///
+    /// If a tenant is there already, only the fields that the document has are replaced: a list of
+    /// tenants lacks their parameters.
     ///
     /// # Errors
     ///
@@ -72,13 +80,34 @@ impl Account {
         self.distributions.iter().map(|distribution| &*distribution.id)
     }
 
-    /// Returns the id and configuration of the distribution that viewers reach under `host`.
-    pub(super) fn reached(&self, host: &str) -> Option<(&str, &Value)> {
+    /// Returns the id and configuration of the distribution or tenant that viewers reach under
+    /// `host`. Viewers reach a distribution for tenants only through its tenants.
+    pub(super) fn reached(&self, host: &str) -> Option<(&str, Cow<'_, Value>)> {
         let is_called = |one: &&Described| {
             let aliases = one.config["Aliases"]["Items"].as_array().into_iter().flatten();
             one.domain_name == host || aliases.filter_map(Value::as_str).any(|alias| alias == host)
         };
-        self.distributions.iter().find(is_called).map(|one| (&*one.id, &one.config))
+        if let Some(tenant) = self.tenants.iter().find(|tenant| tenant.serves(host)) {
+            let distribution = self.described(tenant.distribution()).ok()?;
+            return Some((&tenant.id, Cow::Owned(tenant.fill(&distribution.config))));
+        }
+        let mut direct = self.distributions.iter().filter(|one| !one.is_tenant_only());
+        direct.find(is_called).map(|one| (&*one.id, Cow::Borrowed(&one.config)))
+    }
+
+    /// Returns whether only the tenants of this distribution have viewers.
+    pub(super) fn is_tenant_only(&self, id: &str) -> bool {
+        self.described(id).is_ok_and(Described::is_tenant_only)
+    }
+
+    /// Returns the tenant with this id.
+    pub(super) fn tenant(&self, id: &str) -> Result<&Tenant, Refusal> {
+        self.tenants.iter().find(|tenant| tenant.id == id).ok_or_else(Refusal::no_such_tenant)
+    }
+
+    /// Returns the tenant with this id, name or ARN.
+    pub(super) fn identified(&self, identifier: &str) -> Result<&Tenant, Refusal> {
+        self.tenants.iter().find(|tenant| tenant.is_called(identifier)).ok_or_else(Refusal::no_such_tenant)
     }
 
     fn add_document(&mut self, mut document: Value, name: Option<&str>) -> Result<(), NotAnAccount> {
@@ -103,6 +132,13 @@ impl Account {
             self.describe(name, &Value::Null, config);
             return Ok(());
         }
+        if document["DistributionTenant"].is_object() {
+            return self.add_tenant(document["DistributionTenant"].take());
+        }
+        if let Some(Value::Array(tenants)) = document.pointer_mut("/DistributionTenantList").map(Value::take)
+        {
+            return tenants.into_iter().try_for_each(|tenant| self.add_tenant(tenant));
+        }
         if let Some(Value::Array(items)) = document.pointer_mut("/CachePolicyList/Items").map(Value::take) {
             return items.into_iter().try_for_each(|item| self.add_document(item, name));
         }
@@ -111,8 +147,17 @@ impl Account {
                 self.policies.insert(id, document["CachePolicy"]["CachePolicyConfig"].take());
                 Ok(())
             }
-            None => Err(NotAnAccount::Unknown(document.to_string().chars().take(80).collect())),
+            None => Err(NotAnAccount::unknown(&document)),
         }
+    }
+
+    fn add_tenant(&mut self, fields: Value) -> Result<(), NotAnAccount> {
+        let tenant = Tenant::new(fields).map_err(|fields| NotAnAccount::unknown(&fields))?;
+        match self.tenants.iter_mut().find(|other| other.id == tenant.id) {
+            Some(known) => known.add(tenant),
+            None => self.tenants.push(tenant),
+        }
+        Ok(())
     }
 
     fn describe(&mut self, id: Option<&str>, about: &Value, config: Value) {
@@ -144,12 +189,20 @@ impl Account {
             xml.push_str("<DistributionSummary>");
             distribution.about(&mut xml);
             if !self.without_etags {
-                leaf(&mut xml, "ETag", &distribution.etag());
+                leaf(&mut xml, "ETag", &xml::etag(&distribution.config));
             }
             leaf(&mut xml, "DomainName", &distribution.domain_name);
             // These fields are written above, or are missing from CloudFront's list too.
-            let untold =
-                ["Id", "ARN", "ETag", "Status", "LastModifiedTime", "DomainName", "DefaultRootObject"];
+            let untold = [
+                "Id",
+                "ARN",
+                "ETag",
+                "Status",
+                "LastModifiedTime",
+                "DomainName",
+                "DefaultRootObject",
+                "TenantConfig",
+            ];
             let told = distribution.config.as_object().into_iter().flatten();
             for (name, value) in told.filter(|(name, _)| !untold.contains(&name.as_str())) {
                 element(&mut xml, name, value);
@@ -177,6 +230,24 @@ impl Account {
         let mut xml = String::new();
         element(&mut xml, "DistributionConfig", &self.described(id)?.config);
         Ok(document(&xml))
+    }
+
+    /// Returns the answer to ListDistributionTenants, with at most `page` tenants.
+    pub(super) fn list_tenants(&self, request: &TenantsRequest, page: usize) -> String {
+        let mut rest: Vec<&Tenant> = self.tenants.iter().filter(|tenant| tenant.is_wanted(request)).collect();
+        let after = rest.iter().position(|tenant| tenant.id == request.marker).map_or(0, |index| index + 1);
+        rest.drain(..after);
+        let page = &rest[..rest.len().min(request.max_items.unwrap_or(page).clamp(1, page))];
+        let mut xml = format!("<ListDistributionTenantsResult xmlns=\"{NAMESPACE}\">");
+        if let Some(last) = page.last().filter(|_| page.len() < rest.len()) {
+            leaf(&mut xml, "NextMarker", &last.id);
+        }
+        xml.push_str("<DistributionTenantList>");
+        for tenant in page {
+            tenant.summarize(&mut xml);
+        }
+        xml.push_str("</DistributionTenantList></ListDistributionTenantsResult>");
+        document(&xml)
     }
 
     /// Returns the answer to ListCachePolicies. All policies count as custom ones.
@@ -208,11 +279,8 @@ impl Account {
 }
 
 impl Described {
-    /// Returns the version of the configuration. Different configurations have different versions.
-    fn etag(&self) -> String {
-        let mut hash = DefaultHasher::new();
-        self.config.to_string().hash(&mut hash);
-        format!("E{:X}", hash.finish())
+    fn is_tenant_only(&self) -> bool {
+        self.config["ConnectionMode"] == "tenant-only"
     }
 
     fn about(&self, xml: &mut String) {
@@ -220,64 +288,5 @@ impl Described {
         leaf(xml, "ARN", &format!("arn:aws:cloudfront::123456789012:distribution/{}", self.id));
         leaf(xml, "Status", &self.status);
         leaf(xml, "LastModifiedTime", MODIFIED);
-    }
-}
-
-fn document(xml: &str) -> String {
-    format!("<?xml version=\"1.0\"?>\n{xml}")
-}
-
-fn leaf(xml: &mut String, name: &str, text: &str) {
-    let _ = write!(xml, "<{name}>{}</{name}>", escape(text));
-}
-
-fn element(xml: &mut String, name: &str, value: &Value) {
-    match value {
-        Value::Null => {}
-        Value::Bool(flag) => leaf(xml, name, if *flag { "true" } else { "false" }),
-        Value::Number(number) => leaf(xml, name, &number.to_string()),
-        Value::String(text) => leaf(xml, name, text),
-        Value::Array(members) => list(xml, name, "member", members),
-        Value::Object(fields) => {
-            let _ = write!(xml, "<{name}>");
-            for (field, value) in fields {
-                match value {
-                    Value::Array(members) if field == "Items" => list(xml, field, member_of(name), members),
-                    value => element(xml, field, value),
-                }
-            }
-            let _ = write!(xml, "</{name}>");
-        }
-    }
-}
-
-fn list(xml: &mut String, name: &str, member: &str, members: &[Value]) {
-    let _ = write!(xml, "<{name}>");
-    for value in members {
-        element(xml, member, value);
-    }
-    let _ = write!(xml, "</{name}>");
-}
-
-/// Returns the name of a list's members in the XML. The JSON does not contain it.
-fn member_of(list: &str) -> &'static str {
-    match list {
-        "Aliases" => "CNAME",
-        "Origins" => "Origin",
-        "CustomHeaders" => "OriginCustomHeader",
-        "OriginSslProtocols" => "SslProtocol",
-        "OriginGroups" => "OriginGroup",
-        "Members" => "OriginGroupMember",
-        "StatusCodes" => "StatusCode",
-        "CacheBehaviors" => "CacheBehavior",
-        "AllowedMethods" | "CachedMethods" => "Method",
-        "FunctionAssociations" => "FunctionAssociation",
-        "LambdaFunctionAssociations" => "LambdaFunctionAssociation",
-        "CustomErrorResponses" => "CustomErrorResponse",
-        "TrustedSigners" => "AwsAccountNumber",
-        "TrustedKeyGroups" => "KeyGroup",
-        "GeoRestriction" => "Location",
-        "Headers" | "QueryStringCacheKeys" | "WhitelistedNames" | "QueryStrings" | "Cookies" => "Name",
-        _ => "member",
     }
 }

@@ -1,4 +1,4 @@
-//! Holds the state of the account: its invalidations, the pending faults, and the cache.
+//! Holds the state of the account: its invalidations, the pending faults, the cache, and the queues.
 
 use std::{
     collections::BTreeMap,
@@ -8,8 +8,10 @@ use std::{
 use super::{
     Fault, Options,
     edge::Edge,
+    queue::Queues,
+    rate::Tokens,
     rules,
-    wire::{self, InvalidationBatch, Refusal, Summary},
+    wire::{self, InvalidationBatch, Refusal, Summary, TenantsRequest},
 };
 
 /// Maximum number of items in one request. CloudFront's limit is not documented, but its quota
@@ -39,12 +41,28 @@ impl<'a> Paging<'a> {
     }
 }
 
+/// What an invalidation purges.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Target<'a> {
+    Distribution(&'a str),
+    /// A tenant of a distribution.
+    Tenant(&'a str),
+}
+
+impl<'a> Target<'a> {
+    pub(super) const fn id(self) -> &'a str {
+        match self {
+            Self::Distribution(id) | Self::Tenant(id) => id,
+        }
+    }
+}
+
 /// An invalidation that was created, for callers to inspect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
     /// CloudFront's id for it.
     pub id: String,
-    /// The distribution.
+    /// The distribution or the distribution tenant.
     pub distribution: String,
     /// The items that it purges, as sent.
     pub paths: Vec<String>,
@@ -56,6 +74,7 @@ pub struct Recorded {
 pub(super) struct Stored {
     pub(super) id: String,
     batch: InvalidationBatch,
+    /// The id of the distribution or tenant.
     distribution: String,
     created: SystemTime,
     completes: Instant,
@@ -83,22 +102,28 @@ impl Stored {
 #[derive(Debug)]
 pub(super) struct Store {
     pub(super) options: Options,
-    /// The invalidations of all distributions, oldest first.
+    /// The invalidations of all distributions and tenants, oldest first.
     invalidations: Vec<Stored>,
-    /// Indices of the invalidations, by distribution and caller reference.
+    /// Indices of the invalidations, by distribution or tenant and caller reference.
     references: BTreeMap<(String, String), usize>,
     pub(super) faults: Vec<(Option<String>, Fault)>,
     pub(super) calls: usize,
+    /// The tokens for calls that create invalidations. `None` if their rate has no limit.
+    tokens: Option<Tokens>,
+    pub(super) throttled: usize,
     /// The faults of calls that only read: the operation, the number of its calls that come before,
     /// and the fault.
     pub(super) read_faults: Vec<(&'static str, usize, Fault)>,
     pub(super) reads: Vec<&'static str>,
     pub(super) edge: Edge,
+    pub(super) queues: Queues,
 }
 
 impl Store {
     pub(super) fn new(options: Options) -> Self {
         Self {
+            tokens: options.rate.map(Tokens::full),
+            throttled: 0,
             options,
             invalidations: Vec::new(),
             references: BTreeMap::new(),
@@ -107,12 +132,23 @@ impl Store {
             read_faults: Vec::new(),
             reads: Vec::new(),
             edge: Edge::default(),
+            queues: Queues::default(),
         }
     }
 
-    /// Counts a call, and takes the fault that happens to it, if any.
-    pub(super) fn next_fault(&mut self, distribution: &str) -> Option<Fault> {
+    /// Counts a call that creates an invalidation, and refuses it if there were too many.
+    pub(super) fn admit(&mut self) -> Result<(), Refusal> {
         self.calls += 1;
+        let speed = self.options.speed;
+        if self.tokens.as_mut().is_none_or(|tokens| tokens.take(speed)) {
+            return Ok(());
+        }
+        self.throttled += 1;
+        Err(Refusal::new(400, "Throttling", "Rate exceeded"))
+    }
+
+    /// Takes the fault that happens to a call that creates an invalidation, if any.
+    pub(super) fn next_fault(&mut self, distribution: &str) -> Option<Fault> {
         let meant =
             |(only, _): &(Option<String>, Fault)| only.as_deref().is_none_or(|only| only == distribution);
         let at = self.faults.iter().position(meant)?;
@@ -136,6 +172,17 @@ impl Store {
     pub(super) fn distributions(&self, query: &str) -> String {
         let Paging { marker, max_items } = Paging::of(query);
         self.options.account.list(marker, max_items)
+    }
+
+    /// Returns the answer to ListDistributionTenants.
+    pub(super) fn tenants(&self, request: &TenantsRequest) -> Result<String, Refusal> {
+        if let Some(distribution) = &request.association_filter.distribution_id
+            && !self.has_distribution(distribution)
+        {
+            let why = "The specified distribution does not exist.";
+            return Err(Refusal::new(404, "EntityNotFound", why));
+        }
+        Ok(self.options.account.list_tenants(request, PAGE))
     }
 
     /// Returns the answer to ListCachePolicies.
@@ -165,8 +212,13 @@ impl Store {
         self.invalidations.iter().map(recorded).collect()
     }
 
-    pub(super) fn create(&mut self, distribution: &str, batch: InvalidationBatch) -> Result<Stored, Refusal> {
-        self.must_exist(distribution)?;
+    pub(super) fn create(&mut self, target: Target<'_>, batch: InvalidationBatch) -> Result<Stored, Refusal> {
+        self.must_exist(target)?;
+        let distribution = target.id();
+        // CloudFront was seen to answer so: https://github.com/domits1/Domits/issues/3250.
+        if self.options.account.is_tenant_only(distribution) {
+            return Err(Refusal::no_such_distribution());
+        }
         let items = &batch.paths.items.paths;
         if batch.paths.quantity != items.len() {
             let why = "The value of Quantity and the size of Items don't match.";
@@ -205,24 +257,24 @@ impl Store {
         Ok(stored)
     }
 
-    pub(super) fn get(&self, distribution: &str, id: &str) -> Result<Stored, Refusal> {
-        self.must_exist(distribution)?;
+    pub(super) fn get(&self, target: Target<'_>, id: &str) -> Result<Stored, Refusal> {
+        self.must_exist(target)?;
         self.invalidations
             .iter()
-            .find(|stored| stored.distribution == distribution && stored.id == id)
+            .find(|stored| stored.distribution == target.id() && stored.id == id)
             .cloned()
             .ok_or_else(|| {
                 Refusal::new(404, "NoSuchInvalidation", "The specified invalidation does not exist.")
             })
     }
 
-    /// Returns a page of the distribution's invalidations, newest first. The `Marker` and
+    /// Returns a page of the invalidations of a distribution or tenant, newest first. The `Marker` and
     /// `MaxItems` of `query` select the page.
-    pub(super) fn list(&self, distribution: &str, query: &str) -> Result<String, Refusal> {
-        self.must_exist(distribution)?;
+    pub(super) fn list(&self, target: Target<'_>, query: &str) -> Result<String, Refusal> {
+        self.must_exist(target)?;
         let Paging { marker, max_items } = Paging::of(query);
         let newest_first: Vec<&Stored> =
-            self.invalidations.iter().rev().filter(|stored| stored.distribution == distribution).collect();
+            self.invalidations.iter().rev().filter(|stored| stored.distribution == target.id()).collect();
         let start = newest_first.iter().position(|stored| stored.id == marker).map_or(0, |at| at + 1);
         let rest = &newest_first[start..];
         let page = &rest[..rest.len().min(max_items)];
@@ -231,13 +283,17 @@ impl Store {
         Ok(wire::list(marker, max_items, summaries, next))
     }
 
-    fn must_exist(&self, distribution: &str) -> Result<(), Refusal> {
-        let Options { distributions, account, .. } = &self.options;
-        if distributions.iter().map(String::as_str).chain(account.ids()).any(|known| known == distribution) {
-            Ok(())
-        } else {
-            Err(Refusal::no_such_distribution())
+    fn must_exist(&self, target: Target<'_>) -> Result<(), Refusal> {
+        match target {
+            Target::Distribution(id) if self.has_distribution(id) => Ok(()),
+            Target::Distribution(_) => Err(Refusal::no_such_distribution()),
+            Target::Tenant(id) => self.options.account.tenant(id).map(|_| ()),
         }
+    }
+
+    fn has_distribution(&self, id: &str) -> bool {
+        let Options { distributions, account, .. } = &self.options;
+        distributions.iter().map(String::as_str).chain(account.ids()).any(|known| known == id)
     }
 
     fn must_have_room(&self, distribution: &str, items: &[String]) -> Result<(), Refusal> {

@@ -1,6 +1,6 @@
 //! Reads and writes the XML of the protocol.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub(super) const NAMESPACE: &str = "http://cloudfront.amazonaws.com/doc/2020-05-31/";
 
@@ -25,12 +25,12 @@ pub(super) struct Items {
     pub(super) paths: Vec<String>,
 }
 
-/// An error answer of CloudFront.
+/// An error answer.
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {
     pub(super) status: u16,
-    code: String,
-    message: String,
+    pub(super) code: String,
+    pub(super) message: String,
 }
 
 impl Refusal {
@@ -40,6 +40,14 @@ impl Refusal {
 
     pub(super) fn no_such_distribution() -> Self {
         Self::new(404, "NoSuchDistribution", "The specified distribution does not exist.")
+    }
+
+    pub(super) fn no_such_tenant() -> Self {
+        Self::new(404, "EntityNotFound", "The specified distribution tenant does not exist.")
+    }
+
+    pub(super) fn unknown_operation() -> Self {
+        Self::new(404, "UnknownOperationException", "No such operation here")
     }
 
     pub(super) fn body(&self) -> String {
@@ -70,8 +78,26 @@ impl Refusal {
     }
 }
 
-/// Parses the invalidation batch in the body of a request.
-pub(super) fn batch(body: &[u8]) -> Result<InvalidationBatch, Refusal> {
+/// The tenants that a call of ListDistributionTenants wants.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct TenantsRequest {
+    pub(super) association_filter: AssociationFilter,
+    /// The last entry of the previous page.
+    pub(super) marker: String,
+    pub(super) max_items: Option<usize>,
+}
+
+/// What the tenants have in common. `None` if it does not matter.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct AssociationFilter {
+    pub(super) distribution_id: Option<String>,
+    pub(super) connection_group_id: Option<String>,
+}
+
+/// Parses the body of a request, such as an invalidation batch.
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     quick_xml::de::from_reader(body)
         .map_err(|why| Refusal::new(400, "MalformedInput", &format!("Unexpected XML: {why}")))
 }

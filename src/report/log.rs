@@ -174,7 +174,7 @@ impl Log {
         let tagged: Vec<&Invalidation> = report.plan.invalidations.iter().filter(has_tags).collect();
         for site in &report.found.sites.list {
             // Tenants have the functions of their distribution, so one warning is enough.
-            let distribution = site.parent.as_ref().unwrap_or(&site.distribution);
+            let distribution = site.parent.as_deref().unwrap_or(&site.distribution);
             for Rewrite { behavior, function } in &*site.rewrites {
                 let function = &function.to_string();
                 if is_news(&mut self.sites, (distribution.clone(), format!("{behavior} {function}"))) {

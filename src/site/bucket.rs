@@ -88,13 +88,12 @@ impl Buckets {
         if location.is_some_and(|location| location.bucket.is_none()) {
             return Some(Self::InPath);
         }
-        let named = location.and_then(|location| location.bucket.as_deref());
+        let own = location.and_then(|location| location.bucket.as_deref());
         let reaches = |alias: &str| {
-            alias.eq_ignore_ascii_case(domain) || named.is_some_and(|name| alias.eq_ignore_ascii_case(name))
+            alias.eq_ignore_ascii_case(domain) || own.is_some_and(|name| alias.eq_ignore_ascii_case(name))
         };
-        let of_aliases = aliases.iter().filter(|one| reaches(&one.alias));
-        let of_aliases = of_aliases.map(|one| one.bucket.to_ascii_lowercase());
-        let names: Vec<String> = named.map(str::to_ascii_lowercase).into_iter().chain(of_aliases).collect();
+        let of_aliases = aliases.iter().filter(|one| reaches(&one.alias)).map(|one| &*one.bucket);
+        let names: Vec<String> = own.into_iter().chain(of_aliases).map(str::to_ascii_lowercase).collect();
         (!names.is_empty()).then_some(Self::Named(names))
     }
 

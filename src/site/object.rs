@@ -55,14 +55,13 @@ impl Distribution {
             // REST endpoints decode a plus as a space.
             let path = if endpoint.is_website { path.to_owned() } else { path.replace('+', " ") };
             let key: Vec<u8> = percent_decode_str(&path).collect();
-            let (bucket, key) = match bucket {
-                Some(bucket) => (bucket, key),
-                None => {
-                    let slash = key.iter().position(|byte| *byte == b'/')?;
-                    (String::from_utf8(key[..slash].to_vec()).ok()?, key[slash + 1..].to_vec())
-                }
+            let (bucket, key) = if let Some(bucket) = bucket {
+                (bucket, &*key)
+            } else {
+                let slash = key.iter().position(|byte| *byte == b'/')?;
+                (String::from_utf8(key[..slash].to_vec()).ok()?, &key[slash + 1..])
             };
-            let mut key = origin.directory().join(&key);
+            let mut key = origin.directory().join(key);
             if endpoint.is_website && (key.is_empty() || key.ends_with(b"/")) {
                 key.extend_from_slice(index_document.as_bytes());
             }

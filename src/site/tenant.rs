@@ -67,12 +67,13 @@ impl Site {
         tenants: &[Tenant],
         aliases: &[BucketAlias],
         forms: Forms,
-    ) -> Vec<Self> {
+    ) -> Vec<Arc<Self>> {
         let common = Self::of(distribution, aliases, forms);
         let has_placeholders = distribution.has_placeholders();
         // Tenants that serve the same objects in the same way share one `Serving`.
         let mut known: HashMap<Arc<Serving>, usize> = HashMap::new();
-        let mut sites = Vec::with_capacity(tenants.len());
+        let parent = Arc::new(distribution.id.clone());
+        let mut found = Vec::with_capacity(tenants.len());
         for tenant in tenants {
             let serving = match &tenant.parameters {
                 _ if !has_placeholders => Arc::clone(&common.serving),
@@ -88,18 +89,20 @@ impl Site {
                 None => serving,
             };
             *known.entry(Arc::clone(&serving)).or_default() += 1;
-            sites.push(Self {
+            found.push((tenant, serving));
+        }
+        let site = |(tenant, serving): (&Tenant, Arc<Serving>)| {
+            Arc::new(Self {
                 distribution: tenant.id.clone(),
-                parent: Some(distribution.id.clone()),
+                parent: Some(Arc::clone(&parent)),
+                peers: known.get(&serving).copied().unwrap_or(1),
                 name: tenant.domains.first().cloned(),
+                rewrites: Arc::clone(&common.rewrites),
+                has_cache_tags: common.has_cache_tags,
                 serving,
-                ..common.clone()
-            });
-        }
-        for site in &mut sites {
-            site.peers = known.get(&site.serving).copied().unwrap_or(1);
-        }
-        sites
+            })
+        };
+        found.into_iter().map(site).collect()
     }
 }
 
@@ -165,7 +168,7 @@ mod tests {
     fn paths(distribution: &Distribution, tenants: &[Tenant], bucket: &str, key: &str) -> Vec<String> {
         let defaults = [("place".to_owned(), "common".to_owned())];
         let sites = Site::of_tenants(distribution, &defaults, tenants, &[], forms());
-        let shown = |site: &Site| match site.paths(bucket, key.as_bytes()) {
+        let shown = |site: &Arc<Site>| match site.paths(bucket, key.as_bytes()) {
             Ok(paths) => paths.iter().map(|(path, _)| path.to_string()).collect::<Vec<_>>().join(" "),
             Err(_) => "-".to_owned(),
         };

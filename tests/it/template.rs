@@ -16,7 +16,11 @@ use cloudfront_invalidator::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Function, s3, sqs};
+use crate::{
+    sites::DOMAIN,
+    support::{Function, s3, sqs},
+    tenant_sites::{parent, tenant},
+};
 use stack::{Stack, template};
 
 /// The only parameter without a default, with a value for the tests.
@@ -141,14 +145,19 @@ async fn the_role_allows_exactly_the_calls_of_the_function() {
     let example = include_bytes!("../../samples/E1EXAMPLE.json");
     account.add(example, None).expect("a distribution");
     account.add(include_bytes!("../../samples/policies.json"), None).expect("policies");
+    for document in [parent("E1", DOMAIN, "/{{place}}"), tenant("a", Some("live"))] {
+        account.add(document.to_string().as_bytes(), None).expect("a distribution and its tenant");
+    }
     let options = Options { distributions: Vec::new(), account, ..Options::default() };
     let cloudfront = Server::start(options).await.expect("a CloudFront");
     let variables = [("INVALIDATOR_DISTRIBUTIONS", "")];
     let mut function = Function::start(&cloudfront.endpoint_url(), &variables).await;
     let batch = sqs([("m", s3("live/a.html", "1").to_string())]);
     assert_eq!(function.invoke(batch.to_string()).await.handed_back(), [""; 0]);
-    assert_eq!(cloudfront.created(), 1);
-    let called = cloudfront.reads().into_iter().chain(["CreateInvalidation"]);
+    let sent: BTreeSet<String> = cloudfront.recorded().into_iter().map(|one| one.distribution).collect();
+    assert_eq!(sent, ["E1EXAMPLE", "dt_a"].map(str::to_owned).into());
+    let created = ["CreateInvalidation", "CreateInvalidationForDistributionTenant"];
+    let called = cloudfront.reads().into_iter().chain(created);
     let called: BTreeSet<String> = called.map(|operation| format!("cloudfront:{operation}")).collect();
     let allowed = statements(&stack(&[])).into_iter().flat_map(|(actions, _)| actions);
     assert_eq!(called, allowed.collect());
@@ -163,8 +172,10 @@ async fn the_role_allows_exactly_the_calls_of_the_function() {
     // Generic code passes an operation on, so a type parameter stands in the place of its name.
     let calls = calls.filter(|operation| operation.len() > 1 && operation.chars().all(char::is_alphanumeric));
     let mut calls: BTreeSet<String> = calls.map(|operation| format!("cloudfront:{operation}")).collect();
-    for of_cfadmin in ["cloudfront:GetInvalidation", "cloudfront:ListInvalidations"] {
-        assert!(calls.remove(of_cfadmin), "{of_cfadmin}");
+    for operation in ["GetInvalidation", "ListInvalidations"] {
+        for of_cfadmin in [operation.to_owned(), format!("{operation}ForDistributionTenant")] {
+            assert!(calls.remove(&format!("cloudfront:{of_cfadmin}")), "{of_cfadmin}");
+        }
     }
     assert_eq!(calls, called);
 }

@@ -19,7 +19,7 @@ use crate::{
 const LATER: Duration = Duration::from_secs(61);
 
 /// Creates a multi-tenant distribution with one origin. The parameter `place` is `common` by default.
-fn parent(id: &str, domain: &str, path: &str) -> Value {
+pub(crate) fn parent(id: &str, domain: &str, path: &str) -> Value {
     changed(id, domain, |config| {
         config["ConnectionMode"] = "tenant-only".into();
         config["Origins"]["Items"][0]["OriginPath"] = path.into();
@@ -30,7 +30,7 @@ fn parent(id: &str, domain: &str, path: &str) -> Value {
 }
 
 /// Creates a tenant of the distribution E1, as `get-distribution-tenant` prints it.
-fn tenant(name: &str, place: Option<&str>) -> Value {
+pub(crate) fn tenant(name: &str, place: Option<&str>) -> Value {
     let parameters: Vec<Value> = place.iter().map(|place| json!({"Name": "place", "Value": place})).collect();
     json!({"DistributionTenant": {
         "Id": format!("dt_{name}"),
@@ -161,6 +161,10 @@ async fn tenants_are_listed_from_all_pages() {
     assert_eq!(lists.count(), 3);
 }
 
+/// A failure: the origin's domain and path, the operation that fails, the bucket of a put, whether its
+/// message waits, and what is purged nevertheless.
+type Failure = (&'static str, &'static str, &'static str, &'static str, bool, &'static [&'static str]);
+
 #[tokio::test]
 async fn messages_wait_if_tenants_cannot_be_read() {
     let tenants = [tenant("a", Some("one")), tenant("b", Some("two"))];
@@ -169,9 +173,7 @@ async fn messages_wait_if_tenants_cannot_be_read() {
         account(&[&distributions, &tenants[..]].concat())
     };
     let any = "{{place}}.s3.eu-central-1.amazonaws.com";
-    // The origin, the operation that fails, the bucket, whether its message waits, and what is purged
-    // nevertheless.
-    let cases: [(&str, &str, &str, &str, bool, &[&str]); 7] = [
+    let cases: [Failure; 7] = [
         (DOMAIN, "", "ListDistributionTenants", "site", true, &[]),
         (DOMAIN, "", "ListDistributionTenants", "other", false, &["E2 /x"]),
         (any, "", "ListDistributionTenants", "other", true, &["E2 /x"]),

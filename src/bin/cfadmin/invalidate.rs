@@ -158,12 +158,13 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
 
 /// Rejects cache tags for a distribution without `CacheTagConfig`: CloudFront would purge nothing.
 async fn reads_tags(client: &Client, distribution: &DistributionId) -> Result<(), Stop> {
-    let details = match distribution.is_tenant() {
-        true => match client.tenant(distribution.as_str(), LIMIT).await {
+    let details = if distribution.is_tenant() {
+        match client.tenant(distribution.as_str(), LIMIT).await {
             Ok(tenant) => client.details(&tenant.distribution, LIMIT).await,
             Err(error) => Err(error),
-        },
-        false => client.details(distribution, LIMIT).await,
+        }
+    } else {
+        client.details(distribution, LIMIT).await
     };
     match details {
         Ok(details) if details.has_cache_tags => Ok(()),
