@@ -56,6 +56,23 @@ impl<'a> Values<'a> {
     }
 }
 
+impl Distribution {
+    /// Returns the distribution as viewers of a tenant reach it: with the tenant's id and domains, and
+    /// with values in place of parameters. `defaults` are the default values. An origin with a
+    /// parameter that has no value stays as it is.
+    #[must_use]
+    pub fn of_tenant(&self, tenant: &Tenant, defaults: &[(String, String)]) -> Self {
+        let values = Values { own: tenant.parameters.as_deref().unwrap_or_default(), defaults };
+        let mut filled = Self { id: tenant.id.clone(), aliases: tenant.domains.clone(), ..self.clone() };
+        for origin in &mut filled.origins {
+            if let Some(with_values) = origin.filled(|name| values.of(name)) {
+                *origin = with_values;
+            }
+        }
+        filled
+    }
+}
+
 impl Site {
     /// Creates the sites of the tenants of a distribution. `defaults` are the default values of its
     /// parameters. Leaves out tenants whose parameters have not been read, if its origins depend on
