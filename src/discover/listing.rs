@@ -104,14 +104,19 @@ impl Listing {
         &self.distributions[index]
     }
 
-    /// Returns the tenants that are needed for these distributions, as far as they have tenants.
-    pub(super) fn tenants_of<'i>(
+    /// Adds the tenants that are needed for these distributions, as far as they have tenants.
+    /// `parameters` says whether it matters which objects the tenants serve.
+    pub(super) fn want_tenants<'i>(
         &self,
+        wanted: &mut Wanted,
         indices: impl IntoIterator<Item = &'i usize>,
         parameters: bool,
-    ) -> Vec<Wanted> {
+    ) {
         let all = indices.into_iter().map(|index| &self.distributions[*index]);
-        all.filter(|one| one.multi_tenant).map(|one| Wanted::of(one, parameters)).collect()
+        for distribution in all.filter(|one| one.multi_tenant) {
+            *wanted.entry(distribution.id.clone()).or_default() |=
+                parameters && distribution.has_placeholders();
+        }
     }
 
     /// Returns whether a distribution's configuration, and that of its tenants, has been read.

@@ -65,8 +65,9 @@ impl Memory {
     /// Finds the distributions that the configuration names.
     pub(super) async fn named(&mut self, search: &Search, lookup: Lookup<'_>) -> Found {
         let listed = self.list(search, lookup.fresh(), |_| true).await;
-        let domains = || search.domains().map(str::to_owned);
-        let wanted = |listing: &Listing| called(listing, domains());
+        let wanted = |listing: &Listing, wanted: &mut Wanted| {
+            listing.want_tenants(wanted, &called(listing, search.domains()), false);
+        };
         let (failure, bridged) = self.list_tenants(search, lookup, listed, wanted).await;
         let mut sites = search.given();
         let Some(listing) = &self.listing else {
@@ -103,7 +104,9 @@ impl Memory {
         let is_complete =
             |listing: &Listing| listing.serving(buckets).iter().all(|index| listing.is_read(*index));
         let listed = self.list(search, lookup.fresh(), is_complete).await;
-        let wanted = |listing: &Listing| listing.tenants_of(&listing.serving(buckets), true);
+        let wanted = |listing: &Listing, wanted: &mut Wanted| {
+            listing.want_tenants(wanted, &listing.serving(buckets), true);
+        };
         let (mut failure, bridged) = self.list_tenants(search, lookup, listed, wanted).await;
         let mut found = Found { bridged, ..Found::default() };
         found.sites.is_old = bridged.is_some();
@@ -160,15 +163,13 @@ impl Memory {
         // After any failure in this batch, use the lists as they are.
         if found.failure.is_none() {
             let listed = self.list(search, lookup.fresh(), |_| true).await;
-            let domains = || {
-                names.iter().filter_map(|(_, name)| match name {
-                    Name::Domain(domain) => Some(domain.clone()),
+            let wanted = |listing: &Listing, wanted: &mut Wanted| {
+                let domains = names.iter().filter_map(|(_, name)| match name {
+                    Name::Domain(domain) => Some(&**domain),
                     Name::Bucket(_) => None,
-                })
-            };
-            let wanted = |listing: &Listing| {
-                let of_buckets = listing.tenants_of(&listing.serving(buckets.iter().copied()), true);
-                [called(listing, domains()), of_buckets].concat()
+                });
+                listing.want_tenants(wanted, &called(listing, domains), false);
+                listing.want_tenants(wanted, &listing.serving(buckets.iter().copied()), true);
             };
             let (failure, bridged) = self.list_tenants(search, lookup, listed, wanted).await;
             (found.failure, found.bridged) = (failure, found.bridged.or(bridged));
@@ -256,25 +257,26 @@ impl Memory {
         listing.read(indices, &mut self.details, (&self.tenants, most(bridged)), search, lookup).await
     }
 
-    /// Lists the tenants that are wanted unless the last list is fresh. `listed` is the result of
+    /// Lists the tenants that `want` adds, unless the last list is fresh. `listed` is the result of
     /// [`list`](Self::list). After a failure, does nothing. Returns the same as `list`.
     async fn list_tenants(
         &mut self,
         search: &Search,
         lookup: Lookup<'_>,
         listed: (Option<Error>, Option<Duration>),
-        wanted: impl Fn(&Listing) -> Vec<Wanted>,
+        want: impl Fn(&Listing, &mut Wanted),
     ) -> (Option<Error>, Option<Duration>) {
         let (None, Some(listing)) = (&listed.0, &mut self.listing) else { return listed };
-        let mut wanted = wanted(listing);
-        wanted.retain(|one| !self.tenants.has(one, lookup));
+        let mut wanted = Wanted::new();
+        want(listing, &mut wanted);
+        wanted.retain(|id, parameters| !self.tenants.has(id, *parameters, lookup));
         if wanted.is_empty() {
             return listed;
         }
         // An account may have 10,000 tenants, and a page of the list has 100.
         let outcome = self.tenants.renew(&wanted, lookup.long()).await;
-        for one in &wanted {
-            listing.forget(&one.distribution);
+        for distribution in wanted.keys() {
+            listing.forget(distribution);
         }
         // Listing tenants takes time, during which the list of distributions ages.
         let is_young = |listing: &Listing| lookup.since(listing.begun) < FRESH / 2;
@@ -325,14 +327,15 @@ impl Memory {
     }
 }
 
-/// Returns the tenants that are needed to find what is called by these domains.
-fn called(listing: &Listing, domains: impl Iterator<Item = String>) -> Vec<Wanted> {
+/// Returns the indices of the distributions with these domains. For a domain that no distribution
+/// has, returns those whose tenants may have it.
+fn called<'d>(listing: &Listing, domains: impl Iterator<Item = &'d str>) -> BTreeSet<usize> {
     let mut indices = BTreeSet::new();
     for domain in domains {
-        let named = listing.with_domain(&domain);
+        let named = listing.with_domain(domain);
         indices.extend(if named.is_empty() { listing.with_tenants() } else { named });
     }
-    listing.tenants_of(&indices, false)
+    indices
 }
 
 /// Returns the maximum age of a list of tenants. `bridged` is the age of the old list of

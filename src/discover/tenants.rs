@@ -27,20 +27,9 @@ struct Known {
     list: Vec<Tenant>,
 }
 
-/// A distribution whose tenants are needed.
-#[derive(Clone, Debug)]
-pub(super) struct Wanted {
-    pub(super) distribution: DistributionId,
-    /// Whether the parameters of its tenants are needed as well.
-    pub(super) parameters: bool,
-}
-
-impl Wanted {
-    pub(super) fn of(distribution: &Distribution, parameters: bool) -> Self {
-        let parameters = parameters && distribution.has_placeholders();
-        Self { distribution: distribution.id.clone(), parameters }
-    }
-}
+/// The distributions whose tenants are needed: `true` if the parameters of the tenants are needed as
+/// well.
+pub(super) type Wanted = BTreeMap<DistributionId, bool>;
 
 impl Tenants {
     /// Marks all lists as too old. Keeps them, so that parameters need not be read again.
@@ -64,25 +53,25 @@ impl Tenants {
         (lookup.since(known.begun?) < most).then_some(&known.list)
     }
 
-    /// Returns whether everything that is wanted is known and fresh.
-    pub(super) fn has(&self, wanted: &Wanted, lookup: Lookup<'_>) -> bool {
-        let list = self.of(&wanted.distribution, TENANTS_FRESH, lookup);
-        list.is_some_and(|list| !wanted.parameters || list.iter().all(|one| one.parameters.is_some()))
+    /// Returns whether the tenants of a distribution are known and fresh, and so are their parameters
+    /// if those are needed.
+    pub(super) fn has(&self, distribution: &DistributionId, parameters: bool, lookup: Lookup<'_>) -> bool {
+        let list = self.of(distribution, TENANTS_FRESH, lookup);
+        list.is_some_and(|list| !parameters || list.iter().all(|one| one.parameters.is_some()))
     }
 
     /// Lists the tenants of these distributions unless the last list is fresh, and reads the
     /// parameters of the tenants that are new or have changed. If a call fails, still makes the
     /// others, and returns the first error.
-    pub(super) async fn renew(&mut self, wanted: &[Wanted], lookup: Lookup<'_>) -> Result<(), Error> {
+    pub(super) async fn renew(&mut self, wanted: &Wanted, lookup: Lookup<'_>) -> Result<(), Error> {
         let listed = self.list(wanted, lookup).await;
         listed.and(self.read_parameters(wanted, lookup).await)
     }
 
-    async fn list(&mut self, wanted: &[Wanted], lookup: Lookup<'_>) -> Result<(), Error> {
+    async fn list(&mut self, wanted: &Wanted, lookup: Lookup<'_>) -> Result<(), Error> {
         let (client, limit) = lookup.client()?;
         let outdated = |id: &&DistributionId| self.of(id, TENANTS_FRESH, lookup).is_none();
-        let outdated: Vec<&DistributionId> =
-            wanted.iter().map(|one| &one.distribution).filter(outdated).collect();
+        let outdated: Vec<&DistributionId> = wanted.keys().filter(outdated).collect();
         let list = |id| async move { ((id, lookup.now()), client.tenants(id, limit).await) };
         let calls = stream::iter(outdated).map(list).buffer_unordered(AT_ONCE);
         each(calls, lookup, |(id, begun), answer| {
@@ -99,10 +88,10 @@ impl Tenants {
         .await
     }
 
-    async fn read_parameters(&mut self, wanted: &[Wanted], lookup: Lookup<'_>) -> Result<(), Error> {
+    async fn read_parameters(&mut self, wanted: &Wanted, lookup: Lookup<'_>) -> Result<(), Error> {
         let (client, limit) = lookup.client()?;
         let mut outcome = Ok(());
-        for Wanted { distribution, .. } in wanted.iter().filter(|one| one.parameters) {
+        for (distribution, _) in wanted.iter().filter(|(_, parameters)| **parameters) {
             let Some(Known { list, .. }) = self.known.get_mut(distribution) else { continue };
             let unread = list.iter().enumerate().filter(|(_, one)| one.parameters.is_none());
             let unread: Vec<(usize, DistributionId)> =

@@ -13,7 +13,7 @@ use crate::{
     discover::{SECOND, Scene},
     function::refusal,
     sites::{DOMAIN, changed, plain, puts, sent, with},
-    support::Answer,
+    support::{Answer, sqs},
 };
 
 /// The age at which a list of tenants is too old to be reused.
@@ -272,6 +272,14 @@ async fn tenants_can_be_named() {
     let (cloudfront, mut function) = with(account(&documents), &watched).await;
     assert!(matches!(function.invoke(json!({"paths": ["/x"]}).to_string()).await, Answer::Response(_)));
     assert_eq!(purged(&cloudfront), ["dt_a /x", "dt_b /x"]);
+    // One list is enough for several names.
+    let (cloudfront, mut function) = with(account(&documents), &[]).await;
+    let names = ["a.example.org", "s3://site", "e1.example.com"];
+    let messages = names.map(|name| (name, json!({"paths": ["/x"], "distribution": name}).to_string()));
+    assert_eq!(function.invoke(sqs(messages).to_string()).await.handed_back(), [""; 0]);
+    assert_eq!(purged(&cloudfront), ["dt_a /x", "dt_b /x"]);
+    let lists = cloudfront.reads().into_iter().filter(|one| *one == "ListDistributionTenants").count();
+    assert_eq!(lists, 1);
     // Tenants that cannot be listed may have the name.
     for name in ["a.example.org", "e1.example.com", "s3://site"] {
         let variables = [("AWS_MAX_ATTEMPTS", "1")];
