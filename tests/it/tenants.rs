@@ -85,7 +85,8 @@ fn distribution() -> Value {
                 parameter("folder", Some("public")),
             ]},
             "Origins": {"Quantity": 1, "Items": [
-                {"Id": "files", "DomainName": "{{bucket}}.s3.us-east-1.amazonaws.com", "OriginPath": "/v/{{folder}}"},
+                {"Id": "files", "DomainName": "{{bucket}}.s3.us-east-1.amazonaws.com",
+                 "OriginPath": "/v/{{folder}}"},
             ]},
             "DefaultCacheBehavior": {"TargetOriginId": "files", "ViewerProtocolPolicy": "allow-all"},
         },
