@@ -184,17 +184,8 @@ impl Listing {
             let distributions = &self.distributions;
             let get =
                 |index: usize| async move { (index, client.details(&distributions[index].id, limit).await) };
-            let mut answers = stream::iter(unread).map(get).buffer_unordered(AT_ONCE);
-            // One call that hangs must not discard the answers of the others.
-            loop {
-                let (index, answer) = match lookup.in_time(answers.next()).await {
-                    Ok(Some(answer)) => answer,
-                    Ok(None) => break,
-                    Err(error) => {
-                        outcome = outcome.and(Err(error));
-                        break;
-                    }
-                };
+            let calls = stream::iter(unread).map(get).buffer_unordered(AT_ONCE);
+            let taken = lookup.each(calls, |index, answer| {
                 let Distribution { id, etag, .. } = &distributions[index];
                 match answer {
                     Ok(details) => {
@@ -204,9 +195,11 @@ impl Listing {
                         read.push((index, Some(details)));
                     }
                     Err(error) if error.is_no_such_distribution() => read.push((index, None)),
-                    Err(error) => outcome = outcome.and(Err(error)),
+                    Err(error) => return Err(error),
                 }
-            }
+                Ok(())
+            });
+            outcome = taken.await;
         }
         for (index, details) in read {
             let Some(details) = details else {

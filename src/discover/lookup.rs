@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use futures_util::{Stream, StreamExt};
+
 use super::FRESH;
 use crate::cloudfront::{Client, Error};
 
@@ -28,6 +30,24 @@ impl<'a> Lookup<'a> {
     /// Waits for calls until the deadline at the latest.
     pub(super) async fn in_time<T>(&self, calls: impl Future<Output = T>) -> Result<T, Error> {
         tokio::time::timeout_at(self.deadline.into(), calls).await.map_err(|_| Error::too_late())
+    }
+
+    /// Passes the answers of calls to `take` as they come, until the deadline at the latest. If one
+    /// fails, still takes the others, and returns the first error.
+    pub(super) async fn each<K, T>(
+        self,
+        mut calls: impl Stream<Item = (K, Result<T, Error>)> + Unpin,
+        mut take: impl FnMut(K, Result<T, Error>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut outcome = Ok(());
+        // One call that hangs must not discard the answers of the others.
+        loop {
+            match self.in_time(calls.next()).await {
+                Ok(Some((of, answer))) => outcome = outcome.and(take(of, answer)),
+                Ok(None) => return outcome,
+                Err(error) => return outcome.and(Err(error)),
+            }
+        }
     }
 
     /// Returns the wall clock's time. Computes it from the beginning of the lookup, so that tests

@@ -64,11 +64,11 @@ impl Memory {
 
     /// Finds the distributions that the configuration names.
     pub(super) async fn named(&mut self, search: &Search, lookup: Lookup<'_>) -> Found {
-        let listed = self.list(search, lookup.fresh(), |_| true).await;
-        let wanted = |listing: &Listing, wanted: &mut Wanted| {
+        let listed = self.list(search, lookup.fresh(), &|_| true).await;
+        let want = |listing: &Listing, wanted: &mut Wanted| {
             listing.want_tenants(wanted, &called(listing, search.domains()), false);
         };
-        let (failure, bridged) = self.list_tenants(search, lookup, listed, wanted).await;
+        let (failure, bridged) = self.list_tenants(search, lookup, listed, &want).await;
         let mut sites = search.given();
         let Some(listing) = &self.listing else {
             sites.unresolved = true;
@@ -103,11 +103,11 @@ impl Memory {
         // Reading configurations takes time, during which the list ages.
         let is_complete =
             |listing: &Listing| listing.serving(buckets).iter().all(|index| listing.is_read(*index));
-        let listed = self.list(search, lookup.fresh(), is_complete).await;
-        let wanted = |listing: &Listing, wanted: &mut Wanted| {
+        let listed = self.list(search, lookup.fresh(), &is_complete).await;
+        let want = |listing: &Listing, wanted: &mut Wanted| {
             listing.want_tenants(wanted, &listing.serving(buckets), true);
         };
-        let (mut failure, bridged) = self.list_tenants(search, lookup, listed, wanted).await;
+        let (mut failure, bridged) = self.list_tenants(search, lookup, listed, &want).await;
         let mut found = Found { bridged, ..Found::default() };
         found.sites.is_old = bridged.is_some();
         let Some(listing) = &self.listing else {
@@ -162,8 +162,8 @@ impl Memory {
         let buckets: Vec<&String> = of_names.chain(watched.iter().flatten()).collect();
         // After any failure in this batch, use the lists as they are.
         if found.failure.is_none() {
-            let listed = self.list(search, lookup.fresh(), |_| true).await;
-            let wanted = |listing: &Listing, wanted: &mut Wanted| {
+            let listed = self.list(search, lookup.fresh(), &|_| true).await;
+            let want = |listing: &Listing, wanted: &mut Wanted| {
                 let domains = names.iter().filter_map(|(_, name)| match name {
                     Name::Domain(domain) => Some(&**domain),
                     Name::Bucket(_) => None,
@@ -171,7 +171,7 @@ impl Memory {
                 listing.want_tenants(wanted, &called(listing, domains), false);
                 listing.want_tenants(wanted, &listing.serving(buckets.iter().copied()), true);
             };
-            let (failure, bridged) = self.list_tenants(search, lookup, listed, wanted).await;
+            let (failure, bridged) = self.list_tenants(search, lookup, listed, &want).await;
             (found.failure, found.bridged) = (failure, found.bridged.or(bridged));
         }
         let Some(listing) = &self.listing else { return };
@@ -264,7 +264,7 @@ impl Memory {
         search: &Search,
         lookup: Lookup<'_>,
         listed: (Option<Error>, Option<Duration>),
-        want: impl Fn(&Listing, &mut Wanted),
+        want: &(dyn Fn(&Listing, &mut Wanted) + Sync),
     ) -> (Option<Error>, Option<Duration>) {
         let (None, Some(listing)) = (&listed.0, &mut self.listing) else { return listed };
         let mut wanted = Wanted::new();
@@ -280,7 +280,7 @@ impl Memory {
         }
         // Listing tenants takes time, during which the list of distributions ages.
         let is_young = |listing: &Listing| lookup.since(listing.begun) < FRESH / 2;
-        let (failure, bridged) = self.list(search, lookup.fresh(), is_young).await;
+        let (failure, bridged) = self.list(search, lookup.fresh(), &is_young).await;
         (failure.or(outcome.err()), bridged)
     }
 
@@ -290,7 +290,7 @@ impl Memory {
         &mut self,
         search: &Search,
         lookup: Lookup<'_>,
-        is_complete: impl Fn(&Listing) -> bool,
+        is_complete: &(dyn Fn(&Listing) -> bool + Sync),
     ) -> (Option<Error>, Option<Duration>) {
         let is_usable = |listing: &Listing| lookup.is_fresh(listing.begun) && is_complete(listing);
         if self.listing.as_ref().is_some_and(is_usable) {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{StreamExt, stream};
 
 use super::{AT_ONCE, TENANTS_FRESH, lookup::Lookup};
 use crate::{
@@ -74,18 +74,19 @@ impl Tenants {
         let outdated: Vec<&DistributionId> = wanted.keys().filter(outdated).collect();
         let list = |id| async move { ((id, lookup.now()), client.tenants(id, limit).await) };
         let calls = stream::iter(outdated).map(list).buffer_unordered(AT_ONCE);
-        each(calls, lookup, |(id, begun), answer| {
-            let list = match answer {
-                Ok(list) => list,
-                Err(error) if error.is_no_such_distribution() => Vec::new(),
-                Err(error) => return Err(error),
-            };
-            let before = self.known.remove(id).map(|known| known.list);
-            let list = with_parameters(list, before.unwrap_or_default());
-            self.known.insert(id.clone(), Known { begun: Some(begun), list });
-            Ok(())
-        })
-        .await
+        lookup
+            .each(calls, |(id, begun), answer| {
+                let list = match answer {
+                    Ok(list) => list,
+                    Err(error) if error.is_no_such_distribution() => Vec::new(),
+                    Err(error) => return Err(error),
+                };
+                let before = self.known.remove(id).map(|known| known.list);
+                let list = with_parameters(list, before.unwrap_or_default());
+                self.known.insert(id.clone(), Known { begun: Some(begun), list });
+                Ok(())
+            })
+            .await
     }
 
     async fn read_parameters(&mut self, wanted: &Wanted, lookup: Lookup<'_>) -> Result<(), Error> {
@@ -100,7 +101,7 @@ impl Tenants {
                 (index, client.tenant(id.as_str(), limit).await)
             };
             let calls = stream::iter(unread).map(get).buffer_unordered(AT_ONCE);
-            let read = each(calls, lookup, |index, answer| {
+            let read = lookup.each(calls, |index, answer| {
                 match answer {
                     Ok(read) => {
                         list[index].parameters = read.parameters;
@@ -115,24 +116,6 @@ impl Tenants {
             list.retain(|one| one.enabled);
         }
         outcome
-    }
-}
-
-/// Passes the answers of calls to `take` as they come, until the deadline at the latest. If one
-/// fails, still takes the others, and returns the first error.
-async fn each<K, T>(
-    mut calls: impl Stream<Item = (K, Result<T, Error>)> + Unpin,
-    lookup: Lookup<'_>,
-    mut take: impl FnMut(K, Result<T, Error>) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let mut outcome = Ok(());
-    // One call that hangs must not discard the answers of the others.
-    loop {
-        match lookup.in_time(calls.next()).await {
-            Ok(Some((of, answer))) => outcome = outcome.and(take(of, answer)),
-            Ok(None) => return outcome,
-            Err(error) => return outcome.and(Err(error)),
-        }
     }
 }
 
