@@ -70,14 +70,6 @@ pub struct Sites {
     pub is_old: bool,
 }
 
-impl Sites {
-    /// Returns the site of a distribution. `None` if it is not in the list.
-    #[must_use]
-    pub fn of(&self, distribution: &DistributionId) -> Option<&Site> {
-        self.list.iter().find(|site| site.distribution == *distribution).map(|site| &**site)
-    }
-}
-
 /// A distribution or a distribution tenant, and how it serves the objects of its buckets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {

@@ -236,3 +236,31 @@ impl Viewer {
         Ok((answer.status().as_u16(), answer.headers().clone()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::Location;
+
+    #[test]
+    fn objects_are_requested_at_the_address_of_their_bucket() {
+        let http = Http::of(None, MOST_ELSEWHERE);
+        let viewer = Viewer { http, edge: None, credentials: None, s3: None, region: None };
+        let url = |domain: &str, path: &str| {
+            let Location { endpoint, bucket, .. } = Location::of(domain, path).expect("a location");
+            let region = endpoint.region.clone().unwrap_or_else(|| "us-east-1".to_owned());
+            let object = Object { endpoint, bucket: bucket.expect("a bucket"), key: b"a b".to_vec() };
+            viewer.signed(&object, &region).expect("a request").uri().to_string()
+        };
+        for (domain, path, expected) in [
+            ("site.s3.amazonaws.com", "", "https://site.s3.us-east-1.amazonaws.com/a%20b"),
+            ("site.s3-accelerate.amazonaws.com", "", "https://site.s3.us-east-1.amazonaws.com/a%20b"),
+            ("s3.eu-west-1.amazonaws.com", "/site/v1", "https://site.s3.eu-west-1.amazonaws.com/a%20b"),
+            ("s3.eu-west-1.amazonaws.com", "/a.b", "https://s3.eu-west-1.amazonaws.com/a.b/a%20b"),
+            ("s3.amazonaws.com", "/Old_Site", "https://s3.us-east-1.amazonaws.com/Old_Site/a%20b"),
+            ("s3.cn-north-1.amazonaws.com.cn", "/site", "https://site.s3.cn-north-1.amazonaws.com.cn/a%20b"),
+        ] {
+            assert_eq!(url(domain, path), expected, "{domain} {path}");
+        }
+    }
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use cloudfront_invalidator::{
     cloudfront::{Client, Settings},
     local::{Account, Fault, Server},
+    site::DistributionId,
 };
 use serde_json::{Value, json};
 
@@ -71,6 +72,17 @@ async fn after(documents: &[Value], bucket: &str, key: &str) -> Vec<String> {
     let (cloudfront, mut function) = with(account(documents), &[]).await;
     assert_eq!(function.invoke(puts(bucket, &[key], "1")).await.handed_back(), [""; 0]);
     purged(&cloudfront)
+}
+
+#[test]
+fn the_ids_of_tenants_and_distributions_differ() {
+    let is_tenant = |id: &str| id.parse::<DistributionId>().ok().map(|id| id.is_tenant());
+    assert_eq!(is_tenant("dt_2yN4wAFw2eVNfkz9"), Some(true));
+    assert_eq!(is_tenant("E1EXAMPLE"), Some(false));
+    for wrong in ["dt_", "dt_a-b", "dt_ä", "DT_A", "dt", "e1example", "", &format!("dt_{}", "a".repeat(62))]
+    {
+        assert_eq!(is_tenant(wrong), None, "{wrong}");
+    }
 }
 
 #[tokio::test]
