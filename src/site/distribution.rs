@@ -344,7 +344,8 @@ impl Origin {
     }
 
     /// Returns whether the domain or the path contains the name of a parameter, as `{{name}}`.
-    pub(super) fn has_placeholder(&self) -> bool {
+    #[must_use]
+    pub fn has_placeholder(&self) -> bool {
         self.domain_name.contains(PLACEHOLDER.0) || self.path.contains(PLACEHOLDER.0)
     }
 

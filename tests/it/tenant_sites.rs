@@ -375,6 +375,12 @@ async fn the_command_line_finds_tenants() {
     let (code, printed) = admin(&cloudfront, &["explain", "s3://site/one/x"]);
     assert_eq!(code, 0);
     assert!(printed.contains("dt_a  a.example.org\n  /x  object"), "{printed}");
+    let (code, printed) = admin(&cloudfront, &["sites"]);
+    assert_eq!(code, 0);
+    assert!(
+        printed.contains(&format!("origin    {DOMAIN}/{{{{place}}}}  depends on the tenant")),
+        "{printed}"
+    );
     let (code, printed) = admin(&cloudfront, &["cost"]);
     assert_eq!(code, 0, "{printed}");
     assert!(printed.contains("dt_b  3 invalidations, 3 paths"), "{printed}");
