@@ -24,7 +24,7 @@ use aws_sdk_cloudfront::{
     config::endpoint::{Params, ResolveEndpoint},
     error::BuildError,
     primitives::DateTimeFormat,
-    types::{InvalidationBatch, InvalidationSummary, Paths},
+    types::{InvalidationBatch, InvalidationList, InvalidationSummary, Paths},
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
@@ -34,9 +34,12 @@ use serde::Serialize;
 pub use self::profile::Profile;
 use self::{
     api::{
-        ATTEMPTS, Answer, Api, CreateInvalidation, CreateInvalidationInput, CreateInvalidationOutput,
-        GetInvalidation, GetInvalidationInput, LONGEST_WAIT, ListInvalidations, ListInvalidationsInput,
-        Operation, Tries,
+        ATTEMPTS, Answer, Api, CreateInvalidation, CreateInvalidationForDistributionTenant,
+        CreateInvalidationForDistributionTenantInput, CreateInvalidationForDistributionTenantOutput,
+        CreateInvalidationInput, CreateInvalidationOutput, GetInvalidation,
+        GetInvalidationForDistributionTenant, GetInvalidationForDistributionTenantInput,
+        GetInvalidationInput, LONGEST_WAIT, ListInvalidations, ListInvalidationsForDistributionTenant,
+        ListInvalidationsForDistributionTenantInput, ListInvalidationsInput, Operation, Tries,
     },
     endpoint::Resolver,
     pace::Turns,
@@ -197,6 +200,7 @@ impl Client {
     /// this client and its clones wait for their turn at the [`Pace`] that CloudFront accepts.
     ///
     /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>
+    /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidationForDistributionTenant.html>
     ///
     /// # Errors
     ///
@@ -214,12 +218,8 @@ impl Client {
         let paths = Paths::builder().quantity(quantity).set_items(Some(paths.map(str::to_owned).collect()));
         let batch =
             InvalidationBatch::builder().paths(paths.build()?).caller_reference(caller_reference).build()?;
-        let input = CreateInvalidationInput::builder()
-            .distribution_id(distribution.as_str())
-            .invalidation_batch(batch)
-            .build()?;
-        let created = |answer: CreateInvalidationOutput| {
-            let created = answer.invalidation.map(Invalidation::from);
+        let created = |answer: Option<aws_sdk_cloudfront::types::Invalidation>| {
+            let created = answer.map(Invalidation::from);
             let created = created.filter(|created| !created.id.is_empty());
             match created.ok_or_else(|| Error::no_answer("invalidation"))? {
                 created if created.caller_reference == caller_reference => Ok(created),
@@ -229,7 +229,7 @@ impl Client {
         let turns = Some(&self.turns);
         let tries = Tries { most: self.settings.max_attempts, first_wait: FIRST_WAIT, while_full, turns };
         let Answer { value: invalidation, begun } =
-            self.api.call::<CreateInvalidation, _>(input, limit, tries, created).await?;
+            self.create(distribution, batch, limit, tries, created).await?;
         let is_new = match (invalidation.created, begun) {
             (Some(created), Some(begun)) => created + SLACK >= begun,
             _ => true,
@@ -247,6 +247,30 @@ impl Client {
     #[must_use]
     pub fn interval(&self) -> Duration {
         self.turns.interval()
+    }
+
+    /// Calls the operation that creates invalidations of a distribution, or the one of a tenant. Returns
+    /// what `take` finds in its answer.
+    async fn create<T>(
+        &self,
+        distribution: &DistributionId,
+        batch: InvalidationBatch,
+        limit: Duration,
+        tries: Tries<'_>,
+        take: impl Fn(Option<aws_sdk_cloudfront::types::Invalidation>) -> Result<T, Error>,
+    ) -> Result<Answer<T>, Error> {
+        let (api, id) = (&self.api, distribution.as_str());
+        if distribution.is_tenant() {
+            let of = CreateInvalidationForDistributionTenantInput::builder().id(id);
+            let input = of.invalidation_batch(batch).build()?;
+            let take = |answer: CreateInvalidationForDistributionTenantOutput| take(answer.invalidation);
+            api.call::<CreateInvalidationForDistributionTenant, _>(input, limit, tries, take).await
+        } else {
+            let of = CreateInvalidationInput::builder().distribution_id(id);
+            let input = of.invalidation_batch(batch).build()?;
+            let take = |answer: CreateInvalidationOutput| take(answer.invalidation);
+            api.call::<CreateInvalidation, _>(input, limit, tries, take).await
+        }
     }
 
     /// Calls an operation that changes nothing, and returns what `take` finds in its answer.
@@ -270,11 +294,19 @@ impl Client {
     ///
     /// See [`Client::create_invalidation`].
     pub async fn invalidation(&self, distribution: &DistributionId, id: &str) -> Result<Invalidation, Error> {
+        let invalidation = |answer: Option<aws_sdk_cloudfront::types::Invalidation>| {
+            answer.map(Invalidation::from).ok_or_else(|| Error::no_answer("invalidation"))
+        };
+        if distribution.is_tenant() {
+            let of = GetInvalidationForDistributionTenantInput::builder();
+            let input = of.distribution_tenant_id(distribution.as_str()).id(id).build()?;
+            let read = self.read::<GetInvalidationForDistributionTenant, _>(input, READ_LIMIT, |answer| {
+                invalidation(answer.invalidation)
+            });
+            return read.await;
+        }
         let input = GetInvalidationInput::builder().distribution_id(distribution.as_str()).id(id).build()?;
-        self.read::<GetInvalidation, _>(input, READ_LIMIT, |answer| {
-            answer.invalidation.map(Invalidation::from).ok_or_else(|| Error::no_answer("invalidation"))
-        })
-        .await
+        self.read::<GetInvalidation, _>(input, READ_LIMIT, |answer| invalidation(answer.invalidation)).await
     }
 
     /// Polls an invalidation until it is completed or `limit` is over, and returns its last state.
@@ -306,7 +338,7 @@ impl Client {
         }
     }
 
-    /// Lists all invalidations of a distribution, newest first, from all pages.
+    /// Lists all invalidations of a distribution or tenant, newest first, from all pages.
     ///
     /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_ListInvalidations.html>
     ///
@@ -314,24 +346,39 @@ impl Client {
     ///
     /// See [`Client::create_invalidation`].
     pub async fn invalidations(&self, distribution: &DistributionId) -> Result<Vec<Summary>, Error> {
-        let listed = self.pages::<ListInvalidations, _>(
-            READ_LIMIT,
-            |marker, max_items| {
-                let of = ListInvalidationsInput::builder().distribution_id(distribution.as_str());
-                of.set_marker(marker).set_max_items(max_items).build()
-            },
-            |answer| {
-                let list = answer.invalidation_list.ok_or_else(|| Error::no_answer("list"))?;
-                let items = list.items.unwrap_or_default();
-                Ok(Page { items, is_truncated: list.is_truncated, next: list.next_marker })
-            },
-        );
+        let id = distribution.as_str();
+        let page = |list: Option<InvalidationList>| {
+            let list = list.ok_or_else(|| Error::no_answer("list"))?;
+            let items = list.items.unwrap_or_default();
+            Ok(Page { items, is_truncated: list.is_truncated, next: list.next_marker })
+        };
+        let listed = if distribution.is_tenant() {
+            let listed = self.pages::<ListInvalidationsForDistributionTenant, _>(
+                READ_LIMIT,
+                |marker, max_items| {
+                    let of = ListInvalidationsForDistributionTenantInput::builder().id(id);
+                    of.set_marker(marker).set_max_items(max_items).build()
+                },
+                |answer| page(answer.invalidation_list),
+            );
+            listed.await?
+        } else {
+            let listed = self.pages::<ListInvalidations, _>(
+                READ_LIMIT,
+                |marker, max_items| {
+                    let of = ListInvalidationsInput::builder().distribution_id(id);
+                    of.set_marker(marker).set_max_items(max_items).build()
+                },
+                |answer| page(answer.invalidation_list),
+            );
+            listed.await?
+        };
         let summary = |summary: InvalidationSummary| Summary {
             created: summary.create_time.fmt(DateTimeFormat::DateTime).unwrap_or_default(),
             id: summary.id,
             status: summary.status,
         };
-        Ok(listed.await?.into_iter().map(summary).collect())
+        Ok(listed.into_iter().map(summary).collect())
     }
 
     /// Reads all pages of a list, each within `limit`.

@@ -1,8 +1,8 @@
-//! Finds the [`Sites`] of a batch: the distributions that the configuration names by id, or those
-//! that CloudFront lists for a bucket, a domain or an alias.
+//! Finds the [`Sites`] of a batch: the distributions and tenants that the configuration names by id,
+//! or those that CloudFront lists for a bucket, a domain or an alias.
 //!
-//! [`Finder`] remembers CloudFront's answers. While CloudFront can be reached, it uses a list for at
-//! most [`FRESH`].
+//! [`Finder`] remembers CloudFront's answers. While CloudFront can be reached, it uses a list of
+//! distributions for at most [`FRESH`], and a list of tenants for at most [`TENANTS_FRESH`].
 //! A new list is cheap, because a distribution's configuration is read again only if its `ETag`
 //! changed. If CloudFront is unreachable, the finder uses the last list for up to [`BRIDGED`]. A change
 //! that no listed distribution serves then returns to the queue instead of being ignored, and a
@@ -12,9 +12,10 @@ mod listing;
 mod lookup;
 mod memory;
 mod name;
+mod tenants;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -35,6 +36,13 @@ use crate::{
 
 /// Maximum age of the list of distributions while CloudFront can be reached.
 pub const FRESH: Duration = Duration::from_secs(10);
+
+/// Maximum age of the lists of tenants while CloudFront can be reached. An account may have 10,000
+/// tenants, so these lists are long.
+pub const TENANTS_FRESH: Duration = Duration::from_mins(1);
+
+/// Maximum number of calls that read configurations at the same time.
+const AT_ONCE: usize = 8;
 
 /// Maximum age of the list while CloudFront is unreachable.
 pub const BRIDGED: Duration = Duration::from_mins(15);
@@ -62,13 +70,17 @@ impl Search {
     /// Returns the sites of the distributions that the configuration names by id.
     #[must_use]
     pub fn given(&self) -> Sites {
-        let ids = self.distributions.iter().filter_map(|target| match target {
-            Target::Id(id) => Some(id.clone()),
+        Sites { list: self.sites_of(self.ids()), named: !self.distributions.is_empty(), ..Sites::default() }
+    }
+
+    /// Returns the ids in the configuration, each with its number of peers.
+    fn ids(&self) -> BTreeMap<DistributionId, usize> {
+        let mut ids = BTreeMap::new();
+        ids.extend(self.distributions.iter().filter_map(|target| match target {
+            Target::Id(id) => Some((id.clone(), 1)),
             Target::Domain(_) => None,
-        });
-        let mut sites = Sites { named: !self.distributions.is_empty(), ..Sites::default() };
-        ids.for_each(|id| self.add(&mut sites, id));
-        sites
+        }));
+        ids
     }
 
     fn domains(&self) -> impl Iterator<Item = &str> {
@@ -78,10 +90,16 @@ impl Search {
         })
     }
 
-    fn add(&self, sites: &mut Sites, id: DistributionId) {
-        if sites.of(&id).is_none() {
-            sites.list.push(Arc::new(Site::given(id, self.origin_path.clone(), self.forms.clone())));
-        }
+    /// Returns the sites of these distributions, which serve every bucket as the configuration says.
+    fn sites_of(&self, ids: BTreeMap<DistributionId, usize>) -> Vec<Arc<Site>> {
+        let mut common = None;
+        let site = |(id, peers): (DistributionId, usize)| {
+            let given = || Site::given(id.clone(), self.origin_path.clone(), self.forms.clone());
+            let mut site = common.get_or_insert_with(given).with_id(id);
+            site.peers = peers;
+            Arc::new(site)
+        };
+        ids.into_iter().map(site).collect()
     }
 }
 
@@ -135,7 +153,7 @@ impl Finder {
             true if self.search.needs_lookup() && is_needed => memory.named(&self.search, lookup).await,
             true => Found { sites: self.search.given(), ..Found::default() },
             false if buckets.is_empty() => Found::default(),
-            false => memory.serving(&buckets, &self.search, lookup).await,
+            false => memory.serving(&buckets, named(batch).as_ref(), &self.search, lookup).await,
         };
         if !requested.is_empty() {
             memory.resolve(&requested, &self.search, lookup, &mut found).await;
@@ -147,6 +165,18 @@ impl Finder {
     pub async fn forget(&self) {
         self.memory.lock().await.forget();
     }
+}
+
+/// Returns the distributions and tenants that narrowed messages name, if all changes are in such
+/// messages.
+fn named(batch: &Batch) -> Option<BTreeSet<&str>> {
+    if batch.own_changes().next().is_some() {
+        return None;
+    }
+    let mut named = BTreeSet::new();
+    let messages = batch.narrowed.iter().flat_map(|part| &part.messages);
+    named.extend(messages.flat_map(|message| &message.distributions).map(|id| &**id));
+    Some(named)
 }
 
 /// Returns the buckets, in lower case, of the watched changes.

@@ -247,7 +247,7 @@ struct Current {
 /// A cover that another group may need again.
 #[derive(Debug)]
 struct Kept {
-    /// The digest of the items to cover, and of the effort.
+    /// The digest of the items to cover, of the budget and of the effort.
     digest: [u8; 32],
     items: Arc<[Covering]>,
     is_hasty: bool,
@@ -381,7 +381,8 @@ impl<'a> Planner<'a> {
         let mut messages: Vec<usize> = causes.iter().map(Cause::message).collect();
         sort(&mut messages);
         let labels = Effort::LABELS / self.demand.share(group).max(1);
-        let (items, is_hasty) = self.cover(items, labels, pace);
+        let budget = if group.is_crowd { Budget { items: 1, wildcards: 1 } } else { self.policy.budget };
+        let (items, is_hasty) = self.cover(items, budget, labels, pace);
         let digest = digest(&items, &causes);
         let purge = Purge {
             item_count: items.len(),
@@ -397,10 +398,18 @@ impl<'a> Planner<'a> {
 
     /// Covers the items within the budget, or reuses the cover of an earlier group with the same
     /// items. Also returns whether time ran out.
-    fn cover(&mut self, items: Vec<Item>, labels: usize, pace: &dyn Fn() -> Pace) -> (Arc<[Covering]>, bool) {
+    fn cover(
+        &mut self,
+        items: Vec<Item>,
+        budget: Budget,
+        labels: usize,
+        pace: &dyn Fn() -> Pace,
+    ) -> (Arc<[Covering]>, bool) {
         let digest = (self.demand.groups.len() > 1).then(|| {
             let mut hash = Fields::default();
-            hash.add(&(labels as u64).to_le_bytes());
+            for number in [labels, budget.items] {
+                hash.add(&(number as u64).to_le_bytes());
+            }
             for item in &items {
                 hash.add(item.as_str().as_bytes());
             }
@@ -411,8 +420,7 @@ impl<'a> Planner<'a> {
         }
         let is_late = || pace() != Pace::Thorough;
         let effort = Effort { labels, is_late: &is_late };
-        let Cover { items, cost, at_least } =
-            cover_by(items, self.policy.budget, effort, expected_collateral);
+        let Cover { items, cost, at_least } = cover_by(items, budget, effort, expected_collateral);
         let is_hasty = cost > at_least && is_late();
         let items: Arc<[Covering]> = items.into();
         let bytes = items.iter().map(|one| one.item.as_str().len()).sum::<usize>();

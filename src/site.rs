@@ -11,6 +11,7 @@ mod object;
 mod origin_path;
 mod pattern;
 mod serving;
+mod tenant;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,9 +21,10 @@ use std::{
 use percent_encoding::percent_decode_str;
 
 use self::{
-    bucket::buckets_of,
+    bucket::Buckets,
     pattern::PathPattern,
     serving::{CacheKey, Route, Source},
+    tenant::Values,
 };
 pub use self::{
     bucket::{BucketAlias, BucketName, NotABucketAlias, NotABucketName},
@@ -30,11 +32,12 @@ pub use self::{
         Behavior, Details, Distribution, DistributionId, EdgeFunction, ErrorPage, NoDistribution,
         NotADistribution, NotADistributionName, Origin, OriginGroup, QueryStrings, managed_policy,
     },
-    endpoint::{Endpoint, bucket_of},
+    endpoint::{Endpoint, Location},
     form::{Form, Forms},
     object::Object,
     origin_path::{NotAnOriginPath, OriginPath},
     serving::{Serving, Unserved},
+    tenant::Tenant,
 };
 use crate::path::Item;
 
@@ -70,28 +73,33 @@ pub struct Sites {
 }
 
 impl Sites {
-    /// Returns the site of a distribution. `None` if it is not in the list.
+    /// Returns the distribution that could not be read and that this is, or may be a tenant of.
     #[must_use]
-    pub fn of(&self, distribution: &DistributionId) -> Option<&Site> {
-        self.list.iter().find(|site| site.distribution == *distribution).map(|site| &**site)
+    pub fn unread_for(&self, id: &DistributionId) -> Option<&DistributionId> {
+        let mut unread = self.unread.values().flatten();
+        if id.is_tenant() { unread.next() } else { unread.find(|unread| *unread == id) }
     }
 }
 
-/// A distribution, and how it serves the objects of its buckets.
+/// A distribution or a distribution tenant, and how it serves the objects of its buckets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
-    /// The distribution.
+    /// The distribution or tenant.
     pub distribution: DistributionId,
-    /// An alias of the distribution, or else its domain. `None` if unknown.
+    /// The distribution whose configuration the tenant uses. `None` for a distribution, or if
+    /// unknown.
+    pub parent: Option<Arc<DistributionId>>,
+    /// The number of enabled tenants of the same distribution that serve the same objects under the
+    /// same paths, including this one. 1 for a distribution.
+    pub peers: usize,
+    /// An alias of the distribution, or else its domain. A domain of the tenant. `None` if unknown.
     pub name: Option<String>,
     /// The edge functions that may request objects other than those that the paths name.
-    pub rewrites: Vec<Rewrite>,
-    /// Whether viewers reach it only through distribution tenants.
-    pub multi_tenant: bool,
+    pub rewrites: Arc<[Rewrite]>,
     /// Whether the distribution reads cache tags, so that you can invalidate by tag. `None` if
     /// unknown.
     pub has_cache_tags: Option<bool>,
-    serving: Serving,
+    serving: Arc<Serving>,
 }
 
 /// An edge function of a site.
@@ -108,40 +116,37 @@ impl Site {
     /// `origin_path` of every bucket.
     #[must_use]
     pub fn given(distribution: DistributionId, origin_path: OriginPath, forms: Forms) -> Self {
-        let source = Source { buckets: None, path: origin_path, is_website: None };
+        let source = Source { buckets: Buckets::Any, path: origin_path, is_website: None };
         let route = Route { pattern: None, sources: vec![0], cache_key: CacheKey::Path, rewrites: false };
+        let serving = Serving {
+            sources: vec![source],
+            routes: [route].into(),
+            default_root_object: Box::default(),
+            lasting_error_pages: Vec::new(),
+            forms,
+        };
         Self {
             distribution,
+            parent: None,
+            peers: 1,
             name: None,
-            rewrites: Vec::new(),
-            multi_tenant: false,
+            rewrites: [].into(),
             has_cache_tags: None,
-            serving: Serving {
-                sources: vec![source],
-                routes: vec![route],
-                default_root_object: Box::default(),
-                lasting_error_pages: Vec::new(),
-                forms,
-            },
+            serving: Arc::new(serving),
         }
+    }
+
+    /// Creates the site of another distribution or tenant that serves the same objects.
+    #[must_use]
+    pub fn with_id(&self, distribution: DistributionId) -> Self {
+        Self { distribution, ..self.clone() }
     }
 
     /// Creates the site of a distribution from its configuration. If it is unknown whether a
     /// behavior's cache key contains query strings, this assumes that it does.
     #[must_use]
     pub fn of(distribution: &Distribution, aliases: &[BucketAlias], forms: Forms) -> Self {
-        let mut sources = Vec::new();
-        // The index of each origin's source. `None` for an origin that is not a bucket.
-        let mut source_of = Vec::with_capacity(distribution.origins.len());
-        for origin in &distribution.origins {
-            let buckets = buckets_of(&origin.domain_name, aliases);
-            source_of.push((!buckets.is_empty()).then_some(sources.len()));
-            if !buckets.is_empty() {
-                let path = OriginPath::of_configuration(&origin.path);
-                let is_website = Endpoint::of(&origin.domain_name).map(|endpoint| endpoint.is_website);
-                sources.push(Source { buckets: Some(buckets), path, is_website });
-            }
-        }
+        let (sources, source_of) = Self::sources(distribution, aliases, None);
         let route = |behavior: &Behavior| {
             let origins = distribution.origins_of(&behavior.target).into_iter();
             let has_query = match &behavior.query_strings {
@@ -166,25 +171,52 @@ impl Site {
             let functions = behavior.edge_functions.clone().into_iter();
             functions.map(move |function| Rewrite { behavior: pattern.clone(), function })
         };
+        let serving = Serving {
+            sources,
+            routes,
+            default_root_object: decoded(&distribution.default_root_object),
+            lasting_error_pages,
+            forms,
+        };
         Self {
             distribution: distribution.id.clone(),
+            parent: None,
+            peers: 1,
             name: distribution.names().next().map(str::to_owned),
             rewrites: distribution.behaviors.iter().flat_map(rewrites).collect(),
-            multi_tenant: distribution.multi_tenant,
             has_cache_tags: distribution.has_cache_tags,
-            serving: Serving {
-                sources,
-                routes,
-                default_root_object: decoded(&distribution.default_root_object),
-                lasting_error_pages,
-                forms,
-            },
+            serving: Arc::new(serving),
         }
+    }
+
+    /// Returns the sources of a distribution, and the index of each origin's source. The index is
+    /// `None` for an origin that is not a bucket. An origin that depends on a parameter without a
+    /// value in `values` has a source that serves no bucket.
+    fn sources(
+        distribution: &Distribution,
+        aliases: &[BucketAlias],
+        values: Option<Values<'_>>,
+    ) -> (Vec<Source>, Vec<Option<usize>>) {
+        let mut sources = Vec::new();
+        let mut source_of = Vec::with_capacity(distribution.origins.len());
+        for origin in &distribution.origins {
+            let source = if origin.has_placeholder() {
+                let filled = values.and_then(|values| origin.filled(|name| values.of(name)));
+                // CloudFront fills an origin once, so names of parameters in values have no meaning.
+                let filled = filled.filter(|origin| !origin.has_placeholder());
+                Some(filled.and_then(|origin| Source::of(&origin, aliases)).unwrap_or_default())
+            } else {
+                Source::of(origin, aliases)
+            };
+            source_of.push(source.is_some().then_some(sources.len()));
+            sources.extend(source);
+        }
+        (sources, source_of)
     }
 
     /// Returns how the distribution serves objects.
     #[must_use]
-    pub const fn serving(&self) -> &Serving {
+    pub fn serving(&self) -> &Serving {
         &self.serving
     }
 

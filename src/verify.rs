@@ -16,7 +16,7 @@ use thiserror::Error;
 pub use self::verdict::{Verdict, judge};
 use crate::{
     cloudfront::{Http, MOST_ELSEWHERE, Profile, Scope, add_signature},
-    site::{Endpoint, Object},
+    site::Object,
     text::chain,
 };
 
@@ -158,11 +158,10 @@ impl Viewer {
     }
 
     async fn head(&self, object: &Object) -> Result<Expected, NoAnswer> {
-        let Object { endpoint, key } = object;
-        let mut region = endpoint.region.clone().or_else(|| self.region.clone());
+        let mut region = object.endpoint.region.clone().or_else(|| self.region.clone());
         for last in [false, true] {
             let (status, headers) =
-                self.ask(self.signed(endpoint, key, region.as_deref().unwrap_or("us-east-1"))?).await?;
+                self.ask(self.signed(object, region.as_deref().unwrap_or("us-east-1"))?).await?;
             return Ok(match (status, headers.get("x-amz-bucket-region")) {
                 (200, _) => match headers.get("etag") {
                     Some(etag) => Expected::Present(etag.to_owned()),
@@ -185,19 +184,16 @@ impl Viewer {
     }
 
     /// Builds a HEAD request for an object, signed if there are credentials.
-    fn signed(
-        &self,
-        endpoint: &Endpoint,
-        key: &[u8],
-        region: &str,
-    ) -> Result<http::Request<SdkBody>, NoAnswer> {
-        let Endpoint { bucket, partition, .. } = endpoint;
-        let partition = if region.starts_with("cn-") { "amazonaws.com.cn" } else { partition };
+    fn signed(&self, object: &Object, region: &str) -> Result<http::Request<SdkBody>, NoAnswer> {
+        let Object { endpoint, bucket, key } = object;
+        let partition = if region.starts_with("cn-") { "amazonaws.com.cn" } else { endpoint.partition };
         let key = percent_encode(key, ENCODED);
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let url = match &self.s3 {
             Some(url) => format!("{}/{bucket}/{key}", url.trim_end_matches('/')),
-            // S3's certificate does not cover host names with further labels.
-            None if bucket.contains('.') => format!("https://s3.{region}.{partition}/{bucket}/{key}"),
+            // S3's certificate does not cover host names with further labels, and host names have no
+            // case and no underscores, which old buckets may have.
+            None if !bucket.bytes().all(fits) => format!("https://s3.{region}.{partition}/{bucket}/{key}"),
             None => format!("https://{bucket}.s3.{region}.{partition}/{key}"),
         };
         let mut request = http::Request::new(SdkBody::empty());
@@ -218,5 +214,33 @@ impl Viewer {
         let answer =
             answer.map_err(|error| NoAnswer(format!("{host} does not answer: {}", chain(&error))))?;
         Ok((answer.status().as_u16(), answer.headers().clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::Location;
+
+    #[test]
+    fn objects_are_requested_at_the_address_of_their_bucket() {
+        let http = Http::of(None, MOST_ELSEWHERE);
+        let viewer = Viewer { http, edge: None, credentials: None, s3: None, region: None };
+        let url = |domain: &str, path: &str| {
+            let Location { endpoint, bucket, .. } = Location::of(domain, path).expect("a location");
+            let region = endpoint.region.clone().unwrap_or_else(|| "us-east-1".to_owned());
+            let object = Object { endpoint, bucket: bucket.expect("a bucket"), key: b"a b".to_vec() };
+            viewer.signed(&object, &region).expect("a request").uri().to_string()
+        };
+        for (domain, path, expected) in [
+            ("site.s3.amazonaws.com", "", "https://site.s3.us-east-1.amazonaws.com/a%20b"),
+            ("site.s3-accelerate.amazonaws.com", "", "https://site.s3.us-east-1.amazonaws.com/a%20b"),
+            ("s3.eu-west-1.amazonaws.com", "/site/v1", "https://site.s3.eu-west-1.amazonaws.com/a%20b"),
+            ("s3.eu-west-1.amazonaws.com", "/a.b", "https://s3.eu-west-1.amazonaws.com/a.b/a%20b"),
+            ("s3.amazonaws.com", "/Old_Site", "https://s3.us-east-1.amazonaws.com/Old_Site/a%20b"),
+            ("s3.cn-north-1.amazonaws.com.cn", "/site", "https://site.s3.cn-north-1.amazonaws.com.cn/a%20b"),
+        ] {
+            assert_eq!(url(domain, path), expected, "{domain} {path}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use cloudfront_invalidator::{
     report::{Log, Report},
     site::{
         Behavior, BucketAlias, Distribution, EdgeFunction, ErrorPage, Form, Forms, Origin, OriginGroup,
-        OriginPath, QueryStrings, Site, Sites, bucket_of,
+        OriginPath, QueryStrings, Site, Sites,
     },
     watch::Watch,
 };
@@ -144,7 +144,6 @@ pub fn site(data: &[u8]) {
             edge_functions,
         });
     }
-    let _ = bucket_of(&distribution.origins[1].domain_name);
     let alias = distribution.origins[1].domain_name.clone();
     let aliases = vec![BucketAlias { alias, bucket: bucket.clone() }];
     let site = Site::of(&distribution, &aliases, forms(flag(4).then_some(flag(5))));

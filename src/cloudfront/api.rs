@@ -303,14 +303,29 @@ macro_rules! operations {
 operations! {
     create_invalidation:
         CreateInvalidation(CreateInvalidationInput) -> CreateInvalidationOutput or CreateInvalidationError;
+    create_invalidation_for_distribution_tenant:
+        CreateInvalidationForDistributionTenant(CreateInvalidationForDistributionTenantInput)
+            -> CreateInvalidationForDistributionTenantOutput or CreateInvalidationForDistributionTenantError;
     get_distribution_config:
         GetDistributionConfig(GetDistributionConfigInput)
             -> GetDistributionConfigOutput or GetDistributionConfigError;
+    get_distribution_tenant:
+        GetDistributionTenant(GetDistributionTenantInput)
+            -> GetDistributionTenantOutput or GetDistributionTenantError;
     get_invalidation: GetInvalidation(GetInvalidationInput) -> GetInvalidationOutput or GetInvalidationError;
+    get_invalidation_for_distribution_tenant:
+        GetInvalidationForDistributionTenant(GetInvalidationForDistributionTenantInput)
+            -> GetInvalidationForDistributionTenantOutput or GetInvalidationForDistributionTenantError;
     list_cache_policies:
         ListCachePolicies(ListCachePoliciesInput) -> ListCachePoliciesOutput or ListCachePoliciesError;
+    list_distribution_tenants:
+        ListDistributionTenants(ListDistributionTenantsInput)
+            -> ListDistributionTenantsOutput or ListDistributionTenantsError;
     list_distributions:
         ListDistributions(ListDistributionsInput) -> ListDistributionsOutput or ListDistributionsError;
     list_invalidations:
         ListInvalidations(ListInvalidationsInput) -> ListInvalidationsOutput or ListInvalidationsError;
+    list_invalidations_for_distribution_tenant:
+        ListInvalidationsForDistributionTenant(ListInvalidationsForDistributionTenantInput)
+            -> ListInvalidationsForDistributionTenantOutput or ListInvalidationsForDistributionTenantError;
 }

@@ -1,23 +1,25 @@
-//! Reads the account's distributions and cache policies from CloudFront.
+//! Reads the account's distributions, tenants and cache policies from CloudFront.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use aws_sdk_cloudfront::types::{
     CacheBehavior, CachePolicyQueryStringBehavior, CachePolicySummary, CachePolicyType, ConnectionMode,
-    DefaultCacheBehavior, DistributionSummary, EventType, ForwardedValues, FunctionAssociations,
-    LambdaFunctionAssociations,
+    DefaultCacheBehavior, DistributionSummary, DistributionTenant, DistributionTenantAssociationFilter,
+    DistributionTenantSummary, EventType, ForwardedValues, FunctionAssociations, LambdaFunctionAssociations,
+    ParameterDefinition,
 };
 
 use super::{
     Client, Error, Page,
     api::{
-        GetDistributionConfig, GetDistributionConfigInput, ListCachePolicies, ListCachePoliciesInput,
+        GetDistributionConfig, GetDistributionConfigInput, GetDistributionTenant, GetDistributionTenantInput,
+        ListCachePolicies, ListCachePoliciesInput, ListDistributionTenants, ListDistributionTenantsInput,
         ListDistributions, ListDistributionsInput,
     },
 };
 use crate::site::{
     Behavior, Details, Distribution, DistributionId, EdgeFunction, ErrorPage, Origin, OriginGroup,
-    QueryStrings, managed_policy,
+    QueryStrings, Tenant, managed_policy,
 };
 
 /// The number of seconds for which CloudFront caches an error if the configuration does not say.
@@ -61,10 +63,63 @@ impl Client {
         self.read::<GetDistributionConfig, _>(input, limit, |answer| {
             let config = answer.distribution_config.ok_or_else(|| Error::no_answer("configuration"))?;
             let tags = config.cache_tag_config;
+            let definitions = config.tenant_config.and_then(|tenants| tenants.parameter_definitions);
+            let default = |parameter: ParameterDefinition| {
+                Some((parameter.name, parameter.definition?.string_schema?.default_value?))
+            };
             Ok(Details {
                 default_root_object: config.default_root_object.unwrap_or_default(),
                 has_cache_tags: tags.is_some_and(|tags| !tags.header_name.is_empty()),
+                parameters: definitions.into_iter().flatten().filter_map(default).collect(),
             })
+        })
+        .await
+    }
+
+    /// Lists all tenants of a multi-tenant distribution, from all pages, each within `limit`. The
+    /// list does not include their parameters.
+    ///
+    /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_ListDistributionTenants.html>
+    ///
+    /// # Errors
+    ///
+    /// See [`Client::create_invalidation`].
+    pub async fn tenants(
+        &self,
+        distribution: &DistributionId,
+        limit: Duration,
+    ) -> Result<Vec<Tenant>, Error> {
+        let filter =
+            DistributionTenantAssociationFilter::builder().distribution_id(distribution.as_str()).build();
+        let listed = self.pages::<ListDistributionTenants, _>(
+            limit,
+            |marker, max_items| {
+                let of = ListDistributionTenantsInput::builder().association_filter(filter.clone());
+                of.set_marker(marker).set_max_items(max_items).build()
+            },
+            |answer| {
+                let items = answer.distribution_tenant_list.unwrap_or_default();
+                let is_truncated = answer.next_marker.as_ref().is_some_and(|marker| !marker.is_empty());
+                // The list is long, and a summary is much larger than what is needed of it.
+                let items = items.into_iter().filter_map(listed_tenant).collect();
+                Ok(Page { items, is_truncated, next: answer.next_marker })
+            },
+        );
+        listed.await
+    }
+
+    /// Reads a tenant with its parameters. `name` is its id or its name.
+    ///
+    /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_GetDistributionTenant.html>
+    ///
+    /// # Errors
+    ///
+    /// See [`Client::create_invalidation`].
+    pub async fn tenant(&self, name: &str, limit: Duration) -> Result<Tenant, Error> {
+        let input = GetDistributionTenantInput::builder().identifier(name).build()?;
+        self.read::<GetDistributionTenant, _>(input, limit, |answer| {
+            let tenant = answer.distribution_tenant.and_then(|one| tenant(one, answer.e_tag));
+            tenant.ok_or_else(|| Error::no_answer("distribution tenant"))
         })
         .await
     }
@@ -122,6 +177,35 @@ fn cache_policy(summary: CachePolicySummary) -> Option<(String, bool)> {
     let key = policy.cache_policy_config?.parameters_in_cache_key_and_forwarded_to_origin?;
     let behavior = key.query_strings_config?.query_string_behavior;
     Some((policy.id, behavior != CachePolicyQueryStringBehavior::None))
+}
+
+/// Converts a tenant of the list. Returns `None` if one of its ids is not valid.
+fn listed_tenant(summary: DistributionTenantSummary) -> Option<Tenant> {
+    Some(Tenant {
+        id: summary.id.parse().ok()?,
+        distribution: summary.distribution_id.parse().ok()?,
+        name: summary.name,
+        domains: summary.domains.into_iter().map(|one| one.domain).collect(),
+        enabled: summary.enabled.unwrap_or(true),
+        status: summary.status.unwrap_or_default(),
+        etag: Some(summary.e_tag).filter(|tag| !tag.is_empty()),
+        parameters: None,
+    })
+}
+
+/// Converts a tenant. Returns `None` if one of its ids is missing or not valid.
+fn tenant(tenant: DistributionTenant, etag: Option<String>) -> Option<Tenant> {
+    let parameters = tenant.parameters.unwrap_or_default().into_iter();
+    Some(Tenant {
+        id: tenant.id?.parse().ok()?,
+        distribution: tenant.distribution_id?.parse().ok()?,
+        name: tenant.name.unwrap_or_default(),
+        domains: tenant.domains.unwrap_or_default().into_iter().map(|one| one.domain).collect(),
+        enabled: tenant.enabled.unwrap_or(true),
+        status: tenant.status.unwrap_or_default(),
+        etag: etag.filter(|tag| !tag.is_empty()),
+        parameters: Some(parameters.map(|one| (one.name, one.value)).collect()),
+    })
 }
 
 /// Converts a distribution of the list. Returns `None` if its id is not valid.

@@ -2,21 +2,23 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use futures_util::{StreamExt, stream};
 
-use super::{Search, lookup::Lookup, name::Name};
+use super::{
+    AT_ONCE, Search,
+    lookup::Lookup,
+    tenants::{Tenants, Wanted},
+};
 use crate::{
     cloudfront::Error,
-    site::{BucketAlias, Details, Distribution, DistributionId, NoDistribution, QueryStrings, Site},
+    site::{BucketAlias, Details, Distribution, DistributionId, NoDistribution, QueryStrings, Site, Tenant},
     text::joined,
 };
-
-/// Maximum number of configurations to read at the same time.
-const AT_ONCE: usize = 8;
 
 /// The details of distributions, with the `ETag` of the configuration that they come from.
 pub(super) type KnownDetails = BTreeMap<DistributionId, (String, Details)>;
@@ -29,37 +31,51 @@ pub(super) struct Listing {
     distributions: Vec<Distribution>,
     /// The indices of the enabled distributions, by origin bucket in lower case.
     by_bucket: BTreeMap<String, Vec<usize>>,
+    /// The indices of the enabled distributions that may serve any bucket.
+    of_any: Vec<usize>,
     /// The account's own cache policies by id: `true` if query strings are in the cache key. `None`
     /// until a distribution needs them.
     policies: Option<BTreeMap<String, bool>>,
-    /// The sites of the distributions that have been read, by index. `None` for a distribution that
-    /// no longer exists.
-    sites: BTreeMap<usize, Option<Arc<Site>>>,
+    /// The distributions that have been read, by index.
+    read: BTreeMap<usize, Read>,
+}
+
+/// What is known of a distribution that has been read.
+#[derive(Debug, Default)]
+struct Read {
+    /// Its site, or those of its tenants. Empty if it no longer exists.
+    sites: Vec<Arc<Site>>,
+    /// Whether tenants are missing, because they could not be read.
+    is_partial: bool,
 }
 
 impl Listing {
     pub(super) fn new(distributions: Vec<Distribution>, aliases: &[BucketAlias], begun: SystemTime) -> Self {
         let mut by_bucket: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let mut of_any = Vec::new();
         for (index, distribution) in distributions.iter().enumerate().filter(|(_, one)| one.enabled) {
-            for bucket in distribution.buckets(aliases) {
-                by_bucket.entry(bucket).or_default().push(index);
+            match distribution.buckets(aliases) {
+                Some(buckets) => {
+                    for bucket in buckets {
+                        by_bucket.entry(bucket).or_default().push(index);
+                    }
+                }
+                None => of_any.push(index),
             }
         }
-        Self { begun, distributions, by_bucket, policies: None, sites: BTreeMap::new() }
+        Self { begun, distributions, by_bucket, of_any, policies: None, read: BTreeMap::new() }
     }
 
-    /// Returns the distributions that a request means by `name`.
-    pub(super) fn named(&self, name: &Name) -> Vec<DistributionId> {
-        match name {
-            Name::Domain(domain) => self.with_domain(domain),
-            Name::Bucket(bucket) => self.ids(self.by_bucket.get(bucket).into_iter().flatten()),
-        }
+    /// Returns the indices of the distributions with a domain: their own, an alias, or an origin's.
+    pub(super) fn with_domain(&self, domain: &str) -> Vec<usize> {
+        let named = self.distributions.iter().enumerate().filter(|(_, one)| one.is_called(domain));
+        named.map(|(index, _)| index).collect()
     }
 
-    /// Returns the distributions with a domain: their own, an alias, or an origin's.
-    pub(super) fn with_domain(&self, domain: &str) -> Vec<DistributionId> {
-        let named = self.distributions.iter().filter(|one| one.is_called(domain));
-        named.map(|one| one.id.clone()).collect()
+    /// Returns the indices of the enabled distributions that have tenants.
+    pub(super) fn with_tenants(&self) -> Vec<usize> {
+        let all = self.distributions.iter().enumerate();
+        all.filter(|(_, one)| one.enabled && one.multi_tenant).map(|(index, _)| index).collect()
     }
 
     /// Returns the error for a name that no distribution has.
@@ -69,42 +85,90 @@ impl Listing {
         NoDistribution::Unknown { name, known: if known.is_empty() { "none".to_owned() } else { known } }
     }
 
-    /// Returns the indices of the distributions that serve any of these buckets.
+    /// Returns the indices of the distributions that may serve any of these buckets.
     pub(super) fn serving<'b>(&self, buckets: impl IntoIterator<Item = &'b String>) -> BTreeSet<usize> {
         let mut indices = BTreeSet::new();
         for bucket in buckets {
-            indices.extend(self.by_bucket.get(bucket).into_iter().flatten());
+            indices.extend(self.of_bucket(bucket));
         }
         indices
     }
 
-    /// Returns the ids of the distributions with these indices.
-    pub(super) fn ids<'i>(&self, indices: impl IntoIterator<Item = &'i usize>) -> Vec<DistributionId> {
-        indices.into_iter().map(|index| self.distributions[*index].id.clone()).collect()
+    /// Returns the indices of the distributions that may serve this bucket.
+    fn of_bucket(&self, bucket: &str) -> impl Iterator<Item = &usize> {
+        self.by_bucket.get(bucket).into_iter().flatten().chain(&self.of_any)
     }
 
-    /// Returns whether a distribution's configuration has been read.
+    /// Returns the distribution with this index.
+    pub(super) fn distribution(&self, index: usize) -> &Distribution {
+        &self.distributions[index]
+    }
+
+    /// Adds the tenants that are needed for these distributions, as far as they have tenants.
+    /// `parameters` says whether it matters which objects the tenants serve.
+    pub(super) fn want_tenants<'i>(
+        &self,
+        wanted: &mut Wanted,
+        indices: impl IntoIterator<Item = &'i usize>,
+        parameters: bool,
+    ) {
+        let all = indices.into_iter().map(|index| &self.distributions[*index]);
+        for distribution in all.filter(|one| one.multi_tenant) {
+            *wanted.entry(distribution.id.clone()).or_default() |=
+                parameters && distribution.has_placeholders();
+        }
+    }
+
+    /// Returns whether a distribution's configuration, and that of its tenants, has been read.
     pub(super) fn is_read(&self, index: usize) -> bool {
-        self.sites.contains_key(&index)
+        self.read.get(&index).is_some_and(|read| !read.is_partial)
     }
 
-    /// Returns whether the configuration of any distribution that serves this bucket has not been
-    /// read.
-    pub(super) fn is_unknown(&self, bucket: &str) -> bool {
-        self.by_bucket.get(bucket).into_iter().flatten().any(|index| !self.is_read(*index))
+    /// Returns the distributions that may serve this bucket and have not been read, or whose tenants
+    /// have not.
+    pub(super) fn unread(&self, bucket: &str) -> Vec<DistributionId> {
+        let unread = self.of_bucket(bucket).filter(|index| !self.is_read(**index));
+        unread.map(|index| self.distributions[*index].id.clone()).collect()
     }
 
-    /// Returns the site of a distribution. `None` if it no longer exists or has not been read.
-    pub(super) fn site(&self, index: usize) -> Option<Arc<Site>> {
-        self.sites.get(&index)?.clone()
+    /// Returns the sites of a distribution: its own, or those of its tenants. Empty if it no longer
+    /// exists or has not been read.
+    pub(super) fn sites(&self, index: usize) -> &[Arc<Site>] {
+        self.read.get(&index).map_or(&[], |read| &read.sites)
+    }
+
+    /// Returns the distributions and tenants that serve a bucket. `None` if tenants that may serve it
+    /// have not been read.
+    pub(super) fn of(&self, bucket: &str) -> Option<Vec<DistributionId>> {
+        let mut ids = Vec::new();
+        for &index in self.of_bucket(bucket) {
+            let distribution = &self.distributions[index];
+            if !distribution.multi_tenant {
+                ids.push(distribution.id.clone());
+                continue;
+            }
+            if !self.is_read(index) {
+                return None;
+            }
+            let sites = self.sites(index).iter().filter(|site| site.serving().serves(bucket));
+            ids.extend(sites.map(|site| site.distribution.clone()));
+        }
+        Some(ids)
+    }
+
+    /// Forgets the sites of a distribution's tenants.
+    pub(super) fn forget(&mut self, distribution: &DistributionId) {
+        let Self { distributions, read, .. } = self;
+        read.retain(|index, _| distributions[*index].id != *distribution);
     }
 
     /// Reads the configurations of these distributions that are not known yet. If one fails, still
-    /// reads the others, and returns the first error.
+    /// reads the others, and returns the first error. Uses lists of tenants up to the given age.
     pub(super) async fn read(
         &mut self,
         indices: &BTreeSet<usize>,
         known: &mut KnownDetails,
+        tenants: (&Tenants, Duration),
         search: &Search,
         lookup: Lookup<'_>,
     ) -> Result<(), Error> {
@@ -121,17 +185,8 @@ impl Listing {
             let distributions = &self.distributions;
             let get =
                 |index: usize| async move { (index, client.details(&distributions[index].id, limit).await) };
-            let mut answers = stream::iter(unread).map(get).buffer_unordered(AT_ONCE);
-            // One call that hangs must not discard the answers of the others.
-            loop {
-                let (index, answer) = match lookup.in_time(answers.next()).await {
-                    Ok(Some(answer)) => answer,
-                    Ok(None) => break,
-                    Err(error) => {
-                        outcome = outcome.and(Err(error));
-                        break;
-                    }
-                };
+            let calls = stream::iter(unread).map(get).buffer_unordered(AT_ONCE);
+            let taken = lookup.each(calls, |index, answer| {
                 let Distribution { id, etag, .. } = &distributions[index];
                 match answer {
                     Ok(details) => {
@@ -141,32 +196,36 @@ impl Listing {
                         read.push((index, Some(details)));
                     }
                     Err(error) if error.is_no_such_distribution() => read.push((index, None)),
-                    Err(error) => outcome = outcome.and(Err(error)),
+                    Err(error) => return Err(error),
                 }
-            }
+                Ok(())
+            });
+            outcome = taken.await;
         }
         for (index, details) in read {
             let Some(details) = details else {
-                self.sites.insert(index, None);
+                self.read.insert(index, Read::default());
                 continue;
             };
-            match self.create_site(index, details, search, lookup).await {
-                Ok(site) => _ = self.sites.insert(index, Some(Arc::new(site))),
+            let of_distribution = tenants.0.of(&self.distributions[index].id, tenants.1, lookup);
+            match self.create_sites(index, details, of_distribution, search, lookup).await {
+                Ok(read) => _ = self.read.insert(index, read),
                 Err(error) => outcome = outcome.and(Err(error)),
             }
         }
         outcome
     }
 
-    /// Creates the site of a distribution with these details. Reads the account's cache policies if
-    /// the distribution uses them.
-    async fn create_site(
+    /// Creates the site of a distribution with these details, or those of its tenants. Reads the
+    /// account's cache policies if the distribution uses them.
+    async fn create_sites(
         &mut self,
         index: usize,
-        details: Details,
+        mut details: Details,
+        tenants: Option<&[Tenant]>,
         search: &Search,
         lookup: Lookup<'_>,
-    ) -> Result<Site, Error> {
+    ) -> Result<Read, Error> {
         let mut distribution = self.distributions[index].clone();
         if let Some(known) = search.forms.query_strings {
             // The function's own setting overrides the policies, so there is no need to read them.
@@ -177,7 +236,16 @@ impl Listing {
             let (client, limit) = lookup.client()?;
             self.policies = Some(lookup.in_time(client.cache_policies(limit)).await??);
         }
+        let defaults = mem::take(&mut details.parameters);
         distribution.add_details(details, self.policies.as_ref().unwrap_or(&BTreeMap::new()));
-        Ok(Site::of(&distribution, &search.aliases, search.forms.clone()))
+        let (aliases, forms) = (&search.aliases, search.forms.clone());
+        if !distribution.multi_tenant {
+            let site = Site::of(&distribution, aliases, forms);
+            return Ok(Read { sites: vec![Arc::new(site)], is_partial: false });
+        }
+        let Some(tenants) = tenants else { return Ok(Read { sites: Vec::new(), is_partial: true }) };
+        let sites = Site::of_tenants(&distribution, &defaults, tenants, aliases, forms);
+        let is_partial = sites.len() < tenants.len();
+        Ok(Read { sites, is_partial })
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use futures_util::{Stream, StreamExt};
+
 use super::FRESH;
 use crate::cloudfront::{Client, Error};
 
@@ -30,6 +32,24 @@ impl<'a> Lookup<'a> {
         tokio::time::timeout_at(self.deadline.into(), calls).await.map_err(|_| Error::too_late())
     }
 
+    /// Passes the answers of calls to `take` as they come, until the deadline at the latest. If one
+    /// fails, still takes the others, and returns the first error.
+    pub(super) async fn each<K, T>(
+        self,
+        mut calls: impl Stream<Item = (K, Result<T, Error>)> + Unpin,
+        mut take: impl FnMut(K, Result<T, Error>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut outcome = Ok(());
+        // One call that hangs must not discard the answers of the others.
+        loop {
+            match self.in_time(calls.next()).await {
+                Ok(Some((of, answer))) => outcome = outcome.and(take(of, answer)),
+                Ok(None) => return outcome,
+                Err(error) => return outcome.and(Err(error)),
+            }
+        }
+    }
+
     /// Returns the wall clock's time. Computes it from the beginning of the lookup, so that tests
     /// can set it.
     pub(super) fn now(&self) -> SystemTime {
@@ -50,5 +70,17 @@ impl<'a> Lookup<'a> {
     /// Returns the same lookup with a deadline no later than [`FRESH`] from now.
     pub(super) fn fresh(self) -> Self {
         Self { deadline: self.deadline.min(Instant::now() + FRESH), ..self }
+    }
+
+    /// Returns the same lookup with a deadline at which a list from `then` is no longer fresh.
+    pub(super) fn while_fresh(self, then: SystemTime) -> Self {
+        let left = FRESH.saturating_sub(self.since(then));
+        Self { deadline: self.deadline.min(Instant::now() + left), ..self }
+    }
+
+    /// Returns the same lookup with a deadline that leaves a third of the time for everything else.
+    pub(super) fn long(self) -> Self {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        Self { deadline: Instant::now() + left.saturating_sub(left / 3), ..self }
     }
 }

@@ -7,10 +7,10 @@ use crate::site::{DistributionId, NotADistributionName};
 /// A distribution as the configuration names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// The distribution's id.
+    /// The id of the distribution or tenant.
     Id(DistributionId),
-    /// A domain: the distribution's own, an alias, or an origin's. Finding the distribution takes
-    /// CloudFront's list of distributions.
+    /// A domain: the distribution's own, an alias, an origin's, or a tenant's. Finding the
+    /// distribution takes CloudFront's list of distributions.
     Domain(String),
 }
 
@@ -32,7 +32,7 @@ impl FromStr for Target {
 /// A name in a request. It may refer to several distributions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Name {
-    /// A distribution's id, or a domain of it or of an origin.
+    /// The id of a distribution or tenant, or a domain of it or of an origin.
     Domain(String),
     /// The name of an origin bucket, in lower case.
     Bucket(String),

@@ -15,6 +15,10 @@ use crate::{
     text::joined,
 };
 
+/// Maximum number of tenants that serve a change and get its paths one by one. If there are more,
+/// each gets a single path, since CloudFront accepts the calls slowly and bills each path.
+const MOST_PEERS: usize = 100;
+
 /// A reason for an invalidation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause<'a> {
@@ -59,8 +63,43 @@ pub(super) struct Group<'a> {
     pub(super) distributions: Vec<DistributionId>,
     /// The rules by which they serve objects. `None` for distributions that only requests name.
     serving: Option<&'a Serving>,
+    /// Whether they are among so many tenants that each gets one path.
+    pub(super) is_crowd: bool,
     /// Indices of the requests that name them, in order.
     requests: Vec<usize>,
+}
+
+/// How a distribution serves objects, as far as a plan depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Served<'a> {
+    serving: &'a Serving,
+    is_crowd: bool,
+}
+
+impl<'a> Served<'a> {
+    fn of(site: &'a Site) -> Self {
+        Self { serving: site.serving(), is_crowd: site.peers > MOST_PEERS }
+    }
+}
+
+/// The sites of a batch by the ids that narrowed messages name.
+struct Known<'a> {
+    sites: BTreeMap<&'a DistributionId, &'a Site>,
+    /// The tenants of each distribution that has some.
+    tenants: BTreeMap<&'a DistributionId, Vec<&'a DistributionId>>,
+}
+
+impl<'a> Known<'a> {
+    fn of(sites: &'a Sites) -> Self {
+        let mut known = Self { sites: BTreeMap::new(), tenants: BTreeMap::new() };
+        for site in &sites.list {
+            known.sites.insert(&site.distribution, site);
+            if let Some(parent) = &site.parent {
+                known.tenants.entry(parent).or_default().push(&site.distribution);
+            }
+        }
+        known
+    }
 }
 
 /// A part of the batch that is planned for itself: the content of narrowed messages, or everything
@@ -117,10 +156,11 @@ impl<'a> Demand<'a> {
         };
         let named = demand.resolve(policy, sites);
         let any_bucket = sites.list.iter().all(|site| site.serving().buckets().is_none());
-        let mut by_id: BTreeMap<&DistributionId, &Serving> = BTreeMap::new();
-        by_id.extend(sites.list.iter().map(|site| (&site.distribution, site.serving())));
-        for part in &batch.narrowed {
-            demand.narrowed(part, policy, sites, any_bucket, &by_id, &named);
+        if !batch.narrowed.is_empty() {
+            let known = Known::of(sites);
+            for part in &batch.narrowed {
+                demand.narrowed(part, policy, sites, any_bucket, &known, &named);
+            }
         }
         demand.own(policy, sites, any_bucket, &named);
         demand
@@ -160,7 +200,7 @@ impl<'a> Demand<'a> {
         policy: &Policy,
         sites: &Sites,
         any_bucket: bool,
-        by_id: &BTreeMap<&DistributionId, &'a Serving>,
+        known: &Known<'a>,
         named: &[Vec<DistributionId>],
     ) {
         let mut part = Part::default();
@@ -176,18 +216,24 @@ impl<'a> Demand<'a> {
         }
         for NarrowedMessage { message, distributions, .. } in &narrowed.messages {
             for id in distributions.iter().filter_map(|id| id.parse::<DistributionId>().ok()) {
-                part.messages.entry(id).or_default().push(*message);
+                let tenants = known.tenants.get(&id).into_iter().flatten().copied();
+                for tenant in tenants {
+                    part.messages.entry(tenant.clone()).or_default().push(*message);
+                }
+                if !known.tenants.contains_key(&id) {
+                    part.messages.entry(id).or_default().push(*message);
+                }
             }
         }
         let mut by_distribution = BTreeMap::new();
         for (id, messages) in &part.messages {
-            let serving = by_id.get(id).copied();
+            let serving = known.sites.get(id).map(|site| Served::of(site));
             let is_for_it = |index: &usize| named[*index].contains(id);
             let requests: Vec<usize> = narrowed.requests.clone().filter(is_for_it).collect();
             if serving.is_some() || !requests.is_empty() {
                 by_distribution.insert(id.clone(), (serving, requests));
-            } else if sites.unread.values().any(|unread| unread.contains(id)) {
-                self.unread.entry(id.clone()).or_default().extend(messages);
+            } else if let Some(unread) = sites.unread_for(id) {
+                self.unread.entry(unread.clone()).or_default().extend(messages);
             } else if is_unknown {
                 self.waiting.extend(messages);
             } else {
@@ -221,8 +267,8 @@ impl<'a> Demand<'a> {
                 self.ignored[index] = Some(Ignored::Unserved(Unserved::Bucket));
             }
         }
-        let served = |site: &'a Arc<Site>| (site.distribution.clone(), (Some(site.serving()), Vec::new()));
-        let mut by_distribution: BTreeMap<DistributionId, (Option<&Serving>, Vec<usize>)> = BTreeMap::new();
+        let served = |site: &'a Arc<Site>| (site.distribution.clone(), (Some(Served::of(site)), Vec::new()));
+        let mut by_distribution: BTreeMap<DistributionId, (Option<Served<'_>>, Vec<usize>)> = BTreeMap::new();
         by_distribution.extend(sites.list.iter().map(served));
         for index in self.batch.own_requests() {
             for id in &named[index] {
@@ -236,16 +282,17 @@ impl<'a> Demand<'a> {
     fn add(
         &mut self,
         mut part: Part,
-        by_distribution: BTreeMap<DistributionId, (Option<&'a Serving>, Vec<usize>)>,
+        by_distribution: BTreeMap<DistributionId, (Option<Served<'a>>, Vec<usize>)>,
     ) {
         let first = self.groups.len();
-        let mut known: HashMap<(Option<&Serving>, Vec<usize>), usize> = HashMap::new();
-        for (distribution, (serving, requests)) in by_distribution {
+        let mut known: HashMap<(Option<Served<'_>>, Vec<usize>), usize> = HashMap::new();
+        for (distribution, (served, requests)) in by_distribution {
             let next = self.groups.len() - first;
-            let index = *known.entry((serving, requests.clone())).or_insert(next);
+            let index = *known.entry((served, requests.clone())).or_insert(next);
             if index == next {
-                let part = self.parts.len();
-                self.groups.push(Group { part, distributions: Vec::new(), serving, requests });
+                let (part, serving) = (self.parts.len(), served.map(|served| served.serving));
+                let is_crowd = served.is_some_and(|served| served.is_crowd);
+                self.groups.push(Group { part, distributions: Vec::new(), serving, is_crowd, requests });
             }
             self.groups[first + index].distributions.push(distribution);
         }

@@ -176,9 +176,12 @@ impl Log {
             #[serde(skip_serializing_if = "str::is_empty")]
             function: &'a str,
         }
+        let has_tags = |one: &&Invalidation| one.paths().any(|path| path.starts_with('#'));
+        let tagged: Vec<&Invalidation> = report.plan.invalidations.iter().filter(has_tags).collect();
         for site in &report.found.sites.list {
-            let distribution = &site.distribution;
-            for Rewrite { behavior, function } in &site.rewrites {
+            // Tenants have the functions of their distribution, so one warning is enough.
+            let distribution = site.parent.as_deref().unwrap_or(&site.distribution);
+            for Rewrite { behavior, function } in &*site.rewrites {
                 let function = &function.to_string();
                 if is_news(&mut self.sites, (distribution.clone(), format!("{behavior} {function}"))) {
                     let message = "a function at the edge may request other objects than the path names, \
@@ -187,21 +190,12 @@ impl Log {
                     lines.push(context.line("WARN", message, fields));
                 }
             }
-            let has_tags = |one: &&Invalidation| {
-                one.distribution == *distribution && one.paths().any(|path| path.starts_with('#'))
-            };
             if site.has_cache_tags == Some(false)
-                && report.plan.invalidations.iter().any(|one| has_tags(&one))
+                && tagged.iter().any(|one| one.distribution == site.distribution)
                 && is_news(&mut self.sites, (distribution.clone(), "#".to_owned()))
             {
                 let message =
                     "cache tags purge nothing in this distribution: its configuration has no CacheTagConfig";
-                let fields = Fields { distribution, behavior: "", function: "" };
-                lines.push(context.line("WARN", message, fields));
-            }
-            if site.multi_tenant && is_news(&mut self.sites, (distribution.clone(), String::new())) {
-                let message = "viewers reach this distribution only through tenants, whose origin paths \
-                               are unknown, so the invalidation may miss paths";
                 let fields = Fields { distribution, behavior: "", function: "" };
                 lines.push(context.line("WARN", message, fields));
             }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::bucket_of;
+use super::Location;
 
 /// A bucket's name, valid under today's rules or those of us-east-1 before March 2018.
 ///
@@ -70,14 +70,46 @@ impl FromStr for BucketAlias {
     }
 }
 
-/// Returns the buckets that an origin's domain reaches, in lower case: the one that it names, and
-/// those that it is an alias for.
-pub(super) fn buckets_of(domain: &str, aliases: &[BucketAlias]) -> Vec<String> {
-    let named = bucket_of(domain);
-    let reaches = |alias: &str| {
-        alias.eq_ignore_ascii_case(domain)
-            || named.as_deref().is_some_and(|name| alias.eq_ignore_ascii_case(name))
-    };
-    let of_aliases = aliases.iter().filter(|one| reaches(&one.alias));
-    named.iter().cloned().chain(of_aliases.map(|one| one.bucket.to_ascii_lowercase())).collect()
+/// The buckets behind an origin.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Buckets {
+    /// The buckets with these names, in lower case.
+    Named(Vec<String>),
+    /// Every bucket, each below its own name: viewers request `/bucket/key`.
+    InPath,
+    /// Every bucket, because the distribution's configuration is unknown.
+    Any,
+}
+
+impl Buckets {
+    /// Returns the buckets behind an origin with this location and domain: the one that the location
+    /// names, and those that it or the domain is an alias for. Returns `None` if there are none.
+    pub(super) fn of(location: Option<&Location<'_>>, domain: &str, aliases: &[BucketAlias]) -> Option<Self> {
+        if location.is_some_and(|location| location.bucket.is_none()) {
+            return Some(Self::InPath);
+        }
+        let own = location.and_then(|location| location.bucket.as_deref());
+        let reaches = |alias: &str| {
+            alias.eq_ignore_ascii_case(domain) || own.is_some_and(|name| alias.eq_ignore_ascii_case(name))
+        };
+        let of_aliases = aliases.iter().filter(|one| reaches(&one.alias)).map(|one| &*one.bucket);
+        let names: Vec<String> = own.into_iter().chain(of_aliases).map(str::to_ascii_lowercase).collect();
+        (!names.is_empty()).then_some(Self::Named(names))
+    }
+
+    /// Returns whether they include a bucket.
+    pub(super) fn include(&self, bucket: &str) -> bool {
+        match self {
+            Self::Named(names) => names.iter().any(|name| name.eq_ignore_ascii_case(bucket)),
+            Self::InPath | Self::Any => true,
+        }
+    }
+
+    /// Returns their names. `None` if they are all buckets.
+    pub(super) fn names(&self) -> Option<&[String]> {
+        match self {
+            Self::Named(names) => Some(names),
+            Self::InPath | Self::Any => None,
+        }
+    }
 }

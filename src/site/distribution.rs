@@ -9,16 +9,25 @@ use std::{
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-use super::{BucketAlias, buckets_of};
+use super::{BucketAlias, Location, OriginPath, bucket::Buckets};
 
-/// The id of a distribution, such as `E1EXAMPLE`: upper-case letters and digits.
+/// The id of a distribution or of a distribution tenant.
+///
+/// A distribution's consists of upper-case letters and digits, such as `E1EXAMPLE`. A tenant's is
+/// `dt_` and letters and digits, such as `dt_2yN4wAFw2eVNfkz9`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct DistributionId(Box<str>);
 
 /// The error for text that is not a valid distribution id.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0:?} is not a distribution id: one looks like E1A2B3C4D5E6F7, upper-case letters and digits")]
+#[error(
+    "{0:?} is not a distribution id: one looks like E1A2B3C4D5E6F7, upper-case letters and digits, or like \
+     dt_2yN4wAFw2eVNfkz9 for a distribution tenant"
+)]
 pub struct NotADistribution(String);
+
+/// The beginning of a distribution tenant's id.
+const TENANT: &str = "dt_";
 
 impl DistributionId {
     /// Returns the id as text.
@@ -26,14 +35,23 @@ impl DistributionId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Returns whether it is the id of a distribution tenant.
+    #[must_use]
+    pub fn is_tenant(&self) -> bool {
+        self.0.starts_with(TENANT)
+    }
 }
 
 impl FromStr for DistributionId {
     type Err = NotADistribution;
 
     fn from_str(id: &str) -> Result<Self, NotADistribution> {
-        let fits = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
-        if !id.is_empty() && id.len() <= 64 && id.bytes().all(fits) {
+        let (own, fits): (&str, fn(&u8) -> bool) = match id.strip_prefix(TENANT) {
+            Some(own) => (own, u8::is_ascii_alphanumeric),
+            None => (id, |byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()),
+        };
+        if !own.is_empty() && id.len() <= 64 && own.as_bytes().iter().all(fits) {
             Ok(Self(id.into()))
         } else {
             Err(NotADistribution(id.chars().take(80).collect()))
@@ -104,7 +122,8 @@ pub struct Distribution {
     pub enabled: bool,
     /// Whether it is the staging distribution of a continuous deployment.
     pub staging: bool,
-    /// Whether viewers reach it only through distribution tenants.
+    /// Whether viewers reach it only through [tenants](super::Tenant). CloudFront then accepts
+    /// invalidations only of the tenants.
     pub multi_tenant: bool,
     /// The origins, in configuration order.
     pub origins: Vec<Origin>,
@@ -135,6 +154,8 @@ pub struct Details {
     pub default_root_object: String,
     /// Whether the distribution reads cache tags from a header of the origin's answers.
     pub has_cache_tags: bool,
+    /// The default values of the parameters that tenants may set, by name.
+    pub parameters: Vec<(String, String)>,
 }
 
 /// An origin of a distribution.
@@ -248,14 +269,16 @@ impl Distribution {
     }
 
     /// Returns the buckets that are origins of the distribution, in lower case. An origin refers to
-    /// a bucket by its name or by one of these aliases.
+    /// a bucket by its name or by one of these aliases. `None` if it may serve any bucket.
     #[must_use]
-    pub fn buckets(&self, aliases: &[BucketAlias]) -> BTreeSet<String> {
+    pub fn buckets(&self, aliases: &[BucketAlias]) -> Option<BTreeSet<String>> {
         let mut buckets = BTreeSet::new();
         for origin in &self.origins {
-            buckets.extend(buckets_of(&origin.domain_name, aliases));
+            if let Some(reached) = origin.buckets(aliases) {
+                buckets.extend(reached.names()?.iter().cloned());
+            }
         }
-        buckets
+        Some(buckets)
     }
 
     /// Returns whether a bucket is an origin of the distribution, by its name or one of these
@@ -263,6 +286,12 @@ impl Distribution {
     #[must_use]
     pub fn has_bucket(&self, bucket: &str, aliases: &[BucketAlias]) -> bool {
         self.origins.iter().any(|origin| origin.is_bucket(bucket, aliases))
+    }
+
+    /// Returns whether an origin depends on the parameters of tenants.
+    #[must_use]
+    pub fn has_placeholders(&self) -> bool {
+        self.origins.iter().any(Origin::has_placeholder)
     }
 
     /// Returns the distribution's host names: its aliases, then its domain.
@@ -280,12 +309,66 @@ impl Distribution {
     }
 }
 
+/// The beginning and the end of a parameter's name in an origin's domain or path.
+const PLACEHOLDER: (&str, &str) = ("{{", "}}");
+
 impl Origin {
-    /// Returns whether the origin is a bucket, by the bucket's name or one of these aliases.
+    /// Returns the part of S3 that the origin serves. `None` if the origin is not S3, if only an
+    /// alias says that it is, or if the bucket depends on a parameter of tenants.
+    #[must_use]
+    pub fn location(&self) -> Option<Location<'_>> {
+        let location = Location::of(&self.domain_name, &self.path)?;
+        location.bucket.as_ref().is_none_or(|name| !name.contains(PLACEHOLDER.0)).then_some(location)
+    }
+
+    /// Returns whether the origin may serve a bucket, by the bucket's name or one of these aliases.
     #[must_use]
     pub fn is_bucket(&self, bucket: &str, aliases: &[BucketAlias]) -> bool {
-        buckets_of(&self.domain_name, aliases).iter().any(|name| name.eq_ignore_ascii_case(bucket))
+        self.buckets(aliases).is_some_and(|buckets| buckets.include(bucket))
     }
+
+    /// Returns the buckets that may be behind the origin. `None` if it is not a bucket.
+    pub(super) fn buckets(&self, aliases: &[BucketAlias]) -> Option<Buckets> {
+        let location = self.location();
+        let of_tenant = self.domain_name.contains(PLACEHOLDER.0)
+            || location.is_none() && Location::of(&self.domain_name, &self.path).is_some();
+        if of_tenant {
+            return Some(Buckets::Any);
+        }
+        Buckets::of(location.as_ref(), &self.domain_name, aliases)
+    }
+
+    /// Returns the directory that the origin serves.
+    pub(super) fn directory(&self) -> OriginPath {
+        OriginPath::of_configuration(self.location().map_or(&*self.path, |location| location.directory))
+    }
+
+    /// Returns whether the domain or the path contains the name of a parameter, as `{{name}}`.
+    #[must_use]
+    pub fn has_placeholder(&self) -> bool {
+        self.domain_name.contains(PLACEHOLDER.0) || self.path.contains(PLACEHOLDER.0)
+    }
+
+    /// Returns the origin with the values of parameters in place of their names. `value` returns the
+    /// value of a parameter. Returns `None` if a value is missing.
+    pub(super) fn filled<'v>(&self, value: impl Fn(&str) -> Option<&'v str>) -> Option<Self> {
+        let domain_name = filled(&self.domain_name, &value)?;
+        Some(Self { id: self.id.clone(), domain_name, path: filled(&self.path, &value)? })
+    }
+}
+
+/// Returns a text with the values of parameters in place of their names. `None` if a value is
+/// missing.
+fn filled<'v>(mut text: &str, value: impl Fn(&str) -> Option<&'v str>) -> Option<String> {
+    let mut result = String::with_capacity(text.len());
+    while let Some((before, rest)) = text.split_once(PLACEHOLDER.0) {
+        let (name, behind) = rest.split_once(PLACEHOLDER.1)?;
+        result.push_str(before);
+        result.push_str(value(name.trim())?);
+        text = behind;
+    }
+    result.push_str(text);
+    Some(result)
 }
 
 /// Returns whether a cache policy that AWS manages has query strings in its cache key. `None` for

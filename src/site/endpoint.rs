@@ -1,4 +1,4 @@
-//! The domains of S3's endpoints.
+//! The part of S3 that an origin serves, from its domain and path.
 
 /// The domain suffixes of AWS, one for each partition.
 const PARTITIONS: [&str; 7] = [
@@ -11,31 +11,53 @@ const PARTITIONS: [&str; 7] = [
     ".csp.hci.ic.gov",
 ];
 
-/// Returns the bucket of an S3 endpoint's domain, in lower case.
-///
-/// Recognizes REST endpoints of every style and website endpoints. For the endpoint of an access
-/// point, including multi-region ones, returns the access point's alias, which looks like a bucket
-/// name. Returns `None` for any other domain.
-///
-/// ```
-/// use cloudfront_invalidator::site::bucket_of;
-///
-/// assert_eq!(bucket_of("www.example.com.s3.eu-west-1.amazonaws.com").as_deref(), Some("www.example.com"));
-/// assert_eq!(bucket_of("site.s3-website-us-east-1.amazonaws.com").as_deref(), Some("site"));
-/// assert_eq!(bucket_of("site.example.com"), None);
-/// ```
-///
-/// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistS3AndCustomOrigins.html>
-#[must_use]
-pub fn bucket_of(domain: &str) -> Option<String> {
-    Endpoint::of(domain).map(|endpoint| endpoint.bucket)
+/// The part of S3 that an origin serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location<'a> {
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// The bucket, or an access point's alias, which looks like a bucket's name. `None` if viewers
+    /// name the bucket in the first segment of the path that they request.
+    pub bucket: Option<String>,
+    /// The directory in the bucket, written as in the origin's path.
+    pub directory: &'a str,
 }
 
-/// An S3 endpoint with a bucket in its name.
+impl<'a> Location<'a> {
+    /// Parses an origin's domain and path. Returns `None` if the domain is not an S3 endpoint.
+    ///
+    /// Recognizes REST endpoints of every style, website endpoints, and access points, including
+    /// multi-region ones. The bucket is in the domain or, in path style, the first segment of the
+    /// path. In a domain, case has no meaning, so the result has that bucket in lower case.
+    ///
+    /// ```
+    /// use cloudfront_invalidator::site::Location;
+    ///
+    /// let bucket = |domain, path| Location::of(domain, path)?.bucket;
+    /// assert_eq!(bucket("www.example.com.s3.eu-west-1.amazonaws.com", "/v1").as_deref(), Some("www.example.com"));
+    /// assert_eq!(bucket("site.s3-website-us-east-1.amazonaws.com", "").as_deref(), Some("site"));
+    /// assert_eq!(bucket("s3.eu-west-1.amazonaws.com", "/site/v1").as_deref(), Some("site"));
+    /// assert_eq!(Location::of("site.example.com", ""), None);
+    /// ```
+    ///
+    /// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistS3AndCustomOrigins.html>
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html>
+    #[must_use]
+    pub fn of(domain: &str, path: &'a str) -> Option<Self> {
+        let (endpoint, bucket) = Endpoint::parse(domain)?;
+        if !bucket.is_empty() {
+            return Some(Self { endpoint, bucket: Some(bucket), directory: path });
+        }
+        let path = path.trim_matches('/');
+        let (bucket, directory) = path.split_once('/').unwrap_or((path, ""));
+        let bucket = (!bucket.is_empty()).then(|| bucket.to_owned());
+        Some(Self { endpoint, bucket, directory })
+    }
+}
+
+/// An S3 endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The bucket, or an access point's alias: see [`bucket_of`].
-    pub bucket: String,
     /// The region. `None` if the domain names none, as in legacy and global endpoints.
     pub region: Option<String>,
     /// Whether it is a website endpoint, which serves index documents for directories.
@@ -44,46 +66,64 @@ pub struct Endpoint {
     pub partition: &'static str,
 }
 
-impl Endpoint {
-    /// Returns the REST endpoint of a bucket whose region is unknown.
-    #[must_use]
-    pub fn named(bucket: &str) -> Self {
-        let bucket = bucket.to_owned();
-        Self { bucket, region: None, is_website: false, partition: &PARTITIONS[1][1..] }
+impl Default for Endpoint {
+    /// Returns the REST endpoint of an unknown region.
+    fn default() -> Self {
+        Self { region: None, is_website: false, partition: &PARTITIONS[1][1..] }
     }
+}
 
-    /// Parses a domain. Returns `None` if it is not an S3 endpoint or does not name a bucket.
-    #[must_use]
-    pub fn of(domain: &str) -> Option<Self> {
+impl Endpoint {
+    /// Parses a domain. Returns the endpoint, and the bucket in the domain in lower case. The bucket
+    /// is empty in path style.
+    fn parse(domain: &str) -> Option<(Self, String)> {
         let domain = domain.strip_suffix('.').unwrap_or(domain).to_ascii_lowercase();
         let (host, partition) =
             PARTITIONS.into_iter().find_map(|suffix| Some((domain.strip_suffix(suffix)?, &suffix[1..])))?;
         // A bucket's name may contain dots, so match S3's labels from the right.
         let labels: Vec<&str> = host.split('.').collect();
-        let (bucket, region, is_website) = match &labels[..] {
-            [bucket @ .., "s3"] | [bucket @ .., "accesspoint", "s3-global"] => (bucket, None, false),
-            [bucket @ .., "s3-external-1"] => (bucket, Some("us-east-1"), false),
+        let (bucket, region, kind) = match &labels[..] {
+            [bucket @ .., "s3"] => (bucket, None, Kind::Rest),
+            [bucket @ .., "accesspoint", "s3-global"]
+            | [bucket @ .., "s3-accelerate"]
+            | [bucket @ .., "s3-accelerate", "dualstack"] => (bucket, None, Kind::HostOnly),
+            [bucket @ .., "s3-external-1"] => (bucket, Some("us-east-1"), Kind::Rest),
             [bucket @ .., "s3" | "s3-fips", "dualstack", region]
             | [bucket @ .., "s3" | "s3-fips", region]
                 if is_region(region) =>
             {
-                (bucket, Some(*region), false)
+                (bucket, Some(*region), Kind::Rest)
             }
-            [bucket @ .., "s3-website", region] if is_region(region) => (bucket, Some(*region), true),
+            [bucket @ .., "s3-website", region] if is_region(region) => {
+                (bucket, Some(*region), Kind::Website)
+            }
             // The legacy style joins the service and the region with a hyphen.
             [bucket @ .., last] => {
-                match last.strip_prefix("s3-website-").or_else(|| last.strip_prefix("s3-")) {
-                    Some(region) if is_region(region) => {
-                        (bucket, Some(region), last.starts_with("s3-website-"))
-                    }
-                    _ => return None,
-                }
+                let styles = [("s3-website-", Kind::Website), ("s3-fips-", Kind::Rest), ("s3-", Kind::Rest)];
+                let region = |(style, kind)| Some((last.strip_prefix(style)?, kind));
+                let (region, kind) = styles.into_iter().find_map(region)?;
+                (bucket, is_region(region).then_some(Some(region))?, kind)
             }
             [] => return None,
         };
-        let (bucket, region) = (bucket.join("."), region.map(str::to_owned));
-        (!bucket.is_empty()).then_some(Self { bucket, region, is_website, partition })
+        if bucket.is_empty() && kind != Kind::Rest {
+            return None;
+        }
+        let endpoint =
+            Self { region: region.map(str::to_owned), is_website: kind == Kind::Website, partition };
+        Some((endpoint, bucket.join(".")))
     }
+}
+
+/// A kind of S3 endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// An endpoint where the path may name the bucket.
+    Rest,
+    /// A REST endpoint where only the domain names the bucket.
+    HostOnly,
+    /// A website endpoint. Only the domain names the bucket.
+    Website,
 }
 
 /// Returns whether a label is a region's name, such as `us-gov-west-1`.
@@ -99,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bucket_of_finds_the_bucket_of_every_endpoint_style() {
+    fn the_bucket_of_every_endpoint_style_is_found() {
         let cases = [
             ("site.s3.amazonaws.com", Some("site")),
             ("site.s3.eu-central-1.amazonaws.com", Some("site")),
@@ -122,9 +162,13 @@ mod tests {
             ("a.s3.eu-west-1.s3.amazonaws.com", Some("a.s3.eu-west-1")),
             ("my-point-abc-s3alias.s3.eu-west-1.amazonaws.com", Some("my-point-abc-s3alias")),
             ("mfzwi23gnjvgw.mrap.accesspoint.s3-global.amazonaws.com", Some("mfzwi23gnjvgw.mrap")),
-            ("s3.amazonaws.com", None),
-            ("s3.eu-central-1.amazonaws.com", None),
-            ("site.s3-accelerate.amazonaws.com", None),
+            ("site.s3-accelerate.amazonaws.com", Some("site")),
+            ("site.s3-accelerate.dualstack.amazonaws.com", Some("site")),
+            ("site.s3-accelerate.eu-west-1.amazonaws.com", None),
+            ("s3-accelerate.amazonaws.com", None),
+            ("s3-website.eu-central-1.amazonaws.com", None),
+            ("s3-website-us-east-1.amazonaws.com", None),
+            ("accesspoint.s3-global.amazonaws.com", None),
             ("site.s3.example.com", None),
             ("site.s3.amazonaws.com.example.com", None),
             ("site.s3-website.amazonaws.com.evil", None),
@@ -137,14 +181,48 @@ mod tests {
             ("", None),
         ];
         for (domain, bucket) in cases {
-            assert_eq!(bucket_of(domain).as_deref(), bucket, "{domain}");
+            let location = Location::of(domain, "/v1");
+            assert_eq!(location.as_ref().and_then(|one| one.bucket.as_deref()), bucket, "{domain}");
+            assert!(location.is_none_or(|one| one.directory == "/v1"), "{domain}");
         }
+    }
+
+    #[test]
+    fn the_path_names_the_bucket_if_the_domain_does_not() {
+        for domain in [
+            "s3.amazonaws.com",
+            "S3.EU-Central-1.amazonaws.com.",
+            "s3-eu-west-1.amazonaws.com",
+            "s3-external-1.amazonaws.com",
+            "s3-fips.us-gov-west-1.amazonaws.com",
+            "s3-fips-us-gov-west-1.amazonaws.com",
+            "s3-fips.dualstack.us-gov-west-1.amazonaws.com",
+            "s3.dualstack.us-east-2.amazonaws.com",
+            "s3.cn-north-1.amazonaws.com.cn",
+            "s3.us-iso-east-1.c2s.ic.gov",
+        ] {
+            for (path, bucket, directory) in [
+                ("/site", Some("site"), ""),
+                ("/site/", Some("site"), ""),
+                ("/site/a/b%20c", Some("site"), "a/b%20c"),
+                ("/Old_Site/Live", Some("Old_Site"), "Live"),
+                ("/www.example.com/v1", Some("www.example.com"), "v1"),
+                ("", None, ""),
+                ("/", None, ""),
+            ] {
+                let location = Location::of(domain, path).expect("a location");
+                assert_eq!(location.bucket.as_deref(), bucket, "{domain} {path}");
+                assert_eq!(location.directory, directory, "{domain} {path}");
+                assert!(!location.endpoint.is_website);
+            }
+        }
+        assert_eq!(Location::of("s3.example.com", "/site"), None);
     }
 
     #[test]
     fn endpoints_have_a_region_and_a_partition() {
         let endpoint = |domain: &str| {
-            let Endpoint { bucket, region, is_website, partition } = Endpoint::of(domain)?;
+            let (Endpoint { region, is_website, partition }, bucket) = Endpoint::parse(domain)?;
             Some((bucket, region.unwrap_or_default(), is_website, partition))
         };
         let expected = |bucket: &str, region: &str, is_website, partition| {
@@ -163,6 +241,12 @@ mod tests {
             endpoint("a.s3-external-1.amazonaws.com"),
             expected("a", "us-east-1", false, "amazonaws.com")
         );
-        assert_eq!(endpoint("a.s3.dualstack.eu-west-1.amazonaws.com").expect("an endpoint").1, "eu-west-1");
+        for (domain, region) in [
+            ("a.s3.dualstack.eu-west-1.amazonaws.com", "eu-west-1"),
+            ("s3-fips-us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+            ("s3-eu-west-1.amazonaws.com", "eu-west-1"),
+        ] {
+            assert_eq!(endpoint(domain).expect("an endpoint").1, region, "{domain}");
+        }
     }
 }

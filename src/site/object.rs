@@ -2,13 +2,15 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::{Distribution, Endpoint, Origin, OriginPath, pattern::PathPattern};
+use super::{Distribution, Endpoint, Location, Origin, pattern::PathPattern};
 
 /// An object behind a distribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
     /// The endpoint of the object's bucket.
     pub endpoint: Endpoint,
+    /// The bucket, or an access point's alias.
+    pub bucket: String,
     /// The object's key.
     pub key: Vec<u8>,
 }
@@ -48,16 +50,22 @@ impl Distribution {
         };
         let path = if path.is_empty() { &*self.default_root_object } else { path };
         let object = |origin: &Origin| {
-            let endpoint = Endpoint::of(&origin.domain_name)?;
+            let Location { endpoint, bucket, .. } = origin.location()?;
             let path = path.strip_prefix('/').unwrap_or(path);
             // REST endpoints decode a plus as a space.
             let path = if endpoint.is_website { path.to_owned() } else { path.replace('+', " ") };
             let key: Vec<u8> = percent_decode_str(&path).collect();
-            let mut key = OriginPath::of_configuration(&origin.path).join(&key);
+            let (bucket, key) = if let Some(bucket) = bucket {
+                (bucket, &*key)
+            } else {
+                let slash = key.iter().position(|byte| *byte == b'/')?;
+                (String::from_utf8(key[..slash].to_vec()).ok()?, &key[slash + 1..])
+            };
+            let mut key = origin.directory().join(key);
             if endpoint.is_website && (key.is_empty() || key.ends_with(b"/")) {
                 key.extend_from_slice(index_document.as_bytes());
             }
-            (!key.is_empty()).then_some(Object { endpoint, key })
+            (!key.is_empty()).then_some(Object { endpoint, bucket, key })
         };
         // The primary origin of a group comes first.
         let origins = match self.origin_groups.iter().find(|group| group.id == behavior.target) {
@@ -100,6 +108,8 @@ mod tests {
                 origin("pages", "site.s3.eu-west-1.amazonaws.com", "/live%20one"),
                 origin("docs", "docs.s3-website-us-east-1.amazonaws.com", ""),
                 origin("api", "api.example.com", ""),
+                origin("old", "s3.eu-west-1.amazonaws.com", "/Old_Site/live"),
+                origin("any", "s3.eu-west-1.amazonaws.com", ""),
             ],
             origin_groups: vec![OriginGroup {
                 id: "both".to_owned(),
@@ -109,6 +119,8 @@ mod tests {
                 behavior(Some("/docs/*"), "docs"),
                 behavior(Some("api/*"), "api"),
                 behavior(Some("both*"), "both"),
+                behavior(Some("old/*"), "old"),
+                behavior(Some("any*"), "any"),
                 behavior(None, "pages"),
             ],
             error_pages: Vec::new(),
@@ -122,9 +134,8 @@ mod tests {
     fn a_path_maps_to_objects() {
         let objects = |path: &str| {
             let objects = distribution().objects(path, "home.html");
-            let shown = objects
-                .iter()
-                .map(|one| format!("{}/{}", one.endpoint.bucket, String::from_utf8_lossy(&one.key)));
+            let shown =
+                objects.iter().map(|one| format!("{}/{}", one.bucket, String::from_utf8_lossy(&one.key)));
             shown.collect::<Vec<_>>()
         };
         assert_eq!(objects("/"), ["site/live one/index.html"]);
@@ -135,6 +146,9 @@ mod tests {
         assert_eq!(objects("/blog/"), ["site/live one/blog/"], "S3 itself has no index documents");
         assert_eq!(objects("/both/x"), ["docs/both/x", "site/live one/both/x"]);
         assert_eq!(objects("/api/x"), [""; 0]);
+        assert_eq!(objects("/old/a+b"), ["Old_Site/live/old/a b"], "the origin's path names the bucket");
+        assert_eq!(objects("/any_Bucket/a%2Fb"), ["any_Bucket/a/b"], "the viewer's path names the bucket");
+        assert_eq!(objects("/any_Bucket"), [""; 0], "a list of objects, not an object");
     }
 
     #[test]

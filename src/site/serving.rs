@@ -1,11 +1,12 @@
 //! Maps the key of an object to the paths under which a distribution serves it.
 
-use std::{borrow::Cow, collections::BTreeSet, fmt};
+use std::{borrow::Cow, collections::BTreeSet, fmt, sync::Arc};
 
 use serde::Serialize;
 
 use super::{
-    Form, Forms, OriginPath,
+    BucketAlias, Form, Forms, Origin, OriginPath,
+    bucket::Buckets,
     pattern::{PathPattern, readings},
 };
 use crate::path::{Item, Kind, Spelling};
@@ -17,7 +18,7 @@ use crate::path::{Item, Kind, Spelling};
 pub struct Serving {
     pub(super) sources: Vec<Source>,
     /// The behaviors in configuration order, the default one last.
-    pub(super) routes: Vec<Route>,
+    pub(super) routes: Arc<[Route]>,
     /// The object that viewers get for `/`, as a key below the origin path. Empty if there is none.
     pub(super) default_root_object: Box<[u8]>,
     /// The error pages that CloudFront caches for at least [`LASTING_ERROR`](super::LASTING_ERROR)
@@ -29,8 +30,7 @@ pub struct Serving {
 /// An origin that is a bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Source {
-    /// The bucket's names in lower case. `None` for any bucket.
-    pub(super) buckets: Option<Vec<String>>,
+    pub(super) buckets: Buckets,
     pub(super) path: OriginPath,
     /// Whether it is a website endpoint, which takes a `+` literally. `None` if unknown.
     pub(super) is_website: Option<bool>,
@@ -90,9 +90,27 @@ impl fmt::Display for Unserved {
     }
 }
 
+impl Default for Source {
+    /// Returns a source that serves no bucket.
+    fn default() -> Self {
+        Self { buckets: Buckets::Named(Vec::new()), path: OriginPath::default(), is_website: None }
+    }
+}
+
 impl Source {
-    fn is(&self, bucket: &str) -> bool {
-        self.buckets.as_ref().is_none_or(|names| names.iter().any(|name| name.eq_ignore_ascii_case(bucket)))
+    /// Creates the source of an origin. Returns `None` if the origin is not a bucket.
+    pub(super) fn of(origin: &Origin, aliases: &[BucketAlias]) -> Option<Self> {
+        let is_website = origin.location().map(|location| location.endpoint.is_website);
+        Some(Self { buckets: origin.buckets(aliases)?, path: origin.directory(), is_website })
+    }
+
+    /// Returns the path of an object, without the first slash. `None` if the object is outside the
+    /// origin path.
+    fn path_of<'k>(&self, bucket: &str, key: &'k [u8]) -> Option<Cow<'k, [u8]>> {
+        match self.buckets {
+            Buckets::InPath => Some(Cow::Owned([bucket.as_bytes(), b"/", key].concat())),
+            Buckets::Named(_) | Buckets::Any => self.path.strip(key).map(Cow::Borrowed),
+        }
     }
 
     /// Returns the spellings of a path under which the source serves an object.
@@ -113,7 +131,7 @@ impl Serving {
     pub fn buckets(&self) -> Option<BTreeSet<&str>> {
         let mut names = BTreeSet::new();
         for source in &self.sources {
-            names.extend(source.buckets.as_ref()?.iter().map(String::as_str));
+            names.extend(source.buckets.names()?.iter().map(String::as_str));
         }
         Some(names)
     }
@@ -121,7 +139,7 @@ impl Serving {
     /// Returns whether the distribution serves any object of a bucket.
     #[must_use]
     pub fn serves(&self, bucket: &str) -> bool {
-        self.sources.iter().any(|source| source.is(bucket))
+        self.sources.iter().any(|source| source.buckets.include(bucket))
     }
 
     /// Returns the paths under which CloudFront may have cached an object. Each path occurs once.
@@ -135,8 +153,11 @@ impl Serving {
         let mut why = Unserved::Bucket;
         // The sources whose origin path contains the key.
         let mut holders = Vec::new();
-        for (index, source) in self.sources.iter().enumerate().filter(|(_, source)| source.is(bucket)) {
-            let Some(object) = source.path.strip(key) else {
+        for (index, source) in self.sources.iter().enumerate() {
+            if !source.buckets.include(bucket) {
+                continue;
+            }
+            let Some(object) = source.path_of(bucket, key) else {
                 why = why.later(Unserved::OriginPath);
                 continue;
             };
@@ -144,11 +165,11 @@ impl Serving {
             holders.push(index);
             let cache_key_of =
                 |path: &[u8]| source.spellings(path).filter_map(|one| self.cache_key(path, one, index)).max();
-            let own = cache_key_of(object);
+            let own = cache_key_of(&object);
             if own.is_some() && self.lasting_error_pages.iter().any(|page| **page == *object) {
                 return Ok(vec![(Item::everything(), Form::ErrorPage)]);
             }
-            for (path, form) in self.requested(object) {
+            for (path, form) in self.requested(&object) {
                 for spelling in source.spellings(&path) {
                     // AWS does not document whether CloudFront chooses the behavior of the default
                     // root object by `/` or by the object's own path, so try both.

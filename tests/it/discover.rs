@@ -23,14 +23,14 @@ use crate::{
     support::{Answer, narrowed},
 };
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// The age at which a list is too old to be reused.
 const LATER: Duration = Duration::from_secs(11);
 
 /// A CloudFront, and the finder that looks up its distributions.
-struct Scene {
-    cloudfront: Server,
+pub(crate) struct Scene {
+    pub(crate) cloudfront: Server,
     client: Client,
     config: Config,
     finder: Finder,
@@ -38,7 +38,7 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new(account: Account) -> Self {
+    pub(crate) async fn new(account: Account) -> Self {
         let options = Options { distributions: Vec::new(), account, ..Options::default() };
         let cloudfront = Server::start(options).await.expect("a CloudFront");
         let mut settings = Settings::local(&cloudfront.endpoint_url());
@@ -51,7 +51,7 @@ impl Scene {
 
     /// Looks up the distributions for a put in a bucket, as if `after` had passed since the start,
     /// and plans the invalidations.
-    async fn at(&self, after: Duration, bucket: &str, key: &str) -> (Found, Plan) {
+    pub(crate) async fn at(&self, after: Duration, bucket: &str, key: &str) -> (Found, Plan) {
         let batch = event::read(puts(bucket, &[key], "1").as_bytes(), "invocation");
         let deadline = Instant::now() + 5 * SECOND;
         let (client, now) = (Some(&self.client), self.begun + after);
@@ -62,7 +62,7 @@ impl Scene {
 
     /// Returns the paths that are planned for a put, each with its distribution, as if `after` had
     /// passed since the start.
-    async fn paths(&self, after: Duration, key: &str) -> Vec<String> {
+    pub(crate) async fn paths(&self, after: Duration, key: &str) -> Vec<String> {
         let (_, plan) = self.at(after, "site", key).await;
         let paths = |one: &cloudfront_invalidator::plan::Invalidation| -> Vec<String> {
             one.paths().map(|path| format!("{}{path}", one.distribution)).collect()
@@ -189,7 +189,8 @@ async fn cache_policies_are_read_with_each_list_that_needs_them() {
     scene.cloudfront.change(account(&[own("E1"), plain("E2", DOMAIN)]));
     scene.fail("ListCachePolicies");
     let (found, plan) = scene.at(3 * LATER, "site", "a").await;
-    assert_eq!((plan.invalidations.len(), &plan.waiting[..]), (1, &[0][..]));
+    let unread: Vec<&[usize]> = plan.unread.iter().map(|(_, messages)| &**messages).collect();
+    assert_eq!((plan.invalidations.len(), &plan.waiting[..], &unread[..]), (1, &[][..], &[&[0][..]][..]));
     assert!(found.failure.is_some() && found.bridged.is_none());
     // The function does not list the policies if no distribution needs them.
     scene.cloudfront.change(account(&[plain("E2", DOMAIN)]));
@@ -240,7 +241,7 @@ async fn a_lookup_that_hangs_ends_within_ten_seconds() {
     let begun = Instant::now();
     let (found, plan) = scene.at(Duration::ZERO, "site", "a").await;
     assert!(begun.elapsed() < FRESH);
-    assert_eq!((plan.invalidations.len(), plan.waiting.len()), (1, 1));
+    assert_eq!((plan.invalidations.len(), plan.unread.len()), (1, 1));
     assert!(found.failure.is_some_and(|error| error.is_unreachable()));
 }
 
@@ -343,7 +344,7 @@ async fn no_change_is_dropped_because_of_an_old_list() {
             let current =
                 (0..versions.len()).filter(|index| ended(*index).saturating_add(oldest + SECOND) >= now);
             let mut expected = current.map(|index| served(&versions[index].1, key));
-            let is_done = plan.waiting.is_empty();
+            let is_done = plan.waiting.is_empty() && plan.unread.is_empty();
             assert!(
                 expected.any(|expected| if is_done {
                     expected == purged

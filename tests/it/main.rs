@@ -22,6 +22,7 @@ mod plan;
 mod sites;
 mod support;
 mod template;
+mod tenant_sites;
 mod tenants;
 mod tidy;
 mod tls;

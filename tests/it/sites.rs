@@ -6,7 +6,7 @@ use std::time::Duration;
 use cloudfront_invalidator::local::{Account, Fault, Options, Server};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Function, s3, sqs};
+use crate::support::{Answer, Function, narrowed, s3, sqs};
 
 const EXAMPLE: &[u8] = include_bytes!("../../samples/E1EXAMPLE.json");
 const POLICIES: &[u8] = include_bytes!("../../samples/policies.json");
@@ -131,6 +131,8 @@ async fn a_bucket_is_recognized_by_its_own_domains_and_aliases_only() {
         "site.s3-website.eu-central-1.amazonaws.com",
         "site.s3.dualstack.eu-central-1.amazonaws.com",
         "site.s3.cn-north-1.amazonaws.com.cn",
+        "site.s3-accelerate.amazonaws.com",
+        "site.s3-accelerate.dualstack.amazonaws.com",
     ] {
         assert_eq!(paths(&account(&[plain("E1", domain)]), &[], "a").await, expected, "{domain}");
     }
@@ -152,6 +154,40 @@ async fn a_bucket_is_recognized_by_its_own_domains_and_aliases_only() {
 }
 
 #[tokio::test]
+async fn a_bucket_in_the_path_of_an_origin_is_recognized() {
+    let domain = "s3.eu-central-1.amazonaws.com";
+    let cases: [(&str, &str, &[&str]); 8] = [
+        ("/site", "live/a b", &["/live/a%20b", "/live/a+b"]),
+        ("/Site/live", "live/index.html", &["/", "/index.html"]),
+        ("/site/live", "lively/a", &[]),
+        ("/site/live", "site/live/a", &[]),
+        ("/my-point-s3alias/live", "live/a", &["/a"]),
+        ("/other", "a", &[]),
+        // Without a bucket in the origin's path, viewers name it.
+        ("", "live/a", &["/site/live/a"]),
+        ("", "docs/index.html", &["/site/docs/", "/site/docs/index.html"]),
+    ];
+    let aliases = [("INVALIDATOR_BUCKET_ALIASES", "my-point-s3alias=site")];
+    for (path, key, expected) in cases {
+        let distribution =
+            changed("E1", domain, |config| config["Origins"]["Items"][0]["OriginPath"] = path.into());
+        assert_eq!(paths(&account(&[distribution]), &aliases, key).await, expected, "{path} {key}");
+    }
+    let named = changed("E1", domain, |config| config["Origins"]["Items"][0]["OriginPath"] = "/site".into());
+    let (cloudfront, mut function) = with(account(&[named, plain("E2", domain)]), &[]).await;
+    for (bucket, expected) in [("s3://site", &["E1", "E2"][..]), ("s3://Old_Bucket", &["E2"])] {
+        let before = cloudfront.recorded().len();
+        function.invoke(json!({"paths": ["/x"], "distribution": bucket}).to_string()).await;
+        let mut purged: Vec<String> =
+            sent(&cloudfront).split_off(before).into_iter().map(|(id, _)| id).collect();
+        purged.sort();
+        assert_eq!(purged, expected, "{bucket}");
+    }
+    function.invoke(puts("Old_Bucket", &["a"], "1")).await;
+    assert_eq!(sent(&cloudfront).last().expect("an invalidation").1, ["/Old_Bucket/a"]);
+}
+
+#[tokio::test]
 async fn exactly_the_distributions_that_serve_the_bucket_are_invalidated() {
     let website = "site.s3-website-us-east-1.amazonaws.com";
     let (cloudfront, mut function) = with(
@@ -161,14 +197,12 @@ async fn exactly_the_distributions_that_serve_the_bucket_are_invalidated() {
             changed("E3", DOMAIN, |config| config["Enabled"] = false.into()),
             changed("E4", website, |config| config["Origins"]["Items"][0]["OriginPath"] = "/v2".into()),
             changed("E5", DOMAIN, |config| config["Staging"] = true.into()),
-            changed("E6", DOMAIN, |config| config["ConnectionMode"] = "tenant-only".into()),
         ]),
         &[],
     )
     .await;
     let batch = puts("site", &["a", "v2/docs/index.html"], "1");
-    // E6 only has tenants, so CloudFront answers that there is no such distribution.
-    assert_eq!(function.invoke(batch).await.handed_back(), ["m0", "m1"]);
+    assert_eq!(function.invoke(batch).await.handed_back(), [""; 0]);
     let mut all = sent(&cloudfront);
     all.sort();
     let both = ["/a", "/v2/docs/", "/v2/docs/index.html"];
@@ -178,8 +212,6 @@ async fn exactly_the_distributions_that_serve_the_bucket_are_invalidated() {
         assert_eq!((distribution.as_str(), &paths[..]), (expected_of, &expected.map_owned()[..]));
     }
     assert_eq!(all.len(), 3);
-    let tenants = function.logged(|line| line["distribution"] == "E6" && line["level"] == "WARN").await;
-    assert!(tenants["message"].as_str().expect("a message").contains("tenants"));
 }
 
 /// Conversion to owned strings, to compare with recorded paths.
@@ -251,15 +283,19 @@ async fn messages_return_to_the_queue_if_the_lookup_fails() {
         cloudfront.inject_read(operation, after, fault);
         let batch = puts("site", &["a", "b"], "1");
         let answer = function.invoke_within(Duration::from_secs(4), batch.clone()).await;
-        assert_eq!(answer.handed_back(), ["m0", "m1"], "{told}");
-        assert_eq!(cloudfront.created(), purged, "{told}");
+        // Of two distributions, one may be done. The queue then gets a message for the other.
+        let is_narrowed = purged > 0;
+        let left: &[&str] = if is_narrowed { &[] } else { &["m0", "m1"] };
+        assert_eq!(answer.handed_back(), left, "{told}");
+        assert_eq!((cloudfront.created(), cloudfront.sent().len()), (purged, purged), "{told}");
         let line = function.logged(|line| line["waiting"] == 2).await;
         assert_eq!(
             (&line["level"], &line["error_type"]),
             (&json!("ERROR"), &json!(error_type)),
             "{told} {line}"
         );
-        assert_eq!(function.invoke(batch).await.handed_back(), [""; 0], "{told}");
+        let again = if is_narrowed { narrowed(&cloudfront) } else { batch };
+        assert_eq!(function.invoke(again).await.handed_back(), [""; 0], "{told}");
         assert_eq!(cloudfront.recorded().len(), 2, "no distribution is invalidated twice: {told}");
     }
     // An event that does not come from a queue fails the invocation.

@@ -17,7 +17,12 @@ use cloudfront_invalidator::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Function, s3, sqs};
+use crate::{
+    function::refusal,
+    sites::DOMAIN,
+    support::{Function, s3, sqs},
+    tenant_sites::{parent, tenant},
+};
 use stack::{Stack, template};
 
 /// The only parameter without a default, with a value for the tests.
@@ -109,20 +114,33 @@ fn the_role_is_limited_to_its_distributions_and_key() {
         let arns: Vec<String> =
             ids.split(',').map(|id| format!("arn:{partition}:cloudfront::*:distribution/{id}")).collect();
         let create = BTreeSet::from(["cloudfront:CreateInvalidation".to_owned()]);
-        assert_eq!(statements(&stack), [(create, arns)], "{partition}");
+        let send = BTreeSet::from(["sqs:SendMessage".to_owned()]);
+        let expected = [(create, arns), (send, vec!["Queue.Arn".to_owned()])];
+        assert_eq!(statements(&stack), expected, "{partition}");
     }
     for (actions, resources) in statements(&stack(&[])) {
-        let unscoped = ["cloudfront:ListCachePolicies", "cloudfront:ListDistributions"];
-        let may_be_any = actions.iter().all(|action| unscoped.contains(&&**action));
+        let unscoped =
+            ["ListCachePolicies", "ListDistributions", "ListDistributionTenants", "GetDistributionTenant"]
+                .map(|action| format!("cloudfront:{action}"));
+        if actions.contains("sqs:SendMessage") {
+            assert_eq!((actions.len(), &*resources), (1, &["Queue.Arn".to_owned()][..]));
+            continue;
+        }
+        let may_be_any = actions.iter().all(|action| unscoped.contains(action));
+        let kind = if actions.iter().any(|action| action.ends_with("ForDistributionTenant")) {
+            "distribution-tenant"
+        } else {
+            "distribution"
+        };
         assert!(
-            may_be_any || resources == ["arn:aws:cloudfront::123456789012:distribution/*"],
+            may_be_any || resources == [format!("arn:aws:cloudfront::123456789012:{kind}/*")],
             "{actions:?}"
         );
     }
     let key = "arn:aws:kms:eu-central-1:123456789012:key/1";
     let with_key = stack(&[("KeyArn", key), ("DistributionIds", "E1")]);
     let kms = BTreeSet::from(["kms:Decrypt".to_owned(), "kms:GenerateDataKey".to_owned()]);
-    assert_eq!(statements(&with_key)[1], (kms, vec![key.to_owned()]));
+    assert_eq!(statements(&with_key)[2], (kms, vec![key.to_owned()]));
     assert_eq!(with_key.properties("Queue")["KmsMasterKeyId"], key);
     assert_eq!(with_key.properties("Queue").get("SqsManagedSseEnabled"), None);
     assert_eq!(stack(&[]).properties("Queue")["SqsManagedSseEnabled"], true);
@@ -135,17 +153,29 @@ async fn the_role_allows_exactly_the_calls_of_the_function() {
     let example = include_bytes!("../../samples/E1EXAMPLE.json");
     account.add(example, None).expect("a distribution");
     account.add(include_bytes!("../../samples/policies.json"), None).expect("policies");
+    for document in [parent("E1", DOMAIN, "/{{place}}"), tenant("a", Some("live"))] {
+        account.add(document.to_string().as_bytes(), None).expect("a distribution and its tenant");
+    }
     let options = Options { distributions: Vec::new(), account, ..Options::default() };
     let cloudfront = Server::start(options).await.expect("a CloudFront");
     let variables = [("INVALIDATOR_DISTRIBUTIONS", "")];
     let mut function = Function::start(&cloudfront.endpoint_url(), &variables).await;
     let batch = sqs([("m", s3("live/a.html", "1").to_string())]);
     assert_eq!(function.invoke(batch.to_string()).await.handed_back(), [""; 0]);
-    assert_eq!(cloudfront.created(), 1);
-    let called = cloudfront.reads().into_iter().chain(["CreateInvalidation"]);
+    let sent: BTreeSet<String> = cloudfront.recorded().into_iter().map(|one| one.distribution).collect();
+    assert_eq!(sent, ["E1EXAMPLE", "dt_a"].map(str::to_owned).into());
+    let created = ["CreateInvalidation", "CreateInvalidationForDistributionTenant"];
+    let called = cloudfront.reads().into_iter().chain(created);
     let called: BTreeSet<String> = called.map(|operation| format!("cloudfront:{operation}")).collect();
-    let allowed = statements(&stack(&[])).into_iter().flat_map(|(actions, _)| actions);
-    assert_eq!(called, allowed.collect());
+    let mut allowed: BTreeSet<String> =
+        statements(&stack(&[])).into_iter().flat_map(|(actions, _)| actions).collect();
+    // What is left of a batch goes into the queue.
+    cloudfront.inject(Some("dt_a"), refusal(403, "AccessDenied", "no"));
+    let batch = sqs([("m", s3("live/b.html", "2").to_string())]);
+    assert_eq!(function.invoke(batch.to_string()).await.handed_back(), [""; 0]);
+    assert_eq!(cloudfront.sent().len(), 1);
+    assert!(allowed.remove("sqs:SendMessage"), "SendMessageBatch");
+    assert_eq!(called, allowed);
 
     // The source contains no other calls, except those that only cfadmin makes.
     let room = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cloudfront");
@@ -157,8 +187,10 @@ async fn the_role_allows_exactly_the_calls_of_the_function() {
     // Generic code passes an operation on, so a type parameter stands in the place of its name.
     let calls = calls.filter(|operation| operation.len() > 1 && operation.chars().all(char::is_alphanumeric));
     let mut calls: BTreeSet<String> = calls.map(|operation| format!("cloudfront:{operation}")).collect();
-    for of_cfadmin in ["cloudfront:GetInvalidation", "cloudfront:ListInvalidations"] {
-        assert!(calls.remove(of_cfadmin), "{of_cfadmin}");
+    for operation in ["GetInvalidation", "ListInvalidations"] {
+        for of_cfadmin in [operation.to_owned(), format!("{operation}ForDistributionTenant")] {
+            assert!(calls.remove(&format!("cloudfront:{of_cfadmin}")), "{of_cfadmin}");
+        }
     }
     assert_eq!(calls, called);
 }
@@ -260,7 +292,7 @@ fn dashboard_and_alarms_name_metrics_that_exist() {
         assert!(is_known(text("Namespace"), text("MetricName"), dimension), "{name}");
         assert_eq!(alarm["AlarmActions"], json!([topic]), "{name}");
     }
-    assert_eq!(with_topic.len(), 10);
+    assert_eq!(with_topic.len(), 11);
     // Without a topic, the stack has the same alarms without actions. The console shows them.
     let without = alarms(&self::stack(&[]));
     assert_eq!(without.keys().collect::<Vec<_>>(), with_topic.keys().collect::<Vec<_>>());

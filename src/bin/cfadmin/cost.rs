@@ -42,24 +42,33 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let account = arguments.connection.open().await?;
     let client = &account.client;
     let (mut paths, mut counts) = (0, Vec::new());
+    let mut ids = Vec::new();
     for distribution in client.distributions(LIMIT).await.map_err(Stop::of("ListDistributions"))? {
-        let id = &distribution.id;
+        if distribution.multi_tenant {
+            let tenants = client.tenants(&distribution.id, LIMIT).await;
+            let tenants = tenants.map_err(Stop::of("ListDistributionTenants"))?;
+            ids.extend(tenants.into_iter().map(|tenant| tenant.id));
+        } else {
+            ids.push(distribution.id);
+        }
+    }
+    for id in ids {
         let (mut of_distribution, mut invalidations) = (0, 0);
-        for summary in client.invalidations(id).await.map_err(Stop::of("ListInvalidations"))? {
+        for summary in client.invalidations(&id).await.map_err(Stop::of("ListInvalidations"))? {
             // The list begins with the newest.
             match summary.created[..summary.created.len().min(7)].cmp(month) {
                 std::cmp::Ordering::Greater => {}
                 std::cmp::Ordering::Less => break,
                 std::cmp::Ordering::Equal => {
                     let seen =
-                        client.invalidation(id, &summary.id).await.map_err(Stop::of("GetInvalidation"))?;
+                        client.invalidation(&id, &summary.id).await.map_err(Stop::of("GetInvalidation"))?;
                     of_distribution += seen.paths.len();
                     invalidations += 1;
                 }
             }
         }
         paths += of_distribution;
-        counts.push((distribution.id, invalidations, of_distribution));
+        counts.push((id, invalidations, of_distribution));
     }
     let dollars = dollars(paths.saturating_sub(FREE_PATHS));
     let distributions: Vec<_> = counts

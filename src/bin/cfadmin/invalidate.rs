@@ -158,7 +158,15 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
 
 /// Rejects cache tags for a distribution without `CacheTagConfig`: CloudFront would purge nothing.
 async fn reads_tags(client: &Client, distribution: &DistributionId) -> Result<(), Stop> {
-    match client.details(distribution, LIMIT).await {
+    let details = if distribution.is_tenant() {
+        match client.tenant(distribution.as_str(), LIMIT).await {
+            Ok(tenant) => client.details(&tenant.distribution, LIMIT).await,
+            Err(error) => Err(error),
+        }
+    } else {
+        client.details(distribution, LIMIT).await
+    };
+    match details {
         Ok(details) if details.has_cache_tags => Ok(()),
         Ok(_) => Err(Stop::Usage(format!(
             "{distribution} reads no cache tags, so purging one does nothing; set CacheTagConfig in its \

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::Args;
 use cloudfront_invalidator::site::{
-    Behavior, BucketAlias, Distribution, LASTING_ERROR, QueryStrings, bucket_of,
+    Behavior, BucketAlias, Distribution, LASTING_ERROR, Location, Origin, QueryStrings,
 };
 
 use crate::{Exit, LIMIT, Stop, account::Connection, explain::LOWER_TTL, out::Output};
@@ -31,7 +31,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     for distribution in client.distributions(LIMIT).await.map_err(Stop::of("ListDistributions"))? {
         let serves = match bucket {
             Some(bucket) => distribution.has_bucket(bucket, aliases),
-            None => distribution.origins.iter().any(|origin| bucket_of(&origin.domain_name).is_some()),
+            None => distribution.origins.iter().any(may_be_bucket),
         };
         if !serves {
             continue;
@@ -68,10 +68,7 @@ fn show(
     }
     writeln!(out)?;
     for origin in &distribution.origins {
-        if let Some(named) = bucket_of(&origin.domain_name) {
-            let path = if origin.path.is_empty() { "" } else { "  below " };
-            writeln!(out, "  origin    {}  bucket {named}{path}{}", origin.domain_name, origin.path)?;
-        }
+        write_origin(out, origin)?;
     }
     for behavior in distribution.behaviors.iter().filter(|one| reaches(distribution, one, bucket, aliases)) {
         let pattern = behavior.pattern.as_deref().unwrap_or("* (default)");
@@ -99,6 +96,27 @@ fn show(
     Ok(())
 }
 
+fn write_origin(out: &mut dyn Write, origin: &Origin) -> io::Result<()> {
+    let Origin { domain_name, path, .. } = origin;
+    match origin.location() {
+        _ if origin.has_placeholder() => {
+            writeln!(out, "  origin    {domain_name}{path}  depends on the tenant")
+        }
+        Some(Location { bucket, directory, .. }) => {
+            let bucket =
+                bucket.map_or("every bucket, as /bucket/key".to_owned(), |name| format!("bucket {name}"));
+            let below = if directory.is_empty() { "" } else { "  below /" };
+            writeln!(out, "  origin    {domain_name}  {bucket}{below}{}", directory.trim_start_matches('/'))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Returns whether an origin is a bucket, or the origin of tenants where it may be one.
+fn may_be_bucket(origin: &Origin) -> bool {
+    origin.location().is_some() || origin.has_placeholder()
+}
+
 /// Returns whether a behavior forwards to the bucket, or to any bucket if `bucket` is `None`.
 fn reaches(
     distribution: &Distribution,
@@ -108,9 +126,6 @@ fn reaches(
 ) -> bool {
     distribution.origins_of(&behavior.target).into_iter().any(|index| {
         let origin = &distribution.origins[index];
-        bucket.map_or_else(
-            || bucket_of(&origin.domain_name).is_some(),
-            |bucket| origin.is_bucket(bucket, aliases),
-        )
+        bucket.map_or_else(|| may_be_bucket(origin), |bucket| origin.is_bucket(bucket, aliases))
     })
 }

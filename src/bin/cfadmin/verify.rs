@@ -1,5 +1,7 @@
 //! `cfadmin verify`: checks whether viewers get what the bucket holds.
 
+use std::{collections::BTreeMap, mem};
+
 use clap::Args;
 use cloudfront_invalidator::{
     site::{Distribution, DistributionId, Endpoint, Object},
@@ -65,7 +67,7 @@ fn url(text: &str) -> Result<Uri, String> {
 fn object(text: &str) -> Result<Object, String> {
     let (bucket, key) =
         input::object(text).ok_or("invalid object; write it as s3://my-bucket/docs/a.html")?;
-    Ok(Object { endpoint: Endpoint::named(bucket), key: key.as_bytes().to_vec() })
+    Ok(Object { endpoint: Endpoint::default(), bucket: bucket.to_owned(), key: key.as_bytes().to_vec() })
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
@@ -194,17 +196,45 @@ impl Lookup {
         };
         let found = listed.iter().filter_map(|one| Some((one.answers(host)?, one)));
         let found = found.max_by_key(|(exactness, _)| *exactness).map(|(_, one)| one);
-        let found = found.ok_or_else(|| format!("no distribution of this account serves {host:?}"))?;
-        if let Some(at) = self.complete.iter().position(|one| one.id == found.id) {
+        let is_it = |one: &Distribution| match found {
+            Some(found) => one.id == found.id,
+            None => one.answers(host).is_some(),
+        };
+        if let Some(at) = self.complete.iter().position(is_it) {
             return Ok(&self.complete[at]);
         }
-        let complete = account.client.with_details(found.clone(), LIMIT).await;
-        let complete = complete.map_err(|why| Stop::of("GetDistributionConfig")(why).to_string())?;
-        self.complete.push(complete);
+        let complete = match found {
+            Some(found) => {
+                let complete = account.client.with_details(found.clone(), LIMIT).await;
+                complete.map_err(Stop::of("GetDistributionConfig"))
+            }
+            None => tenant(account, listed, host).await,
+        };
+        self.complete.push(complete.map_err(|why| why.to_string())?);
         Ok(&self.complete[self.complete.len() - 1])
     }
 }
 
+/// Finds the tenant with this domain among those of the listed distributions. Returns its
+/// distribution as its viewers reach it.
+async fn tenant(account: &Session, listed: &[Distribution], host: &str) -> Result<Distribution, Stop> {
+    let client = &account.client;
+    for parent in listed.iter().filter(|one| one.multi_tenant) {
+        let tenants = client.tenants(&parent.id, LIMIT).await.map_err(Stop::of("ListDistributionTenants"))?;
+        if let Some(tenant) = tenants.iter().find(|one| one.is_called(host)) {
+            let tenant = client.tenant(tenant.id.as_str(), LIMIT).await;
+            let tenant = tenant.map_err(Stop::of("GetDistributionTenant"))?;
+            let mut details =
+                client.details(&parent.id, LIMIT).await.map_err(Stop::of("GetDistributionConfig"))?;
+            let defaults = mem::take(&mut details.parameters);
+            let mut distribution = parent.of_tenant(&tenant, &defaults);
+            distribution.add_details(details, &BTreeMap::new());
+            return Ok(distribution);
+        }
+    }
+    Err(Stop::NotFound(format!("no distribution of this account serves {host:?}")))
+}
+
 fn shown(object: &Object) -> String {
-    format!("s3://{}/{}", object.endpoint.bucket, String::from_utf8_lossy(&object.key))
+    format!("s3://{}/{}", object.bucket, String::from_utf8_lossy(&object.key))
 }
