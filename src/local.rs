@@ -190,9 +190,10 @@ impl Server {
         lock(&self.store).queues.faults.push_back(fault);
     }
 
-    /// Makes the entry at `index` fail in the next batch of messages that is not refused as a whole.
+    /// Makes the entry at `index` fail in the next batch of messages that has no such failure yet and is
+    /// not refused as a whole.
     pub fn fail_entry(&self, index: usize) {
-        lock(&self.store).queues.failing.insert(index);
+        lock(&self.store).queues.failing.push_back(index);
     }
 
     /// Returns every message that was sent and not taken, oldest first.

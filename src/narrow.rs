@@ -192,15 +192,20 @@ pub async fn narrow(
     });
     let (queue, client) = to;
     let (written, failure) = queue.send(client, messages, deadline).await;
-    let last = failure.as_ref().and_then(|_| written_for.get(written).copied());
-    let is_written = |index: usize| last.is_none_or(|last| index < last) && !impossible.contains(&index);
-    let (mut replaced, mut kept) = (planned.replaced, BTreeSet::new());
-    for (_, order) in planned.orders.iter().enumerate().filter(|(index, _)| !is_written(*index)) {
-        kept.extend(order.replaces.iter().copied());
+    // The orders of which a message was not written, or none was planned.
+    let mut unwritten = impossible.clone();
+    if failure.is_some() {
+        let begun = written_for.last().map_or(0, |last| last + 1);
+        unwritten.extend(begun..planned.orders.len());
+        let is_missing = |number: &usize| written.binary_search(number).is_err();
+        unwritten.extend((0..written_for.len()).filter(is_missing).map(|number| written_for[number]));
     }
+    let mut kept = BTreeSet::new();
+    kept.extend(unwritten.into_iter().flat_map(|order| planned.orders[order].replaces.iter().copied()));
+    let mut replaced = planned.replaced;
     replaced.retain(|message| !kept.contains(message));
     let too_large = || (!impossible.is_empty()).then(NotSent::too_large);
-    Narrowing { replaced, written, failure: failure.or_else(too_large) }
+    Narrowing { replaced, written: written.len(), failure: failure.or_else(too_large) }
 }
 
 /// The messages to write.

@@ -86,47 +86,48 @@ impl Queue {
         Some(Self { region: region.to_owned(), endpoint, url })
     }
 
-    /// Sends the messages in order, before `deadline`, and returns how many were sent. If one cannot be
-    /// sent, does not send those after it, and returns the reason as well. Messages beyond that number
-    /// may have been sent, too.
+    /// Sends the messages in order, before `deadline`. Returns the numbers of those that were sent. If one
+    /// cannot be sent, does not go on after its call, and returns the reason as well. Messages with other
+    /// numbers may have been sent, too.
     pub async fn send(
         &self,
         client: &Client,
         messages: impl IntoIterator<Item = Outgoing>,
         deadline: Instant,
-    ) -> (usize, Option<NotSent>) {
-        let mut messages = messages.into_iter().peekable();
-        let mut sent = 0;
+    ) -> (Vec<usize>, Option<NotSent>) {
+        let mut messages = messages.into_iter().enumerate().peekable();
+        let mut sent = Vec::new();
         while messages.peek().is_some() {
-            let (mut batch, mut bytes) = (Vec::new(), 0);
-            while let Some(next) = messages.next_if(|next| {
-                batch.len() < MOST_MESSAGES && (bytes == 0 || bytes + next.body.len() <= MOST_BYTES)
+            let (mut entries, mut bytes) = (Vec::new(), 0);
+            while let Some((number, Outgoing { body, delay })) = messages.next_if(|(_, next)| {
+                entries.len() < MOST_MESSAGES && (bytes == 0 || bytes + next.body.len() <= MOST_BYTES)
             }) {
-                bytes += next.body.len();
-                batch.push(next);
+                bytes += body.len();
+                let delay_seconds = delay.min(LONGEST_DELAY).as_secs();
+                entries.push(Entry { id: number.to_string(), message_body: body, delay_seconds });
             }
-            let count = batch.len();
-            if let Err(why) = self.send_batch(client, batch, deadline).await {
-                return (sent, Some(why));
+            let numbers = |entries: &[Entry]| -> Vec<usize> {
+                entries.iter().filter_map(|entry| entry.id.parse().ok()).collect()
+            };
+            let all = numbers(&entries);
+            let failure = self.send_batch(client, &mut entries, deadline).await.err();
+            let left = numbers(&entries);
+            sent.extend(all.into_iter().filter(|number| failure.is_none() || !left.contains(number)));
+            if failure.is_some() {
+                return (sent, failure);
             }
-            sent += count;
         }
         (sent, None)
     }
 
-    /// Sends up to ten messages with one call, and calls again for those that SQS did not take.
+    /// Sends up to ten messages with one call, and calls again for those that SQS did not take. After a
+    /// failure, only those that may not have been sent are left in `entries`.
     async fn send_batch(
         &self,
         client: &Client,
-        messages: Vec<Outgoing>,
+        entries: &mut Vec<Entry>,
         deadline: Instant,
     ) -> Result<(), NotSent> {
-        let entry = |(number, message): (usize, Outgoing)| Entry {
-            id: number.to_string(),
-            message_body: message.body,
-            delay_seconds: message.delay.min(LONGEST_DELAY).as_secs(),
-        };
-        let mut entries: Vec<Entry> = messages.into_iter().enumerate().map(entry).collect();
         let mut last = NotSent("no time left to call SQS".to_owned());
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
@@ -136,7 +137,7 @@ impl Queue {
             if limit.is_zero() {
                 break;
             }
-            match self.call(client, &entries, limit).await {
+            match self.call(client, entries, limit).await {
                 Ok(failed) if failed.is_empty() => return Ok(()),
                 Ok(failed) => {
                     entries.retain(|entry| failed.iter().any(|failed| failed.id == entry.id));

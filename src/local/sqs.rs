@@ -4,7 +4,6 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    mem,
     time::Duration,
 };
 
@@ -46,8 +45,8 @@ pub(super) struct Queues {
     /// The messages, oldest first.
     pub(super) sent: Vec<SentMessage>,
     pub(super) faults: VecDeque<Fault>,
-    /// Indices of the entries that fail in the next batch.
-    pub(super) failing: BTreeSet<usize>,
+    /// Index of the entry that fails in each of the next batches.
+    pub(super) failing: VecDeque<usize>,
     /// The number of messages that were ever sent.
     total: usize,
 }
@@ -143,10 +142,10 @@ impl Queues {
             return Err(Refusal::new(400, "QueueDoesNotExist", "The specified queue does not exist."));
         }
         check(&batch.entries)?;
-        let failing = mem::take(&mut self.failing);
+        let failing = self.failing.pop_front();
         let mut result = BatchResult::default();
         for (index, Entry { id, message_body, delay_seconds }) in batch.entries.into_iter().enumerate() {
-            let accepted = if failing.contains(&index) {
+            let accepted = if failing == Some(index) {
                 Err((false, "InternalError", "The request failed because of an internal error."))
             } else {
                 accept(&message_body, delay_seconds.unwrap_or_default())

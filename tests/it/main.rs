@@ -16,6 +16,7 @@ mod hostile;
 mod isolation;
 mod limits;
 mod local;
+mod narrow;
 mod path;
 mod peers;
 mod plan;
