@@ -26,7 +26,10 @@ use aws_sdk_cloudfront::{
     primitives::DateTimeFormat,
     types::{InvalidationBatch, InvalidationList, InvalidationSummary, Paths},
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::{
+    interceptors::context::{Input, Output},
+    orchestrator::HttpRequest,
+};
 use aws_smithy_types::body::SdkBody;
 use serde::Serialize;
 
@@ -36,7 +39,7 @@ use self::{
     api::{
         ATTEMPTS, Answer, Api, CreateInvalidation, CreateInvalidationForDistributionTenant,
         CreateInvalidationForDistributionTenantInput, CreateInvalidationForDistributionTenantOutput,
-        CreateInvalidationInput, CreateInvalidationOutput, GetInvalidation,
+        CreateInvalidationInput, CreateInvalidationOutput, Erased, GetInvalidation,
         GetInvalidationForDistributionTenant, GetInvalidationForDistributionTenantInput,
         GetInvalidationInput, LONGEST_WAIT, ListInvalidations, ListInvalidationsForDistributionTenant,
         ListInvalidationsForDistributionTenantInput, ListInvalidationsInput, Operation, Tries,
@@ -251,14 +254,15 @@ impl Client {
 
     /// Calls the operation that creates invalidations of a distribution, or the one of a tenant. Returns
     /// what `take` finds in its answer.
-    async fn create<T>(
+    async fn create(
         &self,
         distribution: &DistributionId,
         batch: InvalidationBatch,
         limit: Duration,
         tries: Tries<'_>,
-        take: impl Fn(Option<aws_sdk_cloudfront::types::Invalidation>) -> Result<T, Error>,
-    ) -> Result<Answer<T>, Error> {
+        mut take: impl FnMut(Option<aws_sdk_cloudfront::types::Invalidation>) -> Result<Invalidation, Error>
+        + Send,
+    ) -> Result<Answer<Invalidation>, Error> {
         let (api, id) = (&self.api, distribution.as_str());
         if distribution.is_tenant() {
             let of = CreateInvalidationForDistributionTenantInput::builder().id(id);
@@ -274,16 +278,20 @@ impl Client {
     }
 
     /// Calls an operation that changes nothing, and returns what `take` finds in its answer.
-    async fn read<O: Operation, T>(
+    async fn read<O: Operation, T: Send>(
         &self,
         input: O::Input,
         limit: Duration,
-        take: impl Fn(O::Output) -> Result<T, Error>,
+        take: impl FnMut(O::Output) -> Result<T, Error> + Send,
     ) -> Result<T, Error> {
+        Ok(self.api.call::<O, T>(input, limit, self.tries_to_read(limit), take).await?.value)
+    }
+
+    /// Returns the limits for the attempts of a call that changes nothing.
+    fn tries_to_read(&self, limit: Duration) -> Tries<'static> {
         // Reads get only a few attempts, so the waits between them are longer.
         let most = Some(self.settings.max_attempts.unwrap_or(ATTEMPTS));
-        let tries = Tries { most, first_wait: FIRST_LOOK, while_full: limit, turns: None };
-        Ok(self.api.call::<O, T>(input, limit, tries, take).await?.value)
+        Tries { most, first_wait: FIRST_LOOK, while_full: limit, turns: None }
     }
 
     /// Returns the invalidation with this id.
@@ -385,23 +393,48 @@ impl Client {
     ///
     /// `input` builds the request for the page after a marker, with a maximum number of items.
     /// `page` reads the answer. If an answer is too long, requests the page again with fewer items.
-    async fn pages<O: Operation, T>(
+    async fn pages<O: Operation, T: Send>(
         &self,
         limit: Duration,
-        input: impl Fn(Option<String>, Option<i32>) -> Result<O::Input, BuildError>,
-        page: impl Fn(O::Output) -> Result<Page<T>, Error>,
+        input: impl Fn(Option<String>, Option<i32>) -> Result<O::Input, BuildError> + Send + Sync,
+        mut page: impl FnMut(O::Output) -> Result<Page<T>, Error> + Send,
     ) -> Result<Vec<T>, Error> {
         let mut all = Vec::new();
+        let input = |marker, max_items| Ok(Input::erase(input(marker, max_items)?));
+        let mut take = |output| {
+            let Page { items, is_truncated, next } = page(O::output(output))?;
+            all.extend(items);
+            Ok((is_truncated, next))
+        };
+        self.pages_erased(&Erased::of::<O>(), limit, &input, &mut take).await?;
+        Ok(all)
+    }
+
+    /// Reads all pages of a list: see [`Client::pages`]. `take` returns whether there are more pages, and
+    /// the marker of the next one.
+    async fn pages_erased(
+        &self,
+        operation: &Erased,
+        limit: Duration,
+        input: &InputOfPage<'_>,
+        take: &mut TakePage<'_>,
+    ) -> Result<(), Error> {
         let mut marker: Option<String> = None;
         let mut sizes = PAGE_SIZES.iter();
         let mut max_items = None;
         loop {
-            match self.read::<O, _>(input(marker.clone(), max_items)?, limit, &page).await {
-                Ok(Page { items, is_truncated, next }) => {
-                    all.extend(items);
+            let (mut is_truncated, mut next) = (false, None);
+            let mut taking = |output| {
+                (is_truncated, next) = take(output)?;
+                Ok(())
+            };
+            let input = || input(marker.clone(), max_items);
+            let tries = self.tries_to_read(limit);
+            match self.api.call_erased(operation, &input, limit, tries, &mut taking).await {
+                Ok(_) => {
                     marker = next_page(is_truncated, next, marker.as_ref())?;
                     if marker.is_none() {
-                        return Ok(all);
+                        return Ok(());
                     }
                 }
                 Err(error) if error.is_too_long() => {
@@ -412,6 +445,12 @@ impl Client {
         }
     }
 }
+
+/// Builds the request for a page of a list.
+type InputOfPage<'a> = dyn Fn(Option<String>, Option<i32>) -> Result<Input, BuildError> + Sync + 'a;
+
+/// Takes the items of a page.
+type TakePage<'a> = dyn FnMut(Output) -> Result<(bool, Option<String>), Error> + Send + 'a;
 
 /// The page sizes to try, in order, after a page that is too long. CloudFront's default is 100
 /// items.

@@ -32,10 +32,10 @@
 //! [`Invalidator::run`] passes an event through the modules in this order:
 //!
 //! ```text
-//! bytes ─event─▶ Batch ─watch, site, path─▶ items ─cover─▶ fewer items ─plan─▶ Plan ─submit─▶ results ─report─▶ answer, log
+//! bytes ─event─▶ Batch ─watch, site, path─▶ items ─cover─▶ fewer items ─plan─▶ Plan ─submit─▶ results ─narrow─▶ what is left ─report─▶ answer, log
 //! ```
 //!
-//! `discover` and `submit` call CloudFront; the others are pure functions. A dry run stops after the
+//! `discover` and `submit` call CloudFront, and `narrow` calls SQS; the others are pure functions. A dry run stops after the
 //! plan. The function (`src/main.rs`), cfadmin (`src/bin/cfadmin`) and the tests all call `run`.
 //!
 //! In reading order:
@@ -49,6 +49,8 @@
 //! - [`plan`] decides which invalidations to send, and which messages depend on each
 //! - [`cloudfront`] is the client of CloudFront's API
 //! - [`submit`] sends the invalidations
+//! - [`queue`] sends messages to the queue that a batch came from
+//! - [`narrow`] writes messages for what is left of a batch
 //! - [`request`] is an invalidation of paths that the caller names
 //! - [`report`] writes the answer, the log, the metrics and the texts for people
 //! - [`config`] reads the environment variables

@@ -316,7 +316,7 @@ impl<'a> Planner<'a> {
             waiting.extend(gone.iter().flat_map(|(_, messages)| messages));
         }
         sort(&mut waiting);
-        invalidations.sort_by(Invalidation::in_order);
+        invalidations.sort_unstable_by(Invalidation::in_order);
         let unread = unread.into_iter().map(|(distribution, mut messages)| {
             sort(&mut messages);
             (distribution, messages)

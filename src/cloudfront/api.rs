@@ -24,7 +24,7 @@ use aws_sdk_cloudfront::{
         auth::{DefaultAuthSchemeResolver, ResolveAuthScheme},
         endpoint::ResolveEndpoint,
     },
-    error::ProvideErrorMetadata,
+    error::{BuildError, ErrorMetadata, ProvideErrorMetadata},
     meta::PKG_VERSION,
 };
 use aws_smithy_async::{rt::sleep::TokioSleep, time::SystemTimeSource};
@@ -37,11 +37,11 @@ use aws_smithy_runtime_api::{
     client::{
         interceptors::{
             Intercept,
-            context::{BeforeDeserializationInterceptorContextRef, Error as ErasedError, Input},
+            context::{BeforeDeserializationInterceptorContextRef, Error as ErasedError, Input, Output},
             dyn_dispatch_hint,
         },
         runtime_components::RuntimeComponents,
-        runtime_plugin::{RuntimePlugins, StaticRuntimePlugin},
+        runtime_plugin::{RuntimePlugins, SharedRuntimePlugin, StaticRuntimePlugin},
     },
 };
 use aws_smithy_types::{DateTime, config_bag::ConfigBag, date_time::Format};
@@ -139,24 +139,45 @@ impl Api {
         Self { plugins: RuntimePlugins::new().with_client_plugin(plugin), secrets: settings.secrets.clone() }
     }
 
-    /// Calls an operation within `limit`, and returns what `take` finds in its answer.
-    ///
-    /// Retries transient errors with growing waits, and throttled calls when it is their turn. If the
-    /// first attempt fails with a signature error, retries it immediately: by then, its answer has told
-    /// the SDK CloudFront's time.
-    pub(super) async fn call<O: Operation, T>(
+    /// Calls an operation within `limit`, and returns what `take` finds in its answer: see
+    /// [`Api::call_erased`].
+    pub(super) async fn call<O: Operation, T: Send>(
         &self,
         input: O::Input,
         limit: Duration,
         tries: Tries<'_>,
-        take: impl Fn(O::Output) -> Result<T, Error>,
+        mut take: impl FnMut(O::Output) -> Result<T, Error> + Send,
     ) -> Result<Answer<T>, Error> {
+        let mut value = None;
+        let input = || Ok(Input::erase(input.clone()));
+        let mut taking = |output| {
+            value = Some(take(O::output(output))?);
+            Ok(())
+        };
+        let begun = self.call_erased(&Erased::of::<O>(), &input, limit, tries, &mut taking).await?;
+        Ok(Answer { value: value.expect("the value that was taken"), begun })
+    }
+
+    /// Calls an operation within `limit`, passes its answer to `take`, and returns the beginning of the
+    /// first attempt: see [`Answer::begun`].
+    ///
+    /// Retries transient errors with growing waits, and throttled calls when it is their turn. If the
+    /// first attempt fails with a signature error, retries it immediately: by then, its answer has told
+    /// the SDK CloudFront's time.
+    pub(super) async fn call_erased(
+        &self,
+        operation: &Erased,
+        input: &BuildInput<'_>,
+        limit: Duration,
+        tries: Tries<'_>,
+        take: &mut Take<'_>,
+    ) -> Result<Option<SystemTime>, Error> {
         let date = DateOfAnswer::default();
         let components = RuntimeComponentsBuilder::new("date").with_interceptor(date.clone());
         let plugins = self
             .plugins
             .clone()
-            .with_operation_plugin(O::default())
+            .with_operation_plugin(operation.plugin.clone())
             .with_operation_plugin(StaticRuntimePlugin::new().with_runtime_components(components));
         let limit = limit.min(LONGEST_CALL);
         let begun = Instant::now();
@@ -175,14 +196,14 @@ impl Api {
                 None => Duration::ZERO,
             };
             let left = deadline.saturating_duration_since(Instant::now());
-            let answer = once::<O>(&plugins, input.clone(), attempt.min(left)).await;
+            let answer = once(operation, &plugins, input()?, attempt.min(left)).await;
             let answer = answer.map_err(|error| error.presentable(&self.secrets));
             made += 1;
             let may_try = tries.most.is_none_or(|most| made < most);
-            let error = match answer.and_then(&take) {
-                Ok(value) => {
+            let error = match answer.and_then(&mut *take) {
+                Ok(()) => {
                     tries.turns.inspect(|turns| turns.accepted());
-                    return Ok(Answer { value, begun: date.at(begun) });
+                    return Ok(date.at(begun));
                 }
                 Err(error) if error.is_full() && begun.elapsed() >= tries.while_full => {
                     return Err(error.or_uncertain(is_uncertain));
@@ -247,26 +268,21 @@ impl Intercept for DateOfAnswer {
 }
 
 /// Makes one attempt, which ends within `limit`.
-async fn once<O: Operation>(
+async fn once(
+    operation: &Erased,
     plugins: &RuntimePlugins,
-    input: O::Input,
+    input: Input,
     limit: Duration,
-) -> Result<O::Output, Error> {
+) -> Result<Output, Error> {
     if limit.is_zero() {
         // Even with a timeout of zero, tokio polls the call once, which might send the request.
         return Err(Error::too_late());
     }
     // Only traces use the names, and nothing here records traces. The box is necessary because the
     // SDK nests futures so deeply that the compiler gives up on any future that contains them.
-    let call = Box::pin(invoke(SERVICE, "", Input::erase(input), plugins));
-    match timeout(limit, call).await.map_err(|_| Error::too_late())? {
-        Ok(output) => Ok(output.downcast().expect("the operation's answer")),
-        Err(error) => {
-            let of_operation =
-                |error: ErasedError| error.downcast::<O::Error>().expect("the operation's error");
-            Err(error.map_service_error(of_operation).into())
-        }
-    }
+    let call = Box::pin(invoke(SERVICE, "", input, plugins));
+    let answer = timeout(limit, call).await.map_err(|_| Error::too_late())?;
+    answer.map_err(|error| Error::of_call(&error, operation.metadata))
 }
 
 /// Returns the waits before each further attempt. They are random, so that two functions that
@@ -286,7 +302,36 @@ pub(super) trait Operation: RuntimePlugin + Default + 'static {
     type Input: Clone + Debug + Send + Sync + 'static;
     type Output: Debug + Send + Sync + 'static;
     type Error: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static;
+
+    /// Restores the type of an output.
+    fn output(output: Output) -> Self::Output {
+        output.downcast().expect("the operation's answer")
+    }
 }
+
+/// An operation without its types. What takes it is compiled once, and not again for each operation,
+/// which would make the function larger.
+#[derive(Debug)]
+pub(super) struct Erased {
+    plugin: SharedRuntimePlugin,
+    /// Returns what an error of the operation says.
+    metadata: fn(&ErasedError) -> Option<&ErrorMetadata>,
+}
+
+impl Erased {
+    pub(super) fn of<O: Operation>() -> Self {
+        Self {
+            plugin: SharedRuntimePlugin::new(O::default()),
+            metadata: |error| Some(error.downcast_ref::<O::Error>()?.meta()),
+        }
+    }
+}
+
+/// Builds the input for an attempt.
+pub(super) type BuildInput<'a> = dyn Fn() -> Result<Input, BuildError> + Sync + 'a;
+
+/// Takes what is needed from an answer.
+pub(super) type Take<'a> = dyn FnMut(Output) -> Result<(), Error> + Send + 'a;
 
 macro_rules! operations {
     ($($module:ident: $operation:ident($input:ident) -> $output:ident or $error:ident;)*) => {$(

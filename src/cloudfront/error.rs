@@ -2,7 +2,10 @@
 
 use std::iter;
 
-use aws_sdk_cloudfront::error::{BuildError, ProvideErrorMetadata, SdkError};
+use aws_sdk_cloudfront::error::{BuildError, ErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::{
+    interceptors::context::Error as ErasedError, orchestrator::HttpResponse,
+};
 use http_body_util::LengthLimitError;
 use thiserror::Error;
 
@@ -260,33 +263,37 @@ impl From<BuildError> for Error {
     }
 }
 
-impl<E> From<SdkError<E>> for Error
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    fn from(error: SdkError<E>) -> Self {
-        let (code, message) = (error.meta().code(), error.meta().message());
-        let (kind, text) = match &error {
+impl Error {
+    /// Creates the error for a call that the SDK made. `metadata` returns what an error of the operation
+    /// says.
+    pub(super) fn of_call(
+        error: &SdkError<ErasedError, HttpResponse>,
+        metadata: fn(&ErasedError) -> Option<&ErrorMetadata>,
+    ) -> Self {
+        let metadata = error.as_service_error().and_then(metadata);
+        let code = metadata.and_then(ErrorMetadata::code);
+        let message = metadata.and_then(ErrorMetadata::message);
+        let (kind, text) = match error {
             SdkError::ServiceError(answer) => {
                 let status = answer.raw().status().as_u16();
                 let text = match (code, message) {
                     (Some(code), Some(message)) => format!("{code} (HTTP {status}): {message}"),
                     (Some(code), None) => format!("{code} (HTTP {status})"),
-                    (None, _) => format!("HTTP {status}: {}", chain(&error)),
+                    (None, _) => format!("HTTP {status}: {}", chain(error)),
                 };
                 (Kind::of(code.unwrap_or_default(), message.unwrap_or_default(), status), text)
             }
-            _ if is_too_long(&error) => (Kind::TooLong, chain(&error)),
+            _ if is_too_long(error) => (Kind::TooLong, chain(error)),
             // No answer, or an incomplete one.
-            SdkError::TimeoutError(_) | SdkError::ResponseError(_) => (Kind::Unreachable, chain(&error)),
+            SdkError::TimeoutError(_) | SdkError::ResponseError(_) => (Kind::Unreachable, chain(error)),
             // The SDK gives no kind of its own to cut connections or to missing credentials, so
             // only the text tells them apart.
             SdkError::DispatchFailure(failure) if !failure.is_user() => {
-                let text = chain(&error);
+                let text = chain(error);
                 (if text.contains("credentials") { Kind::Other } else { Kind::Unreachable }, text)
             }
             // A request that cannot be built or sent.
-            _ => (Kind::Other, chain(&error)),
+            _ => (Kind::Other, chain(error)),
         };
         Self::new(kind, text)
     }

@@ -212,11 +212,12 @@ impl Content {
     #[must_use]
     pub fn new(batch: &Batch, changes: &[usize], requests: &[usize], share: usize) -> Self {
         let mut changes: Vec<&Change> = changes.iter().map(|index| &batch.changes[*index]).collect();
-        let same = |change: &&Change| {
-            (change.bucket.clone(), change.event.clone(), change.key.clone(), change.identity.clone())
+        let order = |a: &&Change, b: &&Change| {
+            let of_group = (&a.bucket, &a.event, a.effect as u8).cmp(&(&b.bucket, &b.event, b.effect as u8));
+            of_group.then_with(|| (&a.key, &a.identity).cmp(&(&b.key, &b.identity)))
         };
-        changes.sort_by_cached_key(same);
-        changes.dedup_by(|a, b| same(a) == same(b));
+        changes.sort_unstable_by(order);
+        changes.dedup_by(|a, b| order(a, b).is_eq());
         let mut groups: Vec<Changes<'_>> = Vec::new();
         for change in &changes {
             let effect = match change.effect {
@@ -239,7 +240,7 @@ impl Content {
             }
         }
         let mut requests: Vec<&Request> = requests.iter().map(|index| &batch.requests[*index]).collect();
-        requests.sort_by(|a, b| (&a.identity, &a.paths).cmp(&(&b.identity, &b.paths)));
+        requests.sort_unstable_by(|a, b| (&a.identity, &a.paths).cmp(&(&b.identity, &b.paths)));
         let requests = requests.into_iter().map(|request| Requested {
             paths: request.paths.clone(),
             distribution: request.distribution.clone(),

@@ -216,7 +216,7 @@ impl Chaos {
         for message in self.cloudfront.take_sent() {
             self.tally.narrowed += 1;
             self.messages.push(Message {
-                id: message.id,
+                id: format!("n{}", self.tally.narrowed),
                 hopeless: message.body.contains(HOPELESS),
                 body: message.body,
                 keys: Vec::new(),

@@ -10,6 +10,7 @@ mod cover;
 mod discover;
 mod event;
 mod failures;
+mod fanout;
 mod fixtures;
 mod function;
 mod hostile;
