@@ -43,9 +43,8 @@ const ID_BYTES: usize = 72;
 /// The time before what failed is delivered again for the first time. Later, it returns to the queue.
 const AFTER_FAILURE: Duration = Duration::from_mins(1);
 
-/// Maximum time in milliseconds for which a message that is put off is written anew. After that it
-/// returns to the queue, so that SQS counts its receives and moves it to the dead-letter queue in the
-/// end.
+/// Maximum time in milliseconds for which a narrowed message is written anew. After that it returns to
+/// the queue, so that SQS counts its receives and moves it to the dead-letter queue in the end.
 const LONGEST_PUT_OFF: u64 = 12 * 60 * 60 * 1_000;
 
 /// An invalidation that CloudFront has not accepted, or only in part.
@@ -303,10 +302,9 @@ impl Planned {
             let of = narrowed.get(&message);
             let is_recent = of.is_none_or(|of| moment.now.saturating_sub(of.since) < LONGEST_PUT_OFF);
             let is_due = match fate.why {
-                Some(_) if fate.is_begun => true,
-                Some(Why::PutOff) => is_recent,
+                Some(why) if fate.is_begun || why == Why::PutOff => is_recent,
                 Some(Why::Uncertain) => of.is_none(),
-                Some(Why::Failed) | None => false,
+                Some(_) | None => false,
             };
             is_due && !is_blocked(message)
         };

@@ -73,11 +73,10 @@ pub struct Sites {
 }
 
 impl Sites {
-    /// Returns the distribution that could not be read and that this is, or may be a tenant of.
+    /// Returns whether a distribution could not be read, or some of its tenants could not.
     #[must_use]
-    pub fn unread_for(&self, id: &DistributionId) -> Option<&DistributionId> {
-        let mut unread = self.unread.values().flatten();
-        if id.is_tenant() { unread.next() } else { unread.find(|unread| *unread == id) }
+    pub fn is_unread(&self, distribution: &DistributionId) -> bool {
+        self.unread.values().flatten().any(|unread| unread == distribution)
     }
 }
 

@@ -214,17 +214,28 @@ impl<'a> Demand<'a> {
             let bucket = part.watch(index, change, any_bucket);
             is_unknown |= sites.unknown.contains(&*bucket);
         }
+        // A request needs nothing of the distribution's configuration.
+        let is_unread = |id: &DistributionId| !part.watched.is_empty() && sites.is_unread(id);
         for NarrowedMessage { message, distributions, .. } in &narrowed.messages {
             for id in distributions.iter().filter_map(|id| id.parse::<DistributionId>().ok()) {
-                let tenants = known.tenants.get(&id).into_iter().flatten().copied();
-                for tenant in tenants {
-                    part.messages.entry(tenant.clone()).or_default().push(*message);
+                let is_unread = is_unread(&id);
+                match known.tenants.get(&id) {
+                    Some(tenants) => {
+                        for &tenant in tenants {
+                            part.messages.entry(tenant.clone()).or_default().push(*message);
+                        }
+                    }
+                    None if is_unread => {}
+                    None => part.messages.entry(id.clone()).or_default().push(*message),
                 }
-                if !known.tenants.contains_key(&id) {
-                    part.messages.entry(id).or_default().push(*message);
+                // Some of a distribution's tenants may have been read, and others not.
+                if is_unread {
+                    self.unread.entry(id).or_default().push(*message);
                 }
             }
         }
+        // The distribution of a tenant that is not known may be any of those that could not be read.
+        let may_be_unread = |id: &DistributionId| id.is_tenant() && !sites.unread.is_empty();
         let mut by_distribution = BTreeMap::new();
         for (id, messages) in &part.messages {
             let serving = known.sites.get(id).map(|site| Served::of(site));
@@ -232,9 +243,7 @@ impl<'a> Demand<'a> {
             let requests: Vec<usize> = narrowed.requests.clone().filter(is_for_it).collect();
             if serving.is_some() || !requests.is_empty() {
                 by_distribution.insert(id.clone(), (serving, requests));
-            } else if let Some(unread) = sites.unread_for(id) {
-                self.unread.entry(unread.clone()).or_default().extend(messages);
-            } else if is_unknown {
+            } else if is_unknown || may_be_unread(id) {
                 self.waiting.extend(messages);
             } else {
                 self.gone.push((id.clone(), messages.clone()));

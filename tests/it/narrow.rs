@@ -206,6 +206,18 @@ async fn messages_that_were_put_off_for_half_a_day_return_to_the_queue() {
         assert_eq!(answer.handed_back(), if returns { &["n"][..] } else { &[] });
         assert_eq!(cloudfront.take_sent().len(), usize::from(!returns));
     }
+    // So do those of which a part is done and another part keeps failing.
+    let cloudfront = self::cloudfront(&["E1", "E2"]).await;
+    let mut function = start(&cloudfront, "E1,E2").await;
+    body["narrowed"]["distributions"] = json!(["E1", "E2"]);
+    for (ago, returns) in [(11, false), (13, true)] {
+        body["narrowed"]["since"] = hours(ago).into();
+        cloudfront.inject(Some("E2"), denied());
+        let answer = function.invoke(batch(&[("n".to_owned(), body.to_string())])).await;
+        assert_eq!(answer.handed_back(), if returns { &["n"][..] } else { &[] });
+        assert_eq!(cloudfront.take_sent().len(), usize::from(!returns));
+    }
+    assert_eq!(purged(&cloudfront), ["E1 /a"]);
 }
 
 #[tokio::test]

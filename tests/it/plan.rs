@@ -1,11 +1,13 @@
 //! Batches to plans: examples, and properties of every plan.
 
+use std::sync::Arc;
+
 use cloudfront_invalidator::{
     config::Config,
     event,
     path::Item,
     plan::{Ignored, Plan, Policy, plan, reasons},
-    site::{Sites, Unserved},
+    site::{DistributionId, Site, Sites, Unserved},
     watch::Unwatched,
 };
 use proptest::{collection::vec, prelude::*};
@@ -149,6 +151,52 @@ fn each_distribution_gets_one_invalidation() {
     let references: std::collections::BTreeSet<_> =
         plan.invalidations.iter().map(|one| &one.caller_reference).collect();
     assert_eq!(references.len(), 3);
+}
+
+/// Creates an SQS batch with a narrowed message for these distributions, with a put of `a` and with a
+/// request of `/b` for E0, if wanted.
+fn narrowed(distributions: &[&str], has_put: bool, has_request: bool) -> Value {
+    let put = json!({"bucket": "site", "event": "ObjectCreated:Put", "effect": "content",
+        "objects": [["a", "1", null]]});
+    let request = json!({"paths": ["/b"], "distribution": "E0", "identity": "m"});
+    let some = |has: bool, one: &Value| if has { vec![one.clone()] } else { Vec::new() };
+    let content =
+        json!({"share": 1, "changes": some(has_put, &put), "requests": some(has_request, &request)});
+    let body =
+        json!({"narrowed": {"version": 1, "distributions": distributions, "since": 1, "content": content}});
+    sqs([("m0", body.to_string())])
+}
+
+#[test]
+fn narrowed_messages_wait_for_what_could_not_be_read() {
+    let Settings { policy, mut sites } = policy(&[("INVALIDATOR_DISTRIBUTIONS", "dt_a")]);
+    let id = |text: &str| text.parse::<DistributionId>().expect("an id");
+    // One tenant of E1 could be read, and neither E0 nor the other tenants of E1.
+    let mut site = Site::clone(&sites.list[0]);
+    site.parent = Some(Arc::new(id("E1")));
+    sites.list = vec![Arc::new(site)];
+    sites.unread.insert("site".into(), vec![id("E0"), id("E1")]);
+    let settings = Settings { policy, sites };
+    let told = |event: &Value| {
+        let plan = planned(event, &settings);
+        assert_eq!(plan.gone, []);
+        let sent = plan
+            .invalidations
+            .iter()
+            .map(|one| format!("{} {}", one.distribution, one.paths().collect::<Vec<_>>().join(" ")));
+        let unread = plan.unread.iter().map(|(id, messages)| format!("unread {id} {messages:?}"));
+        let waiting = plan.waiting.iter().map(|message| format!("waiting {message}"));
+        sent.chain(unread).chain(waiting).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&narrowed(&["dt_a"], true, false)), ["dt_a /a"]);
+    // E1 stands for all of its tenants.
+    assert_eq!(told(&narrowed(&["E1"], true, false)), ["dt_a /a", "unread E1 [0]"]);
+    assert_eq!(told(&narrowed(&["E0"], true, false)), ["unread E0 [0]"]);
+    // A tenant may be one of any distribution.
+    assert_eq!(told(&narrowed(&["dt_a", "dt_b"], true, false)), ["dt_a /a", "waiting 0"]);
+    // A request does not need what could not be read, but it waits for the changes beside it.
+    assert_eq!(told(&narrowed(&["E0"], false, true)), ["E0 /b"]);
+    assert_eq!(told(&narrowed(&["E0"], true, true)), ["unread E0 [0]"]);
 }
 
 /// Creates an SQS batch of puts from the message id, key and sequencer of each.

@@ -231,6 +231,23 @@ async fn messages_wait_if_tenants_cannot_be_read() {
 }
 
 #[tokio::test]
+async fn a_tenant_that_cannot_be_read_twice_is_not_lost() {
+    let tenants = [tenant("a", Some("one")), tenant("b", Some("one"))];
+    let documents = [&[parent("E1", DOMAIN, "/{{place}}")], &tenants[..]].concat();
+    let (cloudfront, mut function) = with(account(&documents), &[("AWS_MAX_ATTEMPTS", "1")]).await;
+    cloudfront.inject_read("GetDistributionTenant", 1, refusal(403, "AccessDenied", "no"));
+    assert_eq!(function.invoke(puts("site", &["one/x"], "1")).await.handed_back(), [""; 0]);
+    cloudfront.inject_read("GetDistributionTenant", 0, refusal(403, "AccessDenied", "no"));
+    let mut deliveries = 0;
+    while !cloudfront.sent().is_empty() {
+        deliveries += 1;
+        assert_eq!(function.invoke(narrowed(&cloudfront)).await.handed_back(), [""; 0]);
+    }
+    assert_eq!(deliveries, 2);
+    assert_eq!(purged(&cloudfront), ["dt_a /x", "dt_b /x"]);
+}
+
+#[tokio::test]
 async fn tenants_that_cannot_be_listed_again_are_known_while_cloudfront_is_unreachable() {
     let scene = Scene::new(account(&[parent("E1", DOMAIN, ""), tenant("a", None)])).await;
     assert_eq!(scene.paths(Duration::ZERO, "x").await, ["dt_a/x"]);
