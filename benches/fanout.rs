@@ -11,7 +11,7 @@
 //! - Two environments run at a time. Lambda waits for ten seconds before it passes on what is in the queue.
 //! - An invocation makes calls for five sixths of 29 seconds, and at most eight at the same time.
 //!
-//! What is left comes back as narrowed messages, each when it is its turn. "Cold" means that every
+//! The function sends narrowed messages for the rest, each delayed until its turn. "Cold" means that every
 //! invocation runs in a new environment, which knows nothing of the pace.
 
 use std::{collections::VecDeque, time::Duration};
@@ -53,7 +53,7 @@ struct Results {
     calls: usize,
     throttled: usize,
     invocations: usize,
-    /// How often a message for each distribution was delivered.
+    /// The number of deliveries of messages for each distribution.
     deliveries: Vec<usize>,
 }
 

@@ -463,6 +463,13 @@ struct Page<T> {
     next: Option<String>,
 }
 
+impl<T> Page<T> {
+    /// Creates a page of a list in which only the marker of the next page says that there is one.
+    fn before(next: Option<String>, items: Vec<T>) -> Self {
+        Self { items, is_truncated: next.as_ref().is_some_and(|marker| !marker.is_empty()), next }
+    }
+}
+
 /// Returns the marker of the page after the one that `marker` requested. `None` after the last
 /// page. Fails if the answer should have a new marker and does not.
 fn next_page(

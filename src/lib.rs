@@ -181,7 +181,8 @@ impl Invalidator {
 }
 
 /// Returns the time in milliseconds since 1970.
-fn now() -> u64 {
+#[must_use]
+pub fn now() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

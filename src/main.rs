@@ -13,6 +13,7 @@ use cloudfront_invalidator::{
     Invalidator,
     cloudfront::Client,
     config::Config,
+    now,
     report::{Failure, Invocation, Log},
 };
 use lambda_runtime::{
@@ -92,12 +93,6 @@ impl Function {
             error_message: message,
         })
     }
-}
-
-/// Returns the time in milliseconds since 1970.
-fn now() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Locks the mutex, even if a panic poisoned it: no holder leaves its value half changed.

@@ -17,7 +17,7 @@ use std::{
 use crate::{
     cloudfront::{Client, Error},
     event::{Batch, Content},
-    plan::{Ignored, Plan},
+    plan::{Ignored, Plan, sorted},
     queue::{LONGEST_DELAY, MOST_BYTES, NotSent, Outgoing, Queue},
     site::DistributionId,
     submit::{Outcome, Sent},
@@ -138,12 +138,6 @@ pub fn left<'a>(plan: &Plan, outcome: &Outcome, undone: impl IntoIterator<Item =
     left
 }
 
-fn sorted(mut indices: Vec<usize>) -> Vec<usize> {
-    indices.sort_unstable();
-    indices.dedup();
-    indices
-}
-
 /// What became of the messages of a batch that were not done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Narrowing {
@@ -173,10 +167,10 @@ pub async fn narrow(
     to: (&Queue, &Client),
     deadline: Instant,
 ) -> Narrowing {
-    let planned = Planned::new(batch, plan, left, moment);
-    if planned.orders.is_empty() {
+    if left.is_empty() {
         return Narrowing::default();
     }
+    let planned = Planned::new(batch, plan, left, moment);
     // The index of the order of each message, in the order in which they are written.
     let mut written_for = Vec::new();
     let mut impossible = BTreeSet::new();

@@ -315,12 +315,9 @@ impl<'a> Planner<'a> {
         if self.is_old {
             waiting.extend(gone.iter().flat_map(|(_, messages)| messages));
         }
-        sort(&mut waiting);
+        let waiting = sorted(waiting);
         invalidations.sort_unstable_by(Invalidation::in_order);
-        let unread = unread.into_iter().map(|(distribution, mut messages)| {
-            sort(&mut messages);
-            (distribution, messages)
-        });
+        let unread = unread.into_iter().map(|(distribution, messages)| (distribution, sorted(messages)));
         let gone = gone.into_iter().filter(|_| !self.is_old).map(|(distribution, _)| distribution);
         let (unread, gone) = (unread.collect(), gone.collect());
         Plan { invalidations, ignored, rejected, waiting, unread, gone, share }
@@ -378,8 +375,7 @@ impl<'a> Planner<'a> {
         });
         let (oldest, change_count) = (oldest.min(), served.len());
         served.truncate(Purge::MOST_CHANGES);
-        let mut messages: Vec<usize> = causes.iter().map(Cause::message).collect();
-        sort(&mut messages);
+        let messages = sorted(causes.iter().map(Cause::message).collect());
         let labels = Effort::LABELS / self.demand.share(group).max(1);
         let budget = if group.is_crowd { Budget { items: 1, wildcards: 1 } } else { self.policy.budget };
         let (items, is_hasty) = self.cover(items, budget, labels, pace);
@@ -523,9 +519,10 @@ impl<'a> ByStem<'a> {
 }
 
 /// Sorts indices and drops duplicates.
-fn sort(indices: &mut Vec<usize>) {
+pub(crate) fn sorted(mut indices: Vec<usize>) -> Vec<usize> {
     indices.sort_unstable();
     indices.dedup();
+    indices
 }
 
 /// Hashes the items and the identities of their causes, independently of the order of the causes.

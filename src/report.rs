@@ -27,7 +27,7 @@ use crate::{
     event::{Batch, Change, Effect, Key},
     narrow::Narrowing,
     path::Item,
-    plan::{Ignored, Invalidation, Plan, Purge},
+    plan::{Ignored, Invalidation, Plan, Purge, sorted},
     submit::{Outcome, Part, Sent},
     text::{Plain, joined},
 };
@@ -167,8 +167,7 @@ impl Report {
         }
         failed.extend(self.plan.unread.iter().flat_map(|(_, messages)| messages));
         failed.extend(self.behind.iter().filter(|one| !one.is_done).flat_map(|one| &one.messages));
-        failed.sort_unstable();
-        failed.dedup();
+        let mut failed = sorted(failed);
         failed.retain(|message| self.narrowing.replaced.binary_search(message).is_err());
         failed
     }
@@ -206,10 +205,7 @@ impl Report {
     /// Returns the number of messages that need distributions that are unknown.
     fn waiting(&self) -> usize {
         let unread = self.plan.unread.iter().flat_map(|(_, messages)| messages);
-        let mut waiting: Vec<usize> = self.plan.waiting.iter().chain(unread).copied().collect();
-        waiting.sort_unstable();
-        waiting.dedup();
-        waiting.len()
+        sorted(self.plan.waiting.iter().chain(unread).copied().collect()).len()
     }
 
     /// Returns the changes that were purged although their event is unknown.

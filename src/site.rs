@@ -10,6 +10,8 @@ mod form;
 mod object;
 mod origin_path;
 mod pattern;
+#[cfg(test)]
+mod samples;
 mod serving;
 mod tenant;
 

@@ -153,13 +153,11 @@ pub async fn submit(
         }
         let has_room = |bytes: usize| in_flight.is_empty() || bytes_in_flight + bytes <= MOST_BYTES_AT_ONCE;
         let finished = match planned.take_if(|(bytes, _)| has_room(*bytes)) {
-            Some((_, invalidation)) if invalidation.purge.items.is_empty() => {
-                done(invalidation, Sent::Failed(Error::put_off()));
-                continue;
-            }
             Some((bytes, invalidation)) => {
-                if let Some(error) = failing.get(&invalidation.distribution) {
-                    done(invalidation, Sent::Failed(error.clone()));
+                let put_off = || invalidation.purge.items.is_empty().then(Error::put_off);
+                let known = failing.get(&invalidation.distribution).cloned();
+                if let Some(error) = known.or_else(put_off) {
+                    done(invalidation, Sent::Failed(error));
                     continue;
                 }
                 bytes_in_flight += bytes;

@@ -99,10 +99,9 @@ impl Client {
             },
             |answer| {
                 let items = answer.distribution_tenant_list.unwrap_or_default();
-                let is_truncated = answer.next_marker.as_ref().is_some_and(|marker| !marker.is_empty());
                 // The list is long, and a summary is much larger than what is needed of it.
                 let items = items.into_iter().filter_map(listed_tenant).collect();
-                Ok(Page { items, is_truncated, next: answer.next_marker })
+                Ok(Page::before(answer.next_marker, items))
             },
         );
         listed.await
@@ -140,8 +139,7 @@ impl Client {
             },
             |answer| {
                 let list = answer.cache_policy_list.ok_or_else(|| Error::no_answer("list"))?;
-                let is_truncated = list.next_marker.as_ref().is_some_and(|marker| !marker.is_empty());
-                Ok(Page { items: list.items.unwrap_or_default(), is_truncated, next: list.next_marker })
+                Ok(Page::before(list.next_marker, list.items.unwrap_or_default()))
             },
         );
         let mut policies = BTreeMap::new();

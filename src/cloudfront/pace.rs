@@ -28,8 +28,8 @@ const FASTER: f64 = 1.03;
 /// Maximum number of calls at once after a time without calls.
 const BURST: f64 = 10.0;
 
-/// What is known about the rate at which CloudFront accepts calls. Until CloudFront throttles a call,
-/// there is no limit.
+/// The rate at which CloudFront accepts calls, as learnt from its answers. There is no limit until
+/// CloudFront throttles a call.
 ///
 /// Times are durations since 1970. The clock may stop and may be set back.
 #[derive(Clone, Debug, Default)]

@@ -40,10 +40,10 @@ pub(super) struct Listing {
     read: BTreeMap<usize, Read>,
 }
 
-/// What is known of a distribution that has been read.
+/// A distribution that has been read.
 #[derive(Debug, Default)]
 struct Read {
-    /// Its site, or those of its tenants. Empty if it no longer exists.
+    /// The distribution's site, or those of its tenants. Empty if it no longer exists.
     sites: Vec<Arc<Site>>,
     /// Whether tenants are missing, because they could not be read.
     is_partial: bool,

@@ -12,7 +12,7 @@
 
 use std::{borrow::Cow, fmt::Write, ops::Range, sync::Arc};
 
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -50,7 +50,7 @@ pub struct Narrowed {
     pub messages: Vec<NarrowedMessage>,
 }
 
-/// One narrowed message, without its content.
+/// A narrowed message without its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NarrowedMessage {
     /// Index of the message in the batch.
@@ -203,7 +203,6 @@ fn is_id(text: &str) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content {
     json: String,
-    change_count: usize,
 }
 
 impl Content {
@@ -248,19 +247,13 @@ impl Content {
         });
         let parts = Parts { share, changes: groups, requests: requests.collect() };
         let json = serde_json::to_string(&parts).unwrap_or_default();
-        Self { json: allowed(json), change_count: changes.len() }
+        Self { json: allowed(json) }
     }
 
     /// Returns the number of bytes.
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.json.len()
-    }
-
-    /// Returns the number of changes.
-    #[must_use]
-    pub const fn change_count(&self) -> usize {
-        self.change_count
     }
 
     /// Writes a message with this content for some distributions. `since` and `pinned` are those of
@@ -280,13 +273,12 @@ impl Content {
     }
 }
 
-/// Escapes a key as text: `%` and whatever is not valid UTF-8 become percent escapes.
+/// Writes a key as text. A key with a `%`, or one that is not valid UTF-8, gets percent escapes.
 fn escaped(key: &[u8]) -> Cow<'_, str> {
     const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
     match std::str::from_utf8(key) {
         Ok(text) if !text.contains('%') => Cow::Borrowed(text),
-        Ok(text) => utf8_percent_encode(text, ESCAPED).into(),
-        Err(_) => percent_encoding::percent_encode(key, ESCAPED).into(),
+        _ => percent_encode(key, ESCAPED).into(),
     }
 }
 

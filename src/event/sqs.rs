@@ -51,7 +51,7 @@ pub(super) fn id(record: &RawValue) -> Option<Box<str>> {
         id: Option<Text<'a>>,
     }
     let named: Named<'_> = parse(WHAT, record).ok()?;
-    named.id.filter(|id| !id.0.is_empty()).map(Text::into_boxed)
+    full(named.id).map(Text::into_boxed)
 }
 
 /// Returns the ARN of the queue that a record comes from.

@@ -41,7 +41,7 @@ impl<'a> Paging<'a> {
     }
 }
 
-/// What an invalidation purges.
+/// The subject of an invalidation.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Target<'a> {
     Distribution(&'a str),

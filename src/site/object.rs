@@ -82,51 +82,32 @@ impl Distribution {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::site::{Behavior, OriginGroup, QueryStrings};
+    use crate::site::{OriginGroup, samples};
 
     fn distribution() -> Distribution {
-        let origin = |id: &str, domain: &str, path: &str| Origin {
-            id: id.to_owned(),
-            domain_name: domain.to_owned(),
-            path: path.to_owned(),
-        };
-        let behavior = |pattern: Option<&str>, target: &str| Behavior {
-            pattern: pattern.map(str::to_owned),
-            target: target.to_owned(),
-            query_strings: QueryStrings::Known(false),
-            edge_functions: Vec::new(),
-        };
+        use samples::{behavior, origin};
+        let origins = vec![
+            origin("pages", "site.s3.eu-west-1.amazonaws.com", "/live%20one"),
+            origin("docs", "docs.s3-website-us-east-1.amazonaws.com", ""),
+            origin("api", "api.example.com", ""),
+            origin("old", "s3.eu-west-1.amazonaws.com", "/Old_Site/live"),
+            origin("any", "s3.eu-west-1.amazonaws.com", ""),
+        ];
+        let behaviors = vec![
+            behavior(Some("/docs/*"), "docs"),
+            behavior(Some("api/*"), "api"),
+            behavior(Some("both*"), "both"),
+            behavior(Some("old/*"), "old"),
+            behavior(Some("any*"), "any"),
+            behavior(None, "pages"),
+        ];
         Distribution {
-            id: "E1".parse().expect("an id"),
-            domain_name: "d1.cloudfront.net".to_owned(),
             aliases: vec!["example.com".to_owned(), "*.example.com".to_owned()],
-            status: "Deployed".to_owned(),
-            enabled: true,
-            staging: false,
-            multi_tenant: false,
-            origins: vec![
-                origin("pages", "site.s3.eu-west-1.amazonaws.com", "/live%20one"),
-                origin("docs", "docs.s3-website-us-east-1.amazonaws.com", ""),
-                origin("api", "api.example.com", ""),
-                origin("old", "s3.eu-west-1.amazonaws.com", "/Old_Site/live"),
-                origin("any", "s3.eu-west-1.amazonaws.com", ""),
-            ],
             origin_groups: vec![OriginGroup {
                 id: "both".to_owned(),
                 members: vec!["docs".to_owned(), "pages".to_owned()],
             }],
-            behaviors: vec![
-                behavior(Some("/docs/*"), "docs"),
-                behavior(Some("api/*"), "api"),
-                behavior(Some("both*"), "both"),
-                behavior(Some("old/*"), "old"),
-                behavior(Some("any*"), "any"),
-                behavior(None, "pages"),
-            ],
-            error_pages: Vec::new(),
-            default_root_object: "index.html".to_owned(),
-            has_cache_tags: None,
-            etag: None,
+            ..samples::distribution(origins, behaviors)
         }
     }
 

@@ -126,36 +126,13 @@ impl Site {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::site::{Behavior, Origin, QueryStrings};
+    use crate::site::samples;
 
     fn distribution(domain: &str, path: &str) -> Distribution {
-        let origin = |id: &str, domain: &str, path: &str| Origin {
-            id: id.to_owned(),
-            domain_name: domain.to_owned(),
-            path: path.to_owned(),
-        };
-        let behavior = |pattern: Option<&str>, target: &str| Behavior {
-            pattern: pattern.map(str::to_owned),
-            target: target.to_owned(),
-            query_strings: QueryStrings::Known(false),
-            edge_functions: Vec::new(),
-        };
-        Distribution {
-            id: "E1".parse().expect("an id"),
-            domain_name: "d1.cloudfront.net".to_owned(),
-            aliases: Vec::new(),
-            status: "Deployed".to_owned(),
-            enabled: true,
-            staging: false,
-            multi_tenant: true,
-            origins: vec![origin("api", "api.example.com", ""), origin("pages", domain, path)],
-            origin_groups: Vec::new(),
-            behaviors: vec![behavior(Some("api/*"), "api"), behavior(None, "pages")],
-            error_pages: Vec::new(),
-            default_root_object: "index.html".to_owned(),
-            has_cache_tags: None,
-            etag: None,
-        }
+        use samples::{behavior, origin};
+        let origins = vec![origin("api", "api.example.com", ""), origin("pages", domain, path)];
+        let behaviors = vec![behavior(Some("api/*"), "api"), behavior(None, "pages")];
+        Distribution { multi_tenant: true, ..samples::distribution(origins, behaviors) }
     }
 
     fn tenant(number: usize, parameters: Option<&[(&str, &str)]>) -> Tenant {
