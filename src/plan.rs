@@ -16,7 +16,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 pub use self::demand::{Cause, Rejected};
-use self::demand::{Demand, Group};
+use self::demand::{Demand, Group, unserved};
 use crate::{
     cover::{Budget, Cover, Covering, Effort, cover_by, expected_collateral},
     event::Batch,
@@ -342,11 +342,7 @@ impl<'a> Planner<'a> {
                     items.extend(paths.into_iter().map(|(item, _)| item));
                     served.push(index);
                 }
-                Err(why) => {
-                    if let Some(Ignored::Unserved(known)) = &mut self.demand.ignored[index] {
-                        *known = known.later(why);
-                    }
-                }
+                Err(why) => unserved(&mut self.demand.ignored[index], why),
             }
         }
         for index in &served {

@@ -38,7 +38,7 @@ pub use self::{
     form::{Form, Forms},
     object::Object,
     origin_path::{NotAnOriginPath, OriginPath},
-    serving::{Serving, Unserved},
+    serving::{Directory, Serving, Unserved},
     tenant::Tenant,
 };
 use crate::path::Item;

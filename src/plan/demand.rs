@@ -11,7 +11,7 @@ use crate::{
     event::{Batch, Change, Effect, Narrowed, NarrowedMessage, Request},
     path::{Item, ParseItemError},
     plan::{Ignored, Policy},
-    site::{DistributionId, Form, NoDistribution, Serving, Site, Sites, Unserved},
+    site::{Directory, DistributionId, Form, NoDistribution, Serving, Site, Sites, Unserved},
     text::joined,
 };
 
@@ -108,13 +108,24 @@ impl<'a> Known<'a> {
 struct Part {
     /// Indices of the changes that count, in order.
     watched: Vec<usize>,
-    /// The same indices by bucket, in lower case. Empty if every group serves any bucket.
-    by_bucket: BTreeMap<String, Vec<usize>>,
+    /// The same changes by bucket, in lower case. Empty if every group serves any bucket.
+    by_bucket: BTreeMap<String, InBucket>,
     /// Indices of the messages with this part, by the distributions that they name. Empty for the
     /// batch's own part, which concerns any distribution.
     messages: BTreeMap<DistributionId, Vec<usize>>,
     /// The number of groups.
     groups: usize,
+}
+
+/// The changes that count in one bucket.
+#[derive(Debug, Default)]
+struct InBucket {
+    /// Indices of the changes of the whole bucket.
+    whole: Vec<usize>,
+    /// Indices of the changes of objects, in the order of their keys.
+    objects: Vec<usize>,
+    /// Whether a group serves the bucket.
+    is_served: bool,
 }
 
 /// The changes and requests of a batch, by the distributions that they concern, and those that lead
@@ -155,7 +166,7 @@ impl<'a> Demand<'a> {
             gone: Vec::new(),
         };
         let named = demand.resolve(policy, sites);
-        let any_bucket = sites.list.iter().all(|site| site.serving().buckets().is_none());
+        let any_bucket = sites.list.iter().all(|site| site.serving().directories().is_none());
         if !batch.narrowed.is_empty() {
             let known = Known::of(sites);
             for part in &batch.narrowed {
@@ -306,7 +317,30 @@ impl<'a> Demand<'a> {
             self.groups[first + index].distributions.push(distribution);
         }
         part.groups = self.groups.len() - first;
+        self.sort(&mut part, first);
         self.parts.push(part);
+    }
+
+    /// Prepares the changes of a part for [`Demand::changes`]. The groups of the part begin at `first`.
+    fn sort(&mut self, part: &mut Part, first: usize) {
+        if part.by_bucket.is_empty() {
+            return;
+        }
+        for serving in self.groups[first..].iter().filter_map(|group| group.serving) {
+            for Directory { bucket, .. } in serving.directories().unwrap_or_default() {
+                if let Some(changes) = part.by_bucket.get_mut(bucket) {
+                    changes.is_served = true;
+                }
+            }
+        }
+        let changes = &self.batch.changes;
+        for InBucket { objects, is_served, .. } in part.by_bucket.values_mut() {
+            objects.sort_unstable_by(|a, b| changes[*a].key.cmp(&changes[*b].key));
+            // No group may serve the directory of the object, so none may find out more.
+            for &index in objects.iter().filter(|_| *is_served) {
+                unserved(&mut self.ignored[index], Unserved::OriginPath);
+            }
+        }
     }
 
     /// Returns the content of the narrowed messages that a group is for. `None` if it is for the
@@ -330,13 +364,24 @@ impl<'a> Demand<'a> {
         self.parts[group.part].messages.get(distribution).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns the indices of the changes in the buckets that a group serves, in order.
+    /// Returns the indices of the changes that a group may serve, in order. It serves no others.
     pub(super) fn changes(&self, group: &Group<'_>) -> Vec<usize> {
         let Some(serving) = group.serving else { return Vec::new() };
         let Part { watched, by_bucket, .. } = &self.parts[group.part];
-        let Some(buckets) = serving.buckets() else { return watched.clone() };
-        let mut changes: Vec<usize> =
-            buckets.iter().filter_map(|bucket| by_bucket.get(*bucket)).flatten().copied().collect();
+        let Some(directories) = serving.directories() else { return watched.clone() };
+        let key = |index: usize| self.batch.changes[index].key.as_bytes();
+        let mut changes = Vec::new();
+        let mut last = None;
+        for Directory { bucket, prefix } in directories {
+            let Some(InBucket { whole, objects, .. }) = by_bucket.get(bucket) else { continue };
+            if last.replace(bucket) != Some(bucket) {
+                changes.extend_from_slice(whole);
+            }
+            let begin = objects.partition_point(|index| key(*index) < prefix);
+            let below = &objects[begin..];
+            let end = below.partition_point(|index| key(*index).starts_with(prefix));
+            changes.extend_from_slice(&below[..end]);
+        }
         changes.sort_unstable();
         changes
     }
@@ -376,13 +421,21 @@ impl<'a> Demand<'a> {
     }
 }
 
+/// Records the reason why a group does not serve the object of a change.
+pub(super) fn unserved(ignored: &mut Option<Ignored>, why: Unserved) {
+    if let Some(Ignored::Unserved(known)) = ignored {
+        *known = known.later(why);
+    }
+}
+
 impl Part {
     /// Adds a change that counts, and returns its bucket in lower case.
     fn watch(&mut self, index: usize, change: &Change, any_bucket: bool) -> String {
         let bucket = change.bucket.to_ascii_lowercase();
         self.watched.push(index);
         if !any_bucket {
-            self.by_bucket.entry(bucket.clone()).or_default().push(index);
+            let InBucket { whole, objects, .. } = self.by_bucket.entry(bucket.clone()).or_default();
+            if change.effect == Effect::WholeBucket { whole } else { objects }.push(index);
         }
         bucket
     }

@@ -41,6 +41,12 @@ impl OriginPath {
         [&*self.prefix, path].concat()
     }
 
+    /// Returns the prefix of the keys below this directory: decoded, with a slash at the end. Empty for
+    /// the bucket's root.
+    pub(super) fn prefix(&self) -> &[u8] {
+        &self.prefix
+    }
+
     /// Returns the rest of a key below this directory. `None` if the key is elsewhere. Only whole
     /// segments count: `/prod` does not serve `production/a.css`.
     pub(super) fn strip<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {

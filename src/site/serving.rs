@@ -1,6 +1,6 @@
 //! Maps the key of an object to the paths under which a distribution serves it.
 
-use std::{borrow::Cow, collections::BTreeSet, fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use serde::Serialize;
 
@@ -25,6 +25,15 @@ pub struct Serving {
     /// seconds under each path that failed, as keys below the origin path.
     pub(super) lasting_error_pages: Vec<Box<[u8]>>,
     pub(super) forms: Forms,
+}
+
+/// A directory of a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Directory<'a> {
+    /// The bucket's name, in lower case.
+    pub bucket: &'a str,
+    /// The beginning of the keys in the directory. Empty for the whole bucket.
+    pub prefix: &'a [u8],
 }
 
 /// An origin that is a bucket.
@@ -125,15 +134,19 @@ impl Source {
 }
 
 impl Serving {
-    /// Returns the names of the buckets that the distribution serves, in lower case. `None` if it
-    /// serves any bucket.
+    /// Returns the directories of buckets outside which the distribution serves no key, sorted and
+    /// without overlaps. `None` if it may serve any bucket.
     #[must_use]
-    pub fn buckets(&self) -> Option<BTreeSet<&str>> {
-        let mut names = BTreeSet::new();
+    pub fn directories(&self) -> Option<Vec<Directory<'_>>> {
+        let mut directories = Vec::new();
         for source in &self.sources {
-            names.extend(source.buckets.names()?.iter().map(String::as_str));
+            let prefix = source.path.prefix();
+            directories.extend(source.buckets.names()?.iter().map(|bucket| Directory { bucket, prefix }));
         }
-        Some(names)
+        directories.sort_unstable();
+        directories
+            .dedup_by(|inner, outer| inner.bucket == outer.bucket && inner.prefix.starts_with(outer.prefix));
+        Some(directories)
     }
 
     /// Returns whether the distribution serves any object of a bucket.

@@ -1,16 +1,16 @@
 //! Batches to plans: examples, and properties of every plan.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use cloudfront_invalidator::{
     config::Config,
-    event,
+    event::{self, Batch, Change, Effect, Key},
     path::Item,
-    plan::{Ignored, Plan, Policy, plan, reasons},
-    site::{DistributionId, Site, Sites, Unserved},
+    plan::{Ignored, Plan, Policy, Purge, plan, reasons},
+    site::{Behavior, Distribution, DistributionId, Forms, Origin, QueryStrings, Site, Sites, Unserved},
     watch::Unwatched,
 };
-use proptest::{collection::vec, prelude::*};
+use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::{Value, json};
 
 use crate::{
@@ -148,8 +148,7 @@ fn each_distribution_gets_one_invalidation() {
         ]
     );
     assert_eq!(plan.billed_paths(), 6);
-    let references: std::collections::BTreeSet<_> =
-        plan.invalidations.iter().map(|one| &one.caller_reference).collect();
+    let references: BTreeSet<_> = plan.invalidations.iter().map(|one| &one.caller_reference).collect();
     assert_eq!(references.len(), 3);
 }
 
@@ -263,6 +262,130 @@ proptest! {
         puts[which].2 = (0..=255).find(|free| !taken.contains(free)).expect("an unused sequencer");
         let later = planned(&batch_of(&puts), &policy);
         prop_assert_ne!(&first.invalidations[0].caller_reference, &later.invalidations[0].caller_reference);
+    }
+}
+
+/// Creates a distribution from the domain and the path of each origin. The first origin is that of the
+/// default behavior; the others get the paths below `b/`, `bb/` and so on.
+fn distribution(number: usize, origins: &[(&str, &str)]) -> Distribution {
+    let origin = |(index, (domain, path)): (usize, &(&str, &str))| Origin {
+        id: index.to_string(),
+        domain_name: (*domain).to_owned(),
+        path: (*path).to_owned(),
+    };
+    let behavior = |index: usize| Behavior {
+        pattern: (index > 0).then(|| format!("{}/*", "b".repeat(index))),
+        target: index.to_string(),
+        query_strings: QueryStrings::Known(false),
+        edge_functions: Vec::new(),
+    };
+    Distribution {
+        id: format!("E{number}").parse().expect("an id"),
+        domain_name: format!("d{number}.cloudfront.net"),
+        aliases: Vec::new(),
+        status: "Deployed".to_owned(),
+        enabled: true,
+        staging: false,
+        multi_tenant: false,
+        origins: origins.iter().enumerate().map(origin).collect(),
+        origin_groups: Vec::new(),
+        behaviors: (0..origins.len()).rev().map(behavior).collect(),
+        error_pages: Vec::new(),
+        default_root_object: "a".to_owned(),
+        has_cache_tags: None,
+        etag: None,
+    }
+}
+
+/// Creates the sites of some distributions from their origins.
+fn any_sites() -> impl Strategy<Value = Vec<Arc<Site>>> {
+    let domains = ["one.s3.amazonaws.com", "two.s3.amazonaws.com", "s3.amazonaws.com", "api.example.com"];
+    let paths = ["", "/a", "/a/a", "/b", "/ab", "/a%20b", "/%C3%A9", "/one", "/one/a"];
+    let forms = Forms {
+        index_document: "a".to_owned(),
+        bare_directories: true,
+        clean_urls: false,
+        query_strings: None,
+    };
+    vec(vec((select(domains.to_vec()), select(paths.to_vec())), 1..4), 1..8).prop_map(move |all| {
+        let sites = all
+            .iter()
+            .enumerate()
+            .map(|(number, origins)| Arc::new(Site::of(&distribution(number, origins), &[], forms.clone())));
+        sites.collect()
+    })
+}
+
+/// Creates changes of objects, or of whole buckets, for which the key is `None`.
+fn any_changes() -> impl Strategy<Value = Vec<Change>> {
+    let piece = select(&["a", "b", "/", "a/", "é/", "é", " ", "\u{10ffff}"][..]);
+    let key = prop_oneof![12 => vec(piece, 1..6).prop_map(|pieces| Some(pieces.concat())), 1 => Just(None)];
+    let bucket = select(&["one", "two", "One", "three"][..]);
+    vec((bucket, key, 0..9_u64), 1..40).prop_map(|all| {
+        let change = |(message, (bucket, key, number)): (usize, (&str, Option<String>, u64))| Change {
+            message,
+            bucket: bucket.into(),
+            effect: if key.is_some() { Effect::Content } else { Effect::WholeBucket },
+            key: Key::from(key.unwrap_or_default().into_bytes()),
+            event: "ObjectCreated:Put".into(),
+            time: Some(number),
+            identity: number.to_string().into(),
+        };
+        all.into_iter().enumerate().map(change).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    /// Checks that a plan is what follows from mapping every change by the rules of every site.
+    #[test]
+    fn a_plan_maps_every_change_by_every_site(list in any_sites(), changes in any_changes()) {
+        let Settings { policy, .. } =
+            policy(&[("INVALIDATOR_MAX_PATHS", "3000"), ("INVALIDATOR_MAX_WILDCARDS", "3000")]);
+        let batch = Batch { changes, ..Batch::default() };
+        let sites = Sites { list, ..Sites::default() };
+        let plan = plan(&batch, &policy, &sites);
+        let mut planned = plan.invalidations.iter();
+        let mut ignored = vec![Some(Unserved::Bucket); batch.changes.len()];
+        for site in &sites.list {
+            let (mut items, mut served) = (BTreeSet::new(), Vec::new());
+            for (index, change) in batch.changes.iter().enumerate() {
+                let paths = match change.effect {
+                    Effect::WholeBucket if site.serving().serves(&change.bucket) => Ok(vec![Item::everything()]),
+                    Effect::WholeBucket => Err(Unserved::Bucket),
+                    _ => site
+                        .paths(&change.bucket, change.key.as_bytes())
+                        .map(|paths| paths.into_iter().map(|(item, _)| item).collect()),
+                };
+                match paths {
+                    Ok(paths) => {
+                        items.extend(paths);
+                        served.push(index);
+                        ignored[index] = None;
+                    }
+                    Err(why) => ignored[index] = ignored[index].map(|known| known.later(why)),
+                }
+            }
+            if served.is_empty() {
+                continue;
+            }
+            let is_needed = |item: &&Item| !items.iter().any(|other| other != *item && other.covers(item));
+            let expected: BTreeSet<&str> = items.iter().filter(is_needed).map(Item::as_str).collect();
+            let invalidation = planned.next().expect("an invalidation of each distribution that serves one");
+            prop_assert_eq!(&invalidation.distribution, &site.distribution);
+            prop_assert_eq!(invalidation.paths().collect::<BTreeSet<_>>(), expected);
+            prop_assert_eq!(&invalidation.messages[..], &served);
+            prop_assert_eq!(invalidation.purge.change_count, served.len());
+            let oldest = served.iter().filter_map(|index| batch.changes[*index].time).min();
+            prop_assert_eq!(invalidation.purge.oldest, oldest);
+            served.truncate(Purge::MOST_CHANGES);
+            prop_assert_eq!(&invalidation.purge.changes, &served);
+        }
+        prop_assert!(planned.next().is_none());
+        let ignored = ignored.into_iter().enumerate();
+        let expected: Vec<_> = ignored.filter_map(|(index, why)| Some((index, Ignored::Unserved(why?)))).collect();
+        prop_assert_eq!(plan.ignored, expected);
     }
 }
 
