@@ -47,8 +47,8 @@ use self::{
     endpoint::Resolver,
     pace::Turns,
 };
+pub(crate) use self::{endpoint::domain, http::Http, signed::Scope};
 pub use self::{error::Error, pace::Pace, settings::Settings};
-pub(crate) use self::{http::Http, signed::Scope};
 #[cfg(feature = "cli")]
 pub(crate) use self::{http::MOST_ELSEWHERE, signed::add_signature};
 use crate::site::DistributionId;
@@ -183,7 +183,7 @@ impl Client {
             .use_fips(*use_fips)
             .use_dual_stack(*use_dual_stack);
         let Ok(parameters) = parameters.build() else { return };
-        let Ok(endpoint) = Resolver::new().resolve_endpoint(&parameters).await else { return };
+        let Ok(endpoint) = Resolver.resolve_endpoint(&parameters).await else { return };
         if !endpoint.url().starts_with("https://") {
             return;
         }

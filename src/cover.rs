@@ -158,7 +158,10 @@ fn cover_list(
     if paths.iter().any(is_tag) {
         (tags, paths) = paths.into_iter().partition(is_tag);
     }
-    tags.sort_by_cached_key(|tag| (tag.as_str().to_ascii_lowercase(), tag.clone()));
+    tags.sort_unstable_by(|a, b| {
+        let lower = |tag: &Item| tag.as_str().to_ascii_lowercase();
+        lower(a).cmp(&lower(b)).then_with(|| a.cmp(b))
+    });
     tags.dedup_by(|next, kept| kept.covers(next));
     // The order puts a wildcard right before the items that it covers.
     paths.sort_unstable_by(|a, b| {

@@ -10,6 +10,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -114,7 +115,7 @@ pub fn left<'a>(plan: &Plan, outcome: &Outcome, undone: impl IntoIterator<Item =
     for (index, (invalidation, sent)) in plan.invalidations.iter().zip(&outcome.0).enumerate() {
         let (messages, only, error) = match sent {
             Sent::Failed(error) => (Arc::clone(&invalidation.messages), None, error),
-            Sent::Isolated(isolated) => match parts.remove(&index).map(|part| part.map(sorted)) {
+            Sent::Isolated(isolated) => match parts.get_mut(&index).map(|part| mem::take(part).map(sorted)) {
                 Some([messages, changes, requests]) => {
                     // Only the same content makes sure that CloudFront recognizes what it may have.
                     let only = (!isolated.error.is_uncertain()).then_some((changes, requests));

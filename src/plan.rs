@@ -129,10 +129,11 @@ impl Purge {
 }
 
 impl Invalidation {
-    /// Orders invalidations for a plan.
+    /// Orders invalidations for a plan. No two of a plan are equal.
     #[must_use]
     pub fn in_order(&self, other: &Self) -> Ordering {
-        (&self.distribution, &self.caller_reference).cmp(&(&other.distribution, &other.caller_reference))
+        let own = (&self.distribution, &self.caller_reference, self.part);
+        own.cmp(&(&other.distribution, &other.caller_reference, other.part))
     }
 
     /// Returns the caller reference for sending a part of the items, or other items in place of

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cloudfront::{Client, Scope};
+use crate::cloudfront::{Client, Scope, domain};
 
 /// Maximum number of bytes of one message, and of all messages of one call. SQS allows 1 MiB.
 pub const MOST_BYTES: usize = 1_048_576;
@@ -184,19 +184,6 @@ impl Queue {
         let is_throttled = status == 429 || code.contains("Throttl");
         let why = format!("SQS answered {code} (HTTP {status}): {message}");
         Err(refused(why, status < 500 && !is_throttled))
-    }
-}
-
-/// Returns the domain of a partition.
-fn domain(partition: &str) -> &'static str {
-    match partition {
-        "aws-cn" => "amazonaws.com.cn",
-        "aws-eusc" => "amazonaws.eu",
-        "aws-iso" => "c2s.ic.gov",
-        "aws-iso-b" => "sc2s.sgov.gov",
-        "aws-iso-e" => "cloud.adc-e.uk",
-        "aws-iso-f" => "csp.hci.ic.gov",
-        _ => "amazonaws.com",
     }
 }
 

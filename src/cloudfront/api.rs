@@ -121,7 +121,7 @@ impl Api {
         let signing = DefaultAuthSchemeResolver::default().into_shared_resolver();
         let mut components = RuntimeComponentsBuilder::new(SERVICE)
             .with_http_client(Some(http.client()))
-            .with_endpoint_resolver(Some(Resolver::new().into_shared_resolver()))
+            .with_endpoint_resolver(Some(Resolver.into_shared_resolver()))
             .with_auth_scheme_option_resolver(Some(signing))
             .with_auth_scheme(SigV4AuthScheme::new())
             .with_identity_cache(Some(IdentityCache::lazy().build()))

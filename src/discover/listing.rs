@@ -36,12 +36,12 @@ pub(super) struct Listing {
     /// The account's own cache policies by id: `true` if query strings are in the cache key. `None`
     /// until a distribution needs them.
     policies: Option<BTreeMap<String, bool>>,
-    /// The distributions that have been read, by index.
-    read: BTreeMap<usize, Read>,
+    /// What is known of each distribution. `None` if it has not been read.
+    read: Vec<Option<Read>>,
 }
 
 /// A distribution that has been read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Read {
     /// The distribution's site, or those of its tenants. Empty if it no longer exists.
     sites: Vec<Arc<Site>>,
@@ -63,7 +63,8 @@ impl Listing {
                 None => of_any.push(index),
             }
         }
-        Self { begun, distributions, by_bucket, of_any, policies: None, read: BTreeMap::new() }
+        let read = vec![None; distributions.len()];
+        Self { begun, distributions, by_bucket, of_any, policies: None, read }
     }
 
     /// Returns the indices of the distributions with a domain: their own, an alias, or an origin's.
@@ -85,11 +86,16 @@ impl Listing {
         NoDistribution::Unknown { name, known: if known.is_empty() { "none".to_owned() } else { known } }
     }
 
-    /// Returns the indices of the distributions that may serve any of these buckets.
-    pub(super) fn serving<'b>(&self, buckets: impl IntoIterator<Item = &'b String>) -> BTreeSet<usize> {
+    /// Returns the indices of the distributions that may serve any of these buckets and that are needed.
+    pub(super) fn serving<'b>(
+        &self,
+        buckets: impl IntoIterator<Item = &'b String>,
+        is_needed: impl Fn(&Distribution) -> bool,
+    ) -> BTreeSet<usize> {
         let mut indices = BTreeSet::new();
         for bucket in buckets {
-            indices.extend(self.of_bucket(bucket));
+            let of_bucket = self.of_bucket(bucket);
+            indices.extend(of_bucket.filter(|index| is_needed(&self.distributions[**index])));
         }
         indices
     }
@@ -121,7 +127,7 @@ impl Listing {
 
     /// Returns whether a distribution's configuration, and that of its tenants, has been read.
     pub(super) fn is_read(&self, index: usize) -> bool {
-        self.read.get(&index).is_some_and(|read| !read.is_partial)
+        self.read[index].as_ref().is_some_and(|read| !read.is_partial)
     }
 
     /// Returns the distributions that may serve this bucket and have not been read, or whose tenants
@@ -134,7 +140,7 @@ impl Listing {
     /// Returns the sites of a distribution: its own, or those of its tenants. Empty if it no longer
     /// exists or has not been read.
     pub(super) fn sites(&self, index: usize) -> &[Arc<Site>] {
-        self.read.get(&index).map_or(&[], |read| &read.sites)
+        self.read[index].as_ref().map_or(&[], |read| &read.sites)
     }
 
     /// Returns the distributions and tenants that serve a bucket. `None` if tenants that may serve it
@@ -158,8 +164,8 @@ impl Listing {
 
     /// Forgets the sites of a distribution's tenants.
     pub(super) fn forget(&mut self, distribution: &DistributionId) {
-        let Self { distributions, read, .. } = self;
-        read.retain(|index, _| distributions[*index].id != *distribution);
+        let is_it = |(one, _): &(&Distribution, _)| one.id == *distribution;
+        self.distributions.iter().zip(&mut self.read).filter(is_it).for_each(|(_, read)| *read = None);
     }
 
     /// Reads the configurations of these distributions that are not known yet. If one fails, still
@@ -204,12 +210,12 @@ impl Listing {
         }
         for (index, details) in read {
             let Some(details) = details else {
-                self.read.insert(index, Read::default());
+                self.read[index] = Some(Read::default());
                 continue;
             };
             let of_distribution = tenants.0.of(&self.distributions[index].id, tenants.1, lookup);
             match self.create_sites(index, details, of_distribution, search, lookup).await {
-                Ok(read) => _ = self.read.insert(index, read),
+                Ok(read) => self.read[index] = Some(read),
                 Err(error) => outcome = outcome.and(Err(error)),
             }
         }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    mem,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -102,12 +103,9 @@ impl Memory {
         lookup: Lookup<'_>,
     ) -> Found {
         let serving = |listing: &Listing| {
-            let mut indices = listing.serving(buckets);
             // A tenant does not tell its distribution.
             let is_named = |id: &DistributionId| named.is_none_or(|named| named.contains(id.as_str()));
-            let is_needed = |one: &Distribution| one.multi_tenant || is_named(&one.id);
-            indices.retain(|index| is_needed(listing.distribution(*index)));
-            indices
+            listing.serving(buckets, |one| one.multi_tenant || is_named(&one.id))
         };
         // Reading configurations takes time, during which the list ages.
         let is_complete = |listing: &Listing| serving(listing).iter().all(|index| listing.is_read(*index));
@@ -182,15 +180,14 @@ impl Memory {
                     Name::Bucket(_) => None,
                 });
                 listing.want_tenants(wanted, &called(listing, domains), false);
-                listing.want_tenants(wanted, &listing.serving(buckets.iter().copied()), true);
+                listing.want_tenants(wanted, &listing.serving(buckets.iter().copied(), |_| true), true);
             };
             let (failure, bridged) = self.list_tenants(search, lookup, listed, &want).await;
             (found.failure, found.bridged) = (failure, found.bridged.or(bridged));
         }
         let Some(listing) = &self.listing else { return };
         // The parameters and the defaults decide which tenants serve a bucket.
-        let mut indices = listing.serving(buckets.iter().copied());
-        indices.retain(|index| listing.distribution(*index).multi_tenant);
+        let indices = listing.serving(buckets.iter().copied(), |one| one.multi_tenant);
         if !indices.is_empty()
             && let Err(error) = self.read(&indices, search, lookup, found.bridged).await
         {
@@ -280,9 +277,10 @@ impl Memory {
         want: &(dyn Fn(&Listing, &mut Wanted) + Sync),
     ) -> (Option<Error>, Option<Duration>) {
         let (None, Some(listing)) = (&listed.0, &mut self.listing) else { return listed };
-        let mut wanted = Wanted::new();
-        want(listing, &mut wanted);
-        wanted.retain(|id, parameters| !self.tenants.has(id, *parameters, lookup));
+        let (mut all, mut wanted) = (Wanted::new(), Wanted::new());
+        want(listing, &mut all);
+        let is_missing = |(id, parameters): &(_, bool)| !self.tenants.has(id, *parameters, lookup);
+        wanted.extend(all.into_iter().filter(is_missing));
         if wanted.is_empty() {
             return listed;
         }
@@ -314,7 +312,10 @@ impl Memory {
             Some(error) => error,
             None => match list(lookup).await {
                 Ok(distributions) => {
-                    self.details.retain(|id, _| distributions.iter().any(|one| one.id == *id));
+                    let is_listed =
+                        |(id, _): &(DistributionId, _)| distributions.iter().any(|one| one.id == *id);
+                    let known = mem::take(&mut self.details);
+                    self.details.extend(known.into_iter().filter(is_listed));
                     self.tenants.keep(&distributions);
                     self.listing = Some(Listing::new(distributions, &search.aliases, begun));
                     self.failed = None;

@@ -16,12 +16,13 @@ use crate::{
 /// CloudFront's lists of tenants, by distribution.
 #[derive(Debug, Default)]
 pub(super) struct Tenants {
-    known: BTreeMap<DistributionId, Known>,
+    known: Vec<Known>,
 }
 
 /// The enabled tenants of a distribution.
 #[derive(Debug)]
 struct Known {
+    distribution: DistributionId,
     /// When the call that returned the list began. `None` if the list must not be used again.
     begun: Option<SystemTime>,
     list: Vec<Tenant>,
@@ -34,12 +35,12 @@ pub(super) type Wanted = BTreeMap<DistributionId, bool>;
 impl Tenants {
     /// Marks all lists as too old. Keeps them, so that parameters need not be read again.
     pub(super) fn forget(&mut self) {
-        self.known.values_mut().for_each(|known| known.begun = None);
+        self.known.iter_mut().for_each(|known| known.begun = None);
     }
 
     /// Forgets the tenants of all other distributions.
     pub(super) fn keep(&mut self, distributions: &[Distribution]) {
-        self.known.retain(|id, _| distributions.iter().any(|one| one.id == *id));
+        self.known.retain(|known| distributions.iter().any(|one| one.id == known.distribution));
     }
 
     /// Returns the enabled tenants of a distribution. `None` if the list is older than `most`.
@@ -49,7 +50,7 @@ impl Tenants {
         most: Duration,
         lookup: Lookup<'_>,
     ) -> Option<&[Tenant]> {
-        let known = self.known.get(distribution)?;
+        let known = self.known.iter().find(|known| known.distribution == *distribution)?;
         (lookup.since(known.begun?) < most).then_some(&known.list)
     }
 
@@ -81,9 +82,10 @@ impl Tenants {
                     Err(error) if error.is_no_such_distribution() => Vec::new(),
                     Err(error) => return Err(error),
                 };
-                let before = self.known.remove(id).map(|known| known.list);
-                let list = with_parameters(list, before.unwrap_or_default());
-                self.known.insert(id.clone(), Known { begun: Some(begun), list });
+                let at = self.known.iter().position(|known| known.distribution == *id);
+                let before = at.map(|at| self.known.swap_remove(at).list).unwrap_or_default();
+                let list = with_parameters(list, before);
+                self.known.push(Known { distribution: id.clone(), begun: Some(begun), list });
                 Ok(())
             })
             .await
@@ -93,7 +95,8 @@ impl Tenants {
         let (client, limit) = lookup.client()?;
         let mut outcome = Ok(());
         for (distribution, _) in wanted.iter().filter(|(_, parameters)| **parameters) {
-            let Some(Known { list, .. }) = self.known.get_mut(distribution) else { continue };
+            let known = self.known.iter_mut().find(|known| known.distribution == *distribution);
+            let Some(Known { list, .. }) = known else { continue };
             let unread = list.iter().enumerate().filter(|(_, one)| one.parameters.is_none());
             let unread: Vec<(usize, DistributionId)> =
                 unread.map(|(index, one)| (index, one.id.clone())).collect();
@@ -121,16 +124,15 @@ impl Tenants {
 
 /// Returns the enabled tenants of a list. They have the parameters that were read before, unless
 /// their `ETag` has changed since.
-fn with_parameters(list: Vec<Tenant>, before: Vec<Tenant>) -> Vec<Tenant> {
-    let mut known = BTreeMap::new();
-    known.extend(before.into_iter().map(|one| (one.id, (one.etag, one.parameters))));
-    let mut list: Vec<Tenant> = list.into_iter().filter(|one| one.enabled).collect();
+fn with_parameters(mut list: Vec<Tenant>, mut before: Vec<Tenant>) -> Vec<Tenant> {
+    before.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    list.retain(|one| one.enabled);
     for tenant in &mut list {
-        if let Some((etag, parameters)) = known.remove(&tenant.id)
-            && etag.is_some()
-            && etag == tenant.etag
+        if let Ok(at) = before.binary_search_by(|one| one.id.cmp(&tenant.id))
+            && tenant.etag.is_some()
+            && before[at].etag == tenant.etag
         {
-            tenant.parameters = parameters;
+            tenant.parameters = before[at].parameters.take();
         }
     }
     list.shrink_to_fit();

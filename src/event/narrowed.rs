@@ -239,7 +239,9 @@ impl Content {
             }
         }
         let mut requests: Vec<&Request> = requests.iter().map(|index| &batch.requests[*index]).collect();
-        requests.sort_unstable_by(|a, b| (&a.identity, &a.paths).cmp(&(&b.identity, &b.paths)));
+        requests.sort_unstable_by(|a, b| {
+            (&a.identity, &a.paths, &a.distribution).cmp(&(&b.identity, &b.paths, &b.distribution))
+        });
         let requests = requests.into_iter().map(|request| Requested {
             paths: request.paths.clone(),
             distribution: request.distribution.clone(),
