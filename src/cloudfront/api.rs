@@ -200,7 +200,7 @@ impl Api {
             let answer = answer.map_err(|error| error.presentable(&self.secrets));
             made += 1;
             let may_try = tries.most.is_none_or(|most| made < most);
-            let error = match answer.and_then(&mut *take) {
+            let error = match answer.and_then(&mut *take).map_err(|error| error.of(operation.name)) {
                 Ok(()) => {
                     tries.turns.inspect(|turns| turns.accepted());
                     return Ok(date.at(begun));
@@ -299,6 +299,7 @@ fn waits(first: Duration) -> impl Iterator<Item = Duration> {
 
 /// An operation, with the types of its input, output and error, which the SDK erases.
 pub(super) trait Operation: RuntimePlugin + Default + 'static {
+    const NAME: &'static str;
     type Input: Clone + Debug + Send + Sync + 'static;
     type Output: Debug + Send + Sync + 'static;
     type Error: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static;
@@ -313,6 +314,7 @@ pub(super) trait Operation: RuntimePlugin + Default + 'static {
 /// which would make the function larger.
 #[derive(Debug)]
 pub(super) struct Erased {
+    name: &'static str,
     plugin: SharedRuntimePlugin,
     /// Returns what an error of the operation says.
     metadata: fn(&ErasedError) -> Option<&ErrorMetadata>,
@@ -321,6 +323,7 @@ pub(super) struct Erased {
 impl Erased {
     pub(super) fn of<O: Operation>() -> Self {
         Self {
+            name: O::NAME,
             plugin: SharedRuntimePlugin::new(O::default()),
             metadata: |error| Some(error.downcast_ref::<O::Error>()?.meta()),
         }
@@ -338,6 +341,7 @@ macro_rules! operations {
         pub(super) use aws_sdk_cloudfront::operation::$module::{$operation, $input, $output};
 
         impl Operation for $operation {
+            const NAME: &'static str = stringify!($operation);
             type Input = $input;
             type Output = $output;
             type Error = aws_sdk_cloudfront::operation::$module::$error;

@@ -12,10 +12,13 @@ use thiserror::Error;
 use super::secrets::Secrets;
 use crate::text::chain;
 
-/// CloudFront's message for a caller reference that was used before, as observed. AWS documents an
-/// error code of its own for this case, which was never observed.
+/// The beginning of CloudFront's message for a caller reference that was used before, as observed. AWS
+/// documents an error code of its own for this case, which was never observed.
 const REFERENCE_USED: &str = "Your request contains a caller reference that was used for a previous \
-                              invalidation batch for the same distribution.";
+                              invalidation batch for the same distribution";
+
+/// The endings of that message. The one for tenants was never observed.
+const OF_THE_SAME: [&str; 2] = [".", " tenant."];
 
 /// Maximum number of characters of a caller reference that an error quotes.
 const MOST_REFERENCE: usize = 80;
@@ -31,6 +34,8 @@ const MOST_TEXT: usize = 2_000;
 pub struct Error {
     kind: Kind,
     text: String,
+    /// The operation that failed. `None` if nothing was called.
+    operation: Option<&'static str>,
     /// Whether the call may have had an effect nevertheless.
     is_uncertain: bool,
 }
@@ -62,7 +67,7 @@ enum Kind {
 impl Error {
     const fn new(kind: Kind, text: String) -> Self {
         let is_uncertain = matches!(kind, Kind::Unreachable | Kind::Busy | Kind::TooLong);
-        Self { kind, text, is_uncertain }
+        Self { kind, text, operation: None, is_uncertain }
     }
 
     /// Prepares the error for display: redacts the secrets, puts the text on one line, and limits
@@ -76,6 +81,12 @@ impl Error {
             text.push('…');
         }
         Self { text, ..self }
+    }
+
+    /// Adds the operation that failed.
+    pub(super) const fn of(mut self, operation: &'static str) -> Self {
+        self.operation = Some(operation);
+        self
     }
 
     /// Creates the error for an answer that lacks a required part.
@@ -238,6 +249,12 @@ impl Error {
         self.kind == Kind::Unreachable
     }
 
+    /// Returns the operation that failed, such as `CreateInvalidation`. `None` if nothing was called.
+    #[must_use]
+    pub const fn operation(&self) -> Option<&'static str> {
+        self.operation
+    }
+
     /// Returns a stable name for this kind of error, for use in alarms.
     #[must_use]
     pub const fn error_type(&self) -> &'static str {
@@ -307,7 +324,7 @@ impl Kind {
     fn of(code: &str, message: &str, status: u16) -> Self {
         match code {
             "InvalidationBatchAlreadyExists" => Self::AlreadyDone,
-            "InvalidArgument" if message.trim() == REFERENCE_USED => Self::AlreadyDone,
+            "InvalidArgument" if says_reference_used(message) => Self::AlreadyDone,
             "TooManyInvalidationsInProgress" => Self::Full,
             "BandwidthLimitExceeded"
             | "EC2ThrottledException"
@@ -347,6 +364,11 @@ impl Kind {
             },
         }
     }
+}
+
+/// Returns whether a message says that the caller reference was used before.
+fn says_reference_used(message: &str) -> bool {
+    message.trim().strip_prefix(REFERENCE_USED).is_some_and(|ending| OF_THE_SAME.contains(&ending))
 }
 
 /// Returns whether the answer was longer than the limit of [`Http`](super::Http).

@@ -75,6 +75,8 @@ async fn other_messages_about_a_caller_reference_do_not_count_as_success() {
     for (number, complaint) in [
         "The caller reference is too long.",
         "A path is wrong: /a caller reference that was used for a previous invalidation batch",
+        "Your request contains a caller reference that was used for a previous invalidation batch for the same \
+         distributions.",
     ]
     .into_iter()
     .enumerate()

@@ -165,13 +165,19 @@ async fn a_used_caller_reference_counts_as_success() {
             "Your request contains a caller reference that was used for a previous invalidation batch for the same \
              distribution.",
         ),
+        (
+            400,
+            "InvalidArgument",
+            "Your request contains a caller reference that was used for a previous invalidation batch for the same \
+             distribution tenant.",
+        ),
     ] {
         let fault = Fault::Refuse { status, code: code.to_owned(), message: message.to_owned() };
         cloudfront.inject(None, fault.clone());
-        let answer = function.invoke(sqs([("m", s3("a", code).to_string())]).to_string()).await;
+        let answer = function.invoke(sqs([("m", s3("a", message).to_string())]).to_string()).await;
         assert_eq!(answer.handed_back(), [""; 0], "{code}");
         cloudfront.inject(None, fault);
-        let Answer::Response(answer) = function.invoke(s3("a", code).to_string()).await else {
+        let Answer::Response(answer) = function.invoke(s3("a", message).to_string()).await else {
             panic!("failed")
         };
         assert_eq!(answer["invalidations"][0]["status"], "AlreadyDone");
