@@ -15,7 +15,7 @@ use std::{
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-pub use self::demand::{Cause, Rejected};
+pub use self::demand::{Cause, MOST_PEERS, Rejected};
 use self::demand::{Demand, Group, unserved};
 use crate::{
     cover::{Budget, Cover, Covering, Effort, cover_by, expected_collateral},

@@ -6,6 +6,7 @@ mod json;
 mod log;
 mod metrics;
 mod price;
+mod tenants;
 mod text;
 
 #[cfg(feature = "function")]

@@ -17,7 +17,7 @@ use crate::{
 
 /// Maximum number of tenants that serve a change and get its paths one by one. If there are more,
 /// each gets a single path, since CloudFront accepts the calls slowly and bills each path.
-const MOST_PEERS: usize = 100;
+pub const MOST_PEERS: usize = 100;
 
 /// A reason for an invalidation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Behind, Report, price::dollars};
+use super::{Behind, Report, price::dollars, tenants::Tenants};
 use crate::{
     cover::Covering,
     event::Change,
@@ -23,7 +23,11 @@ impl fmt::Display for Report {
         if self.outcome.is_none() {
             writeln!(f, "dry run: nothing was sent")?;
         }
+        let mut tenants = Tenants::new(&self.found.sites, false);
         for (index, invalidation) in self.plan.invalidations.iter().enumerate() {
+            if !tenants.shows(invalidation, self.is_failed(index)) {
+                continue;
+            }
             self.heading(f, index, invalidation)?;
             match self.sent(index) {
                 Some(Sent::Folded(part, _)) => {
@@ -39,6 +43,7 @@ impl fmt::Display for Report {
                 }
             }
         }
+        tenants.write_rest(f)?;
         self.rest(f)
     }
 }
@@ -51,13 +56,22 @@ struct Explained<'a> {
 }
 
 impl Report {
-    /// Returns the report with the reasons for each item. If many changes need one item, it shows
-    /// only a few of them, unless `all` is true. `policy` must be the one that the plan was made
+    /// Returns the report with the reasons for each item. If many changes need one item, or many
+    /// tenants an invalidation, it shows only a few of them, unless `all` is true. `policy` must be the one that the plan was made
     /// with.
     #[must_use]
     pub fn explain(&self, policy: &Policy, all: bool) -> impl fmt::Display {
         let reasons = reasons(&self.batch, policy, &self.found.sites, &self.plan.invalidations);
         Explained { report: self, reasons, all }
+    }
+
+    /// Returns whether nothing, or not everything, of an invalidation was accepted.
+    fn is_failed(&self, index: usize) -> bool {
+        match self.sent(index) {
+            Some(Sent::Failed(_)) => true,
+            Some(Sent::Isolated(isolated)) => !isolated.unsent.is_empty(),
+            _ => false,
+        }
     }
 
     fn heading(&self, f: &mut fmt::Formatter<'_>, index: usize, of: &Invalidation) -> fmt::Result {
@@ -155,12 +169,16 @@ impl Report {
 impl fmt::Display for Explained<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut reasons = self.reasons.iter().peekable();
+        let mut tenants = Tenants::new(&self.report.found.sites, self.all);
         for (index, invalidation) in self.report.plan.invalidations.iter().enumerate() {
-            self.report.heading(f, index, invalidation)?;
             let mut behind = vec![Vec::new(); invalidation.purge.items.len()];
             while let Some(reason) = reasons.next_if(|reason| reason.invalidation == index) {
                 behind[reason.covering].push(reason);
             }
+            if !tenants.shows(invalidation, self.report.is_failed(index)) {
+                continue;
+            }
+            self.report.heading(f, index, invalidation)?;
             let longest = invalidation.paths().map(str::len).max().unwrap_or_default();
             for (covering, behind) in invalidation.purge.items.iter().zip(&behind) {
                 self.item(f, covering, behind, longest.min(48))?;
@@ -168,6 +186,7 @@ impl fmt::Display for Explained<'_> {
             more(f, invalidation)?;
             writeln!(f, "  caller reference {}", invalidation.caller_reference)?;
         }
+        tenants.write_rest(f)?;
         self.report.rest(f)
     }
 }
