@@ -18,7 +18,7 @@ use crate::{
 
 /// Runs `cfadmin` in the project's folder with this standard input. The environment contains only
 /// these variables.
-fn cfadmin(arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Output {
+pub(crate) fn cfadmin(arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_cfadmin"))
         .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -458,13 +458,14 @@ fn json_documents_have_the_documented_fields_and_quiet_prints_nothing() {
             .unwrap_or_else(|| panic!("{command} is not in the table"));
         row.split(" | ").nth(2).expect("fields").split('`').skip(1).step_by(2).collect()
     };
-    let commands: [(&str, &[&str]); 12] = [
+    let commands: [(&str, &[&str]); 13] = [
         ("invalidate", &["invalidate", "E1EXAMPLE", "/a"]),
         ("invalidate --dry-run", &["invalidate", "E1EXAMPLE", "/a", "--dry-run"]),
         ("status", &["status", "E1EXAMPLE", "I0000000000001"]),
         ("wait", &["wait", "E1EXAMPLE", "I0000000000001", "--timeout", "0"]),
         ("listinvalidations", &["listinvalidations", "E1EXAMPLE", "--paths"]),
         ("ls", &["ls"]),
+        ("ls --tenants", &["ls", "--tenants"]),
         ("sites", &["sites", "site"]),
         ("verify", &["verify", "https://www.example.com/"]),
         ("cost", &["cost"]),
@@ -473,7 +474,11 @@ fn json_documents_have_the_documented_fields_and_quiet_prints_nothing() {
         ("plan", &["plan", "events/put.json"]),
     ];
     for (command, arguments) in commands {
-        let local: &[&str] = if command == "plan" { &[] } else { &["--local"] };
+        let local: &[&str] = match command {
+            "plan" => &[],
+            "ls --tenants" => &["--distributions", "samples/tenants.json"],
+            _ => &["--local"],
+        };
         let run = |more: &str| cfadmin(&[arguments, local, &[more]].concat(), &[], "");
         let documents = lines(&run("--json"));
         assert!(!documents.is_empty(), "{command}");

@@ -5,6 +5,7 @@ mod cases;
 mod ceilings;
 mod cfadmin;
 mod chaos;
+mod cli_tenants;
 mod config;
 mod cover;
 mod discover;

@@ -10,7 +10,6 @@ use cloudfront_invalidator::{
 use serde_json::{Value, json};
 
 use crate::{
-    cfadmin::cfadmin_at,
     discover::{SECOND, Scene},
     function::refusal,
     sites::{DOMAIN, changed, plain, puts, sent, with},
@@ -45,13 +44,13 @@ pub(crate) fn tenant(name: &str, place: Option<&str>) -> Value {
     }})
 }
 
-fn disabled(name: &str) -> Value {
+pub(crate) fn disabled(name: &str) -> Value {
     let mut tenant = tenant(name, None);
     tenant["DistributionTenant"]["Enabled"] = false.into();
     tenant
 }
 
-fn account(documents: &[Value]) -> Account {
+pub(crate) fn account(documents: &[Value]) -> Account {
     let mut account = Account::default();
     for document in documents {
         account.add(document.to_string().as_bytes(), None).expect("an account");
@@ -60,7 +59,7 @@ fn account(documents: &[Value]) -> Account {
 }
 
 /// Returns each tenant or distribution with the paths that were purged there, sorted.
-fn purged(cloudfront: &Server) -> Vec<String> {
+pub(crate) fn purged(cloudfront: &Server) -> Vec<String> {
     let mut all: Vec<String> =
         sent(cloudfront).iter().map(|(id, paths)| format!("{id} {}", paths.join(" "))).collect();
     all.sort();
@@ -350,68 +349,6 @@ async fn the_client_reads_the_invalidations_of_a_tenant() {
     let error =
         client.create_invalidation(&gone, ["/x"].into_iter(), "r", limit).await.expect_err("an error");
     assert!(error.is_no_such_distribution());
-}
-
-/// Runs `cfadmin` against a CloudFront, and returns its exit code and what it printed.
-fn admin(cloudfront: &Server, arguments: &[&str]) -> (i32, String) {
-    let output = tokio::task::block_in_place(|| cfadmin_at(&cloudfront.endpoint_url(), arguments));
-    let printed = [output.stdout, output.stderr].concat();
-    (output.status.code().expect("a code"), String::from_utf8(printed).expect("text"))
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn viewers_of_a_tenant_get_the_new_object() {
-    let mut viewed = tenant("a", Some("one"));
-    viewed["DistributionTenant"]["Domains"] = json!([{"Domain": "localhost", "Status": "active"}]);
-    let documents = [parent("E1", "site-{{place}}.s3.eu-central-1.amazonaws.com", "/v1"), viewed];
-    let (cloudfront, mut function) = with(account(&documents), &[]).await;
-    let port = cloudfront.endpoint_url().rsplit(':').next().expect("a port").to_owned();
-    let url = format!("http://localhost:{port}/x");
-    let verify = || admin(&cloudfront, &["verify", "--json", &url]);
-    cloudfront.put("site-one", "v1/x", Some(b"first"));
-    let (code, printed) = verify();
-    assert_eq!(code, 0, "{printed}");
-    assert!(printed.contains("s3://site-one/v1/x") && printed.contains("\"dt_a\""), "{printed}");
-    cloudfront.put("site-one", "v1/x", Some(b"second"));
-    assert_eq!(verify().0, 1, "stale");
-    assert_eq!(function.invoke(puts("site-one", &["v1/x"], "1")).await.handed_back(), [""; 0]);
-    assert_eq!(verify().0, 0, "current again");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_command_line_finds_tenants() {
-    let documents = [parent("E1", DOMAIN, "/{{place}}"), tenant("a", Some("one")), tenant("b", Some("two"))];
-    let (cloudfront, _) = with(account(&documents), &[]).await;
-    let of =
-        |target: &str, more: &[&str]| admin(&cloudfront, &[&["invalidate", target, "/x"], more].concat());
-    assert_eq!(of("a.example.org", &[]).0, 0);
-    assert_eq!(of("dt_b", &[]).0, 0);
-    assert_eq!(purged(&cloudfront), ["dt_a /x", "dt_b /x"]);
-    for many in ["e1.example.com", "s3://site"] {
-        let (code, printed) = of(many, &[]);
-        assert_eq!(code, 2);
-        assert!(printed.contains("there are dt_a, dt_b"), "{printed}");
-        assert_eq!(of(many, &["--all"]).0, 0);
-    }
-    assert_eq!(purged(&cloudfront).len(), 6);
-    assert_eq!(of("c.example.org", &[]).0, 3);
-    let (code, printed) = admin(&cloudfront, &["invalidate", "dt_a", "#tag"]);
-    assert_eq!(code, 2);
-    assert!(printed.contains("dt_a reads no cache tags"), "{printed}");
-    let (code, printed) = admin(&cloudfront, &["listinvalidations", "dt_a"]);
-    assert_eq!((code, printed.matches("InProgress").count()), (0, 3), "{printed}");
-    let (code, printed) = admin(&cloudfront, &["explain", "s3://site/one/x"]);
-    assert_eq!(code, 0);
-    assert!(printed.contains("dt_a  a.example.org\n  /x  object"), "{printed}");
-    let (code, printed) = admin(&cloudfront, &["sites"]);
-    assert_eq!(code, 0);
-    assert!(
-        printed.contains(&format!("origin    {DOMAIN}/{{{{place}}}}  depends on the tenant")),
-        "{printed}"
-    );
-    let (code, printed) = admin(&cloudfront, &["cost"]);
-    assert_eq!(code, 0, "{printed}");
-    assert!(printed.contains("dt_b  3 invalidations, 3 paths"), "{printed}");
 }
 
 #[tokio::test]

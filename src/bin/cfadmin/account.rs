@@ -28,7 +28,8 @@ const SAMPLE_ID: &str = "E1EXAMPLE";
 #[derive(Debug, Args)]
 pub(crate) struct Distributions {
     /// Read distributions from a file instead of AWS: the output of `aws cloudfront
-    /// get-distribution-config` (the file is named as the id) or `list-distributions`
+    /// get-distribution-config` (the file is named as the id), `list-distributions` or
+    /// `get-distribution-tenant`, or a list of those
     #[arg(long = "distributions", value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -150,11 +151,7 @@ async fn sample() -> Result<Server, Stop> {
         }
         deploy("the second");
         let request = InvalidationRequest::new(id).keys(["index.html", "css/site.css"]);
-        request
-            .caller_reference("sample")
-            .send(&client_of(&local))
-            .await
-            .map_err(Stop::of("CreateInvalidation"))?;
+        request.caller_reference("sample").send(&client_of(&local)).await?;
     }
     Ok(local)
 }

@@ -1,16 +1,23 @@
 //! `cfadmin cost`: the cost of a month's invalidations.
 
-use std::time::SystemTime;
+use std::{
+    cmp::{Ordering, Reverse},
+    io::{self, Write},
+    time::SystemTime,
+};
 
 use clap::Args;
 use cloudfront_invalidator::{
+    cloudfront::{Client, Error},
     report::{FREE_PATHS, dollars},
+    site::DistributionId,
     text::counted,
 };
+use serde::Serialize;
 
-use crate::{Exit, LIMIT, Stop, account::Connection, out::Output};
+use crate::{Exit, LIMIT, Stop, account::Connection, out::Output, tenants::MOST_SHOWN};
 
-/// Count the paths that were purged in a month, and their cost
+/// Count the paths that were purged in a month, in each distribution and tenant, and their cost
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Month, in UTC [default: this month]
@@ -41,50 +48,25 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let month = arguments.month.as_deref().unwrap_or(&now[..7]);
     let account = arguments.connection.open().await?;
     let client = &account.client;
-    let (mut paths, mut counts) = (0, Vec::new());
-    let mut ids = Vec::new();
-    for distribution in client.distributions(LIMIT).await.map_err(Stop::of("ListDistributions"))? {
+    let mut counts = Vec::new();
+    for distribution in client.distributions(LIMIT).await? {
         if distribution.multi_tenant {
-            let tenants = client.tenants(&distribution.id, LIMIT).await;
-            let tenants = tenants.map_err(Stop::of("ListDistributionTenants"))?;
-            ids.extend(tenants.into_iter().map(|tenant| tenant.id));
-        } else {
-            ids.push(distribution.id);
-        }
-    }
-    for id in ids {
-        let (mut of_distribution, mut invalidations) = (0, 0);
-        for summary in client.invalidations(&id).await.map_err(Stop::of("ListInvalidations"))? {
-            // The list begins with the newest.
-            match summary.created[..summary.created.len().min(7)].cmp(month) {
-                std::cmp::Ordering::Greater => {}
-                std::cmp::Ordering::Less => break,
-                std::cmp::Ordering::Equal => {
-                    let seen =
-                        client.invalidation(&id, &summary.id).await.map_err(Stop::of("GetInvalidation"))?;
-                    of_distribution += seen.paths.len();
-                    invalidations += 1;
-                }
+            for tenant in client.tenants(&distribution.id, LIMIT).await? {
+                counts.push(Count::of(client, tenant.id, Some(distribution.id.clone()), month).await?);
             }
+        } else {
+            counts.push(Count::of(client, distribution.id, None, month).await?);
         }
-        paths += of_distribution;
-        counts.push((id, invalidations, of_distribution));
     }
+    let paths = counts.iter().map(|one| one.paths).sum::<usize>();
     let dollars = dollars(paths.saturating_sub(FREE_PATHS));
-    let distributions: Vec<_> = counts
-        .iter()
-        .map(|(id, invalidations, paths)| {
-            serde_json::json!({"distribution": id, "invalidations": invalidations, "paths": paths})
-        })
-        .collect();
     let document = serde_json::json!({
         "month": month, "paths": paths, "free": FREE_PATHS, "dollars": dollars, "lower_bound": true,
-        "distributions": distributions,
+        "distributions": counts,
     });
     arguments.output.print(&document, |out| {
-        for (id, invalidations, paths) in &counts {
-            writeln!(out, "{id}  {}, {}", counted(*invalidations, "invalidation"), counted(*paths, "path"))?;
-        }
+        let groups = counts.chunk_by(|one, next| one.parent.is_some() && one.parent == next.parent);
+        groups.into_iter().try_for_each(|group| write_group(out, group))?;
         writeln!(out, "{month}: {} of which {FREE_PATHS} are free: at least ${dollars}", counted(paths, "path"))?;
         writeln!(
             out,
@@ -93,4 +75,64 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         )
     })?;
     Ok(Exit::Done)
+}
+
+/// The invalidations of a month, in a distribution or a tenant.
+#[derive(Serialize)]
+struct Count {
+    distribution: DistributionId,
+    /// The distribution of a tenant.
+    #[serde(skip)]
+    parent: Option<DistributionId>,
+    invalidations: usize,
+    paths: usize,
+}
+
+impl Count {
+    async fn of(
+        client: &Client,
+        distribution: DistributionId,
+        parent: Option<DistributionId>,
+        month: &str,
+    ) -> Result<Self, Error> {
+        let mut count = Self { distribution, parent, invalidations: 0, paths: 0 };
+        for summary in client.invalidations(&count.distribution).await? {
+            // The list begins with the newest.
+            match summary.created[..summary.created.len().min(7)].cmp(month) {
+                Ordering::Greater => {}
+                Ordering::Less => break,
+                Ordering::Equal => {
+                    let seen = client.invalidation(&count.distribution, &summary.id).await?;
+                    count.paths += seen.paths.len();
+                    count.invalidations += 1;
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    fn text(invalidations: usize, paths: usize) -> String {
+        format!("{}, {}", counted(invalidations, "invalidation"), counted(paths, "path"))
+    }
+}
+
+/// Writes the line of a distribution. For the tenants of one, writes their sum, and the lines of those
+/// with the most paths.
+fn write_group(out: &mut dyn Write, group: &[Count]) -> io::Result<()> {
+    let line = |one: &Count| format!("{}  {}", one.distribution, Count::text(one.invalidations, one.paths));
+    let parent = group.first().and_then(|one| one.parent.as_ref());
+    let Some(parent) = parent else {
+        return group.iter().try_for_each(|one| writeln!(out, "{}", line(one)));
+    };
+    let (invalidations, paths) = group
+        .iter()
+        .fold((0, 0), |(invalidations, paths), one| (invalidations + one.invalidations, paths + one.paths));
+    writeln!(out, "{parent}  {} in {}", Count::text(invalidations, paths), counted(group.len(), "tenant"))?;
+    let mut used: Vec<&Count> = group.iter().filter(|one| one.invalidations > 0).collect();
+    used.sort_by_key(|one| Reverse(one.paths));
+    used.iter().take(MOST_SHOWN).try_for_each(|one| writeln!(out, "  {}", line(one)))?;
+    match used.len().saturating_sub(MOST_SHOWN) {
+        0 => Ok(()),
+        more => writeln!(out, "  … and {more} more"),
+    }
 }

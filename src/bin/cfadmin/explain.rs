@@ -1,6 +1,7 @@
 //! `cfadmin explain`: the paths under which an object is served.
 
 use std::{
+    collections::BTreeMap,
     env,
     io::{self, Write},
     time::{Instant, SystemTime},
@@ -8,26 +9,31 @@ use std::{
 
 use clap::Args;
 use cloudfront_invalidator::{
+    cloudfront::Client,
     config::Config,
     discover::Finder,
     event::{Batch, Change, Effect},
-    site::{DistributionId, Form, Rewrite, Site, Unserved},
+    plan::MOST_PEERS,
+    site::{DistributionId, Form, Object, Rewrite, Site, Unserved},
+    text::counted,
     watch::Unwatched,
 };
 
 use serde::Serialize;
 
-use crate::{Exit, LIMIT, Stop, account::Connection, input, out::Output};
+use crate::{
+    Exit, LIMIT, Stop, account::Connection, input, lookup::Lookup, out::Output, tenants::MOST_SHOWN,
+};
 
 /// Advice for error pages that invalidate everything.
 pub(crate) const LOWER_TTL: &str =
     "set the error's minimum TTL (ErrorCachingMinTTL) below 60 s to avoid that";
 
-/// Show the paths under which each distribution serves an object, and why, or why not
+/// Show the paths under which each distribution or tenant serves an object, and why, or why not
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Object
-    #[arg(value_name = "s3://BUCKET/KEY")]
+    /// Object, or a URL: then the objects behind it, for its distribution or tenant only
+    #[arg(value_name = "s3://BUCKET/KEY|URL")]
     object: String,
 
     #[command(flatten)]
@@ -39,44 +45,88 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let (config, max_attempts) = Config::of_caller(env::vars_os())?;
-    let object = &arguments.object;
-    let (bucket, key) = input::object(object).ok_or_else(|| {
-        Stop::Usage(format!("invalid object {object:?}; write it as s3://my-bucket/docs/a.html"))
-    })?;
-    let change = Change {
-        message: 0,
-        bucket: bucket.into(),
-        key: key.as_bytes().to_vec().into(),
-        event: "ObjectCreated:Put".into(),
-        effect: Effect::Content,
-        time: None,
-        identity: "explain".into(),
-    };
-    if let Some(why) = config.policy.watch.ignores(&change) {
-        let document = ExplainJson { object, ignored: Some(why), distributions: Vec::new() };
-        arguments.output.print(&document, |out| writeln!(out, "nothing: {why}"))?;
-        return Ok(Exit::Done);
+    let text = &arguments.object;
+    if let Some((bucket, key)) = input::object(text) {
+        let connection = if config.search.needs_lookup() {
+            Some(arguments.connection.client(max_attempts).await?)
+        } else {
+            None
+        };
+        let client = connection.as_ref().map(|(_, client)| client);
+        return arguments.explain(&config, client, (bucket, key.as_bytes()), None).await;
     }
-    let needs_lookup = config.search.needs_lookup();
-    let connection = if needs_lookup { Some(arguments.connection.client(max_attempts).await?) } else { None };
-    let client = connection.as_ref().map(|(_, client)| client);
-    let batch = Batch { changes: vec![change], ..Batch::default() };
-    let watch = &config.policy.watch;
-    let finder = Finder::new(config.search.clone());
-    let found = finder.find(&batch, watch, client, Instant::now() + LIMIT, SystemTime::now()).await;
-    if let Some(failure) = found.failure {
-        return Err(Stop::of("ListDistributions")(failure));
+    let url = input::url(text)
+        .ok()
+        .filter(|url| url.host().is_some_and(|host| host.contains('.')))
+        .ok_or_else(|| {
+            Stop::Usage(format!(
+                "invalid object {text:?}; write it as s3://my-bucket/docs/a.html, or a URL as \
+             https://www.example.com/docs/a.html"
+            ))
+        })?;
+    let (_service, client) = arguments.connection.client(max_attempts).await?;
+    let mut lookup = Lookup::default();
+    let distribution = lookup.distribution(&client, url.host().unwrap_or_default()).await;
+    let distribution = distribution.map_err(Stop::NotFound)?;
+    let objects = distribution.objects(url.path(), &config.search.forms.index_document);
+    if objects.is_empty() {
+        return Err(Stop::NotFound(format!("{text:?} has an origin that is not a bucket")));
     }
-    let distributions =
-        found.sites.list.iter().map(|site| Served::of(site, bucket, key.as_bytes())).collect();
-    let document = ExplainJson { object, ignored: None, distributions };
-    arguments.output.print(&document, |out| {
-        if document.distributions.is_empty() {
-            writeln!(out, "nothing: no enabled distribution has the bucket {bucket:?} as an origin")?;
-        }
-        document.distributions.iter().try_for_each(|served| served.write(out, object))
-    })?;
+    for Object { bucket, key, .. } in &objects {
+        let only = Some(&distribution.id);
+        arguments.explain(&config, Some(&client), (bucket, key), only).await?;
+    }
     Ok(Exit::Done)
+}
+
+impl Arguments {
+    /// Prints the paths of an object, in the distribution or tenant `only` if that is given.
+    async fn explain(
+        &self,
+        config: &Config,
+        client: Option<&Client>,
+        (bucket, key): (&str, &[u8]),
+        only: Option<&DistributionId>,
+    ) -> Result<Exit, Stop> {
+        let object = &format!("s3://{bucket}/{}", String::from_utf8_lossy(key));
+        let change = Change {
+            message: 0,
+            bucket: bucket.into(),
+            key: key.to_vec().into(),
+            event: "ObjectCreated:Put".into(),
+            effect: Effect::Content,
+            time: None,
+            identity: "explain".into(),
+        };
+        if let Some(why) = config.policy.watch.ignores(&change) {
+            let document = ExplainJson { object, ignored: Some(why), distributions: Vec::new() };
+            self.output.print(&document, |out| writeln!(out, "nothing: {why}"))?;
+            return Ok(Exit::Done);
+        }
+        let batch = Batch { changes: vec![change], ..Batch::default() };
+        let watch = &config.policy.watch;
+        let finder = Finder::new(config.search.clone());
+        let found = finder.find(&batch, watch, client, Instant::now() + LIMIT, SystemTime::now()).await;
+        if let Some(failure) = found.failure {
+            return Err(failure.into());
+        }
+        let sites = found.sites.list.iter().filter(|site| only.is_none_or(|only| site.distribution == *only));
+        let distributions = sites.map(|site| Served::of(site, bucket, key)).collect();
+        let document = ExplainJson { object, ignored: None, distributions };
+        self.output.print(&document, |out| {
+            match only {
+                Some(only) if document.distributions.is_empty() => {
+                    writeln!(out, "nothing: {only} is disabled, or not in INVALIDATOR_DISTRIBUTIONS")?;
+                }
+                None if document.distributions.is_empty() => {
+                    writeln!(out, "nothing: no enabled distribution has the bucket {bucket:?} as an origin")?;
+                }
+                _ => {}
+            }
+            document.write(out)
+        })?;
+        Ok(Exit::Done)
+    }
 }
 
 /// The JSON document of an object.
@@ -89,10 +139,50 @@ struct ExplainJson<'a> {
     distributions: Vec<Served<'a>>,
 }
 
+impl ExplainJson<'_> {
+    /// Writes the distributions, then the tenants: those that serve the object first, and not all if
+    /// there are many.
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let (tenants, others): (Vec<_>, Vec<_>) =
+            self.distributions.iter().partition(|served| served.tenant_of.is_some());
+        others.iter().try_for_each(|served| served.write(out, self.object))?;
+        let mut by_parent: BTreeMap<_, Vec<&Served<'_>>> = BTreeMap::new();
+        for tenant in tenants {
+            by_parent.entry(tenant.tenant_of).or_default().push(tenant);
+        }
+        for tenants in by_parent.values_mut() {
+            tenants.sort_by_key(|tenant| tenant.paths.is_empty());
+            let (shown, hidden) = tenants.split_at(tenants.len().min(MOST_SHOWN));
+            shown.iter().try_for_each(|served| served.write(out, self.object))?;
+            if !hidden.is_empty() {
+                let more = counted(hidden.len(), "more tenant");
+                match hidden.iter().filter(|tenant| !tenant.paths.is_empty()).count() {
+                    serve if serve == hidden.len() => writeln!(out, "… and {more} that serve the object")?,
+                    serve => writeln!(out, "… and {more}, {serve} of which serve the object")?,
+                }
+            }
+            let peers = tenants.iter().filter(|tenant| !tenant.paths.is_empty()).map(|tenant| tenant.peers);
+            if let Some(peers) = peers.max().filter(|peers| *peers > MOST_PEERS) {
+                writeln!(
+                    out,
+                    "{peers} tenants serve the same objects: each gets one path for all changes of a batch, since \
+                     they are more than {MOST_PEERS}"
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The paths of one distribution.
 #[derive(Serialize)]
 struct Served<'a> {
     distribution: &'a DistributionId,
+    /// The distribution of a tenant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant_of: Option<&'a DistributionId>,
+    #[serde(skip)]
+    peers: usize,
     name: Option<&'a str>,
     paths: Vec<ServedAs>,
     /// The reason why there are no paths.
@@ -126,6 +216,8 @@ impl<'a> Served<'a> {
         };
         Self {
             distribution: &site.distribution,
+            tenant_of: site.parent.as_deref(),
+            peers: site.peers,
             name: site.name.as_deref(),
             paths: paths.into_iter().map(|(path, form)| ServedAs { path: path.to_string(), form }).collect(),
             ignored,
@@ -135,7 +227,8 @@ impl<'a> Served<'a> {
 
     fn write(&self, out: &mut dyn Write, object: &str) -> io::Result<()> {
         let name = self.name.map_or(String::new(), |name| format!("  {name}"));
-        writeln!(out, "{}{name}", self.distribution)?;
+        let of = self.tenant_of.map_or(String::new(), |parent| format!("  tenant of {parent}"));
+        writeln!(out, "{}{name}{of}", self.distribution)?;
         let longest = self.paths.iter().map(|one| one.path.len()).max().unwrap_or_default();
         for ServedAs { path, form } in &self.paths {
             writeln!(out, "  {path:<longest$}  {form} {object}")?;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use cloudfront_invalidator::{
-    cloudfront::{Client, Invalidation},
+    cloudfront::{Client, Error, Invalidation},
     site::DistributionId,
     text::counted,
 };
@@ -56,7 +56,7 @@ pub(crate) async fn follow(
     id: &str,
     limit: Duration,
     output: &Output,
-) -> Result<(Exit, Option<Invalidation>), Stop> {
+) -> Result<(Exit, Option<Invalidation>), Error> {
     let begun = Instant::now();
     let silent = output.quiet || output.json;
     let bar = if silent { ProgressBar::hidden() } else { bar(id) };
@@ -86,7 +86,7 @@ pub(crate) async fn follow(
         eprintln!("the invalidation continues; to wait again: cfadmin wait {distribution} {id}");
         return Ok((Exit::Interrupted, last));
     };
-    let seen = followed.map_err(Stop::of("GetInvalidation"))?;
+    let seen = followed?;
     if seen.is_completed() {
         return Ok((Exit::Done, Some(seen)));
     }

@@ -10,6 +10,7 @@ use std::{
 
 use clap::Args;
 use cloudfront_invalidator::{config::DISTRIBUTIONS, report::Report};
+use http::Uri;
 
 use crate::{Exit, Stop, out::Output};
 
@@ -68,6 +69,17 @@ impl Events {
 pub(crate) fn object(text: &str) -> Option<(&str, &str)> {
     let (bucket, key) = text.strip_prefix("s3://")?.split_once('/')?;
     (!bucket.is_empty() && !key.is_empty()).then_some((bucket, key))
+}
+
+/// Parses a URL. Its scheme may be missing.
+pub(crate) fn url(text: &str) -> Result<Uri, String> {
+    let full = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let url: Uri =
+        full.parse().map_err(|why| format!("{why}; write a URL as https://www.example.com/a%20b"))?;
+    match url.scheme_str() {
+        Some("https" | "http") if url.host().is_some_and(|host| !host.is_empty()) => Ok(url),
+        _ => Err("invalid URL; write it as https://www.example.com/index.html".to_owned()),
+    }
 }
 
 /// Returns the environment. If `has_example` is true and the environment names no distribution, it

@@ -9,7 +9,7 @@ use std::{
 
 use clap::Args;
 use cloudfront_invalidator::{
-    cloudfront::Client,
+    cloudfront::{Client, Error, Invalidation},
     config::DEFAULT_MAX_WILDCARDS,
     cover::{Budget, cover},
     path::{Item, Kind},
@@ -23,7 +23,7 @@ use crate::{
     account::Connection,
     follow::{MAX_TIMEOUT, follow, show},
     out::Output,
-    target::Target,
+    target::{Match, Several, Target},
 };
 
 /// Purge paths
@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     keys: bool,
 
-    /// Purge in every distribution that matches the target
+    /// Purge in every distribution and tenant that the target stands for
     #[arg(long)]
     all: bool,
 
@@ -95,11 +95,18 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let items = arguments.items()?;
     let account = arguments.connection.open().await?;
-    let distributions = arguments.target.find(&account, arguments.all).await?;
+    let several = if arguments.all { Several::All } else { Several::WithoutAll };
+    let matches = arguments.target.find(&account, several).await?;
     let reference = arguments.caller_reference.clone().unwrap_or_else(unique);
     if items.iter().any(|item| item.kind() == Kind::Tag) {
-        for distribution in &distributions {
-            reads_tags(&account.client, distribution).await?;
+        let mut checked = Vec::new();
+        for one in &matches {
+            // Tenants have the settings of their distribution.
+            let of = one.parent.as_ref().unwrap_or(&one.id);
+            if !checked.contains(&of) {
+                reads_tags(&account.client, of).await?;
+                checked.push(of);
+            }
         }
     }
     let parts = arguments.parts(items)?;
@@ -107,33 +114,10 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         return Err(Stop::Usage("nothing was purged".to_owned()));
     }
     // Send all requests before waiting for the first.
-    let mut sent = Vec::new();
-    let mut failure = None;
-    for distribution in &distributions {
-        for (number, part) in parts.iter().enumerate() {
-            // Each request needs a caller reference of its own.
-            let reference =
-                if parts.len() == 1 { reference.clone() } else { format!("{reference}-{}", number + 1) };
-            let request = InvalidationRequest::new(distribution.clone()).items(part.clone());
-            let request = request.caller_reference(reference);
-            if arguments.dry_run {
-                arguments.show_plan(distribution, &request)?;
-                continue;
-            }
-            let created = match request.send(&account.client).await {
-                Ok(created) => created,
-                // The other requests are still sent and shown.
-                Err(error) => {
-                    failure = failure.or_else(|| Some(Stop::of("CreateInvalidation")(error)));
-                    continue;
-                }
-            };
-            // With --wait, JSON output is one document per invalidation, printed at the end.
-            if !arguments.wait || !arguments.output.json {
-                show(&arguments.output, distribution, &created, false)?;
-            }
-            sent.push((distribution, created));
-        }
+    let (mut sent, mut failure) = arguments.send(&account.client, matches, &parts, &reference).await?;
+    if let Some(error) = failure.take_if(|error| sent.is_empty() && error.is_no_such_distribution()) {
+        let tenants = arguments.target.instead(&account, error, several).await?;
+        (sent, failure) = arguments.send(&account.client, tenants, &parts, &reference).await?;
     }
     let mut exit = Exit::Done;
     let limit = Instant::now() + Duration::from_secs(arguments.timeout);
@@ -142,7 +126,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         let (ended, seen) = if exit == Exit::Interrupted {
             (exit, None)
         } else {
-            match follow(&account.client, distribution, &created.id, left, &arguments.output).await {
+            match follow(&account.client, &distribution, &created.id, left, &arguments.output).await {
                 Ok(followed) => followed,
                 Err(error) => {
                     failure = failure.or(Some(error));
@@ -150,10 +134,10 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
                 }
             }
         };
-        show(&arguments.output, distribution, &seen.unwrap_or(created), false)?;
+        show(&arguments.output, &distribution, &seen.unwrap_or(created), false)?;
         exit = if ended == Exit::Done { exit } else { ended };
     }
-    failure.map_or(Ok(exit), Err)
+    failure.map_or(Ok(exit), |error| Err(error.into()))
 }
 
 /// Rejects cache tags for a distribution without `CacheTagConfig`: CloudFront would purge nothing.
@@ -172,7 +156,7 @@ async fn reads_tags(client: &Client, distribution: &DistributionId) -> Result<()
             "{distribution} reads no cache tags, so purging one does nothing; set CacheTagConfig in its \
              configuration, or purge paths"
         ))),
-        Err(error) if error.is_not_found() => Err(Stop::of("GetDistributionConfig")(error)),
+        Err(error) if error.is_not_found() => Err(error.into()),
         Err(error) => {
             eprintln!("cfadmin: cannot check whether {distribution} reads cache tags: {error}");
             Ok(())
@@ -242,6 +226,45 @@ impl Arguments {
              several requests, or raise --max-paths",
             items.len()
         )))
+    }
+
+    /// Sends the requests, or shows them for a dry run. If one fails, still sends the others. Returns
+    /// the invalidations and the first error.
+    async fn send(
+        &self,
+        client: &Client,
+        matches: Vec<Match>,
+        parts: &[Vec<Item>],
+        reference: &str,
+    ) -> Result<(Vec<(DistributionId, Invalidation)>, Option<Error>), Stop> {
+        let (mut sent, mut failure) = (Vec::new(), None);
+        for Match { id, .. } in matches {
+            for (number, part) in parts.iter().enumerate() {
+                // Each request needs a caller reference of its own.
+                let reference = if parts.len() == 1 {
+                    reference.to_owned()
+                } else {
+                    format!("{reference}-{}", number + 1)
+                };
+                let request = InvalidationRequest::new(id.clone()).items(part.clone());
+                let request = request.caller_reference(reference);
+                if self.dry_run {
+                    self.show_plan(&id, &request)?;
+                    continue;
+                }
+                match request.send(client).await {
+                    Ok(created) => {
+                        // With --wait, JSON output is one document per invalidation, printed at the end.
+                        if !self.wait || !self.output.json {
+                            show(&self.output, &id, &created, false)?;
+                        }
+                        sent.push((id.clone(), created));
+                    }
+                    Err(error) => failure = failure.or(Some(error)),
+                }
+            }
+        }
+        Ok((sent, failure))
     }
 
     fn may_purge_everything(&self) -> Result<bool, Stop> {

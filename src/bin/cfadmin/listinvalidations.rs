@@ -1,4 +1,4 @@
-//! `cfadmin listinvalidations`: the invalidations of a distribution.
+//! `cfadmin listinvalidations`: the invalidations of a distribution or tenant.
 
 use clap::Args;
 use cloudfront_invalidator::cloudfront::Summary;
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{Exit, Stop, account::Connection, out::Output, target::Target};
 
-/// List the invalidations of a distribution, newest first
+/// List the invalidations of a distribution or tenant, newest first
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -35,12 +35,18 @@ struct Listed {
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let account = arguments.connection.open().await?;
     let distribution = arguments.target.find_one(&account).await?;
-    let summaries = account.client.invalidations(&distribution).await;
+    let summaries = match account.client.invalidations(&distribution).await {
+        Ok(summaries) => summaries,
+        Err(error) => return Err(arguments.target.explain(&account, error).await),
+    };
+    if summaries.is_empty() {
+        arguments.target.must_have_invalidations(&account).await?;
+    }
     let mut listed = Vec::new();
-    for summary in summaries.map_err(Stop::of("ListInvalidations"))? {
+    for summary in summaries {
         let paths = if arguments.paths {
             let seen = account.client.invalidation(&distribution, &summary.id).await;
-            Some(seen.map_err(Stop::of("GetInvalidation"))?.paths)
+            Some(seen?.paths)
         } else {
             None
         };

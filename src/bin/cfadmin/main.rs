@@ -9,6 +9,7 @@ mod input;
 mod invalidate;
 mod invoke;
 mod listinvalidations;
+mod lookup;
 mod ls;
 mod man;
 mod out;
@@ -16,6 +17,7 @@ mod plan;
 mod sites;
 mod status;
 mod target;
+mod tenants;
 mod verify;
 mod wait;
 
@@ -84,7 +86,7 @@ enum Stop {
     /// An error from CloudFront.
     #[error("{kind}: {0}", kind = .0.error_type())]
     CloudFront(Error),
-    /// An action that the credentials do not allow, and CloudFront's answer.
+    /// An operation that the credentials do not allow, and CloudFront's answer.
     #[error("cloudfront:{0} is not allowed: {1}")]
     Denied(&'static str, Error),
     /// A failed file, stream or socket, and its name.
@@ -98,13 +100,14 @@ impl Stop {
         let what = what.into();
         move |error| Self::Io(what, error)
     }
+}
 
-    /// Converts an error of a CloudFront action.
-    fn of(action: &'static str) -> impl FnOnce(Error) -> Self {
-        move |error| match error {
-            error if error.is_denied() => Self::Denied(action, error),
-            error if error.is_not_found() => Self::NotFound(error.to_string()),
-            error => Self::CloudFront(error),
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        match error.operation() {
+            Some(operation) if error.is_denied() => Self::Denied(operation, error),
+            _ if error.is_not_found() => Self::NotFound(error.to_string()),
+            _ => Self::CloudFront(error),
         }
     }
 }

@@ -7,7 +7,7 @@ use cloudfront_invalidator::site::{
     Behavior, BucketAlias, Distribution, LASTING_ERROR, Location, Origin, QueryStrings,
 };
 
-use crate::{Exit, LIMIT, Stop, account::Connection, explain::LOWER_TTL, out::Output};
+use crate::{Exit, LIMIT, Stop, account::Connection, explain::LOWER_TTL, out::Output, tenants::Counted};
 
 /// Show the distributions that have a bucket as an origin, and how they serve it
 #[derive(Debug, Args)]
@@ -28,7 +28,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let bucket = arguments.bucket.as_deref().map(|name| name.strip_prefix("s3://").unwrap_or(name));
     let aliases = &account.config.search.aliases;
     let mut found = false;
-    for distribution in client.distributions(LIMIT).await.map_err(Stop::of("ListDistributions"))? {
+    for distribution in client.distributions(LIMIT).await? {
         let serves = match bucket {
             Some(bucket) => distribution.has_bucket(bucket, aliases),
             None => distribution.origins.iter().any(may_be_bucket),
@@ -37,8 +37,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
             continue;
         }
         found = true;
-        let distribution =
-            client.with_details(distribution, LIMIT).await.map_err(Stop::of("GetDistributionConfig"))?;
+        let distribution = Counted::of(client, client.with_details(distribution, LIMIT).await?).await;
         arguments.output.print(&distribution, |out| show(out, &distribution, bucket, aliases))?;
     }
     if !found {
@@ -52,10 +51,11 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
 
 fn show(
     out: &mut dyn Write,
-    distribution: &Distribution,
+    counted: &Counted,
     bucket: Option<&str>,
     aliases: &[BucketAlias],
 ) -> io::Result<()> {
+    let distribution = &counted.distribution;
     let marks = [
         (!distribution.enabled, "disabled: ignored"),
         (distribution.staging, "staging"),
@@ -67,6 +67,9 @@ fn show(
         write!(out, "  ({mark})")?;
     }
     writeln!(out)?;
+    if let Some(tenants) = counted.text() {
+        writeln!(out, "  tenants   {tenants}")?;
+    }
     for origin in &distribution.origins {
         write_origin(out, origin)?;
     }

@@ -23,7 +23,9 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let account = arguments.connection.open().await?;
     let distribution = arguments.target.find_one(&account).await?;
-    let seen = account.client.invalidation(&distribution, &arguments.id).await;
-    show(&arguments.output, &distribution, &seen.map_err(Stop::of("GetInvalidation"))?, true)?;
+    match account.client.invalidation(&distribution, &arguments.id).await {
+        Ok(seen) => show(&arguments.output, &distribution, &seen, true)?,
+        Err(error) => return Err(arguments.target.explain(&account, error).await),
+    }
     Ok(Exit::Done)
 }

@@ -1,19 +1,18 @@
 //! `cfadmin verify`: checks whether viewers get what the bucket holds.
 
-use std::{collections::BTreeMap, mem};
-
 use clap::Args;
 use cloudfront_invalidator::{
-    site::{Distribution, DistributionId, Endpoint, Object},
+    site::{DistributionId, Endpoint, Object},
     verify::{Answer, Expected, Verdict, Viewer, judge},
 };
 use http::Uri;
 use serde::Serialize;
 
 use crate::{
-    Exit, LIMIT, Stop,
+    Exit, Stop,
     account::{Connection, Session},
     input,
+    lookup::{Lookup, shown},
     out::{BAD, GOOD, Output},
 };
 
@@ -21,14 +20,14 @@ use crate::{
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// URLs, as browsers show them
-    #[arg(required = true, value_name = "URL", value_parser = url)]
+    #[arg(required = true, value_name = "URL", value_parser = input::url)]
     urls: Vec<Uri>,
 
     /// Expected entity tag [default: the object's, from S3]
     #[arg(long, value_name = "ETAG", conflicts_with = "object")]
     etag: Option<String>,
 
-    /// Expected object [default: from the distribution's configuration]
+    /// Expected object [default: from the configuration of the distribution or tenant]
     #[arg(long, value_name = "s3://BUCKET/KEY", value_parser = object)]
     object: Option<Object>,
 
@@ -53,16 +52,6 @@ const ACCEPT_ENCODING: (&str, &str) = ("accept-encoding", "gzip, deflate, br");
 /// The limits of every verdict.
 const UNKNOWABLE: &str = "This is what this machine sees now. Other edge locations, other headers and cookies, and browser \
                           caches may differ.";
-
-fn url(text: &str) -> Result<Uri, String> {
-    let full = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
-    let url: Uri =
-        full.parse().map_err(|why| format!("{why}; write a URL as https://www.example.com/a%20b"))?;
-    match url.scheme_str() {
-        Some("https" | "http") if url.host().is_some_and(|host| !host.is_empty()) => Ok(url),
-        _ => Err("invalid URL; write it as https://www.example.com/index.html".to_owned()),
-    }
-}
 
 fn object(text: &str) -> Result<Object, String> {
     let (bucket, key) =
@@ -97,7 +86,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let mut exit = Exit::Done;
     for url in &arguments.urls {
         let (distribution, expected, object) = if needs_lookup {
-            lookup.expected(&account, &viewer, url).await
+            find(&mut lookup, &account, &viewer, url).await
         } else if let Some(object) = &arguments.object {
             (None, viewer.expected(std::slice::from_ref(object)).await.0, Some(shown(object)))
         } else {
@@ -155,86 +144,23 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     Ok(exit)
 }
 
-/// The account's distributions, listed once.
-#[derive(Default)]
-struct Lookup {
-    listed: Option<Result<Vec<Distribution>, String>>,
-    complete: Vec<Distribution>,
-}
-
-impl Lookup {
-    /// Finds the distribution and the object behind a URL, and what S3 holds.
-    async fn expected(
-        &mut self,
-        account: &Session,
-        viewer: &Viewer,
-        url: &Uri,
-    ) -> (Option<DistributionId>, Expected, Option<String>) {
-        let distribution = match self.distribution(account, url.host().unwrap_or_default()).await {
-            Ok(distribution) => distribution,
-            Err(why) => return (None, Expected::Unknown(why), None),
-        };
-        let objects = distribution.objects(url.path(), &account.config.search.forms.index_document);
-        let id = Some(distribution.id.clone());
-        if objects.is_empty() {
-            let why = "the path has an origin that is not a bucket".to_owned();
-            return (id, Expected::Unknown(why), None);
-        }
-        let (expected, object) = viewer.expected(&objects).await;
-        (id, expected, object.map(shown))
+/// Finds the distribution and the object behind a URL, and what S3 holds.
+async fn find(
+    lookup: &mut Lookup,
+    account: &Session,
+    viewer: &Viewer,
+    url: &Uri,
+) -> (Option<DistributionId>, Expected, Option<String>) {
+    let distribution = match lookup.distribution(&account.client, url.host().unwrap_or_default()).await {
+        Ok(distribution) => distribution,
+        Err(why) => return (None, Expected::Unknown(why), None),
+    };
+    let objects = distribution.objects(url.path(), &account.config.search.forms.index_document);
+    let id = Some(distribution.id.clone());
+    if objects.is_empty() {
+        let why = "the path has an origin that is not a bucket".to_owned();
+        return (id, Expected::Unknown(why), None);
     }
-
-    async fn distribution(&mut self, account: &Session, host: &str) -> Result<&Distribution, String> {
-        if self.listed.is_none() {
-            let listed = account.client.distributions(LIMIT).await;
-            self.listed = Some(listed.map_err(|why| Stop::of("ListDistributions")(why).to_string()));
-        }
-        let listed = match &self.listed {
-            Some(Ok(listed)) => &listed[..],
-            Some(Err(why)) => return Err(why.clone()),
-            None => &[],
-        };
-        let found = listed.iter().filter_map(|one| Some((one.answers(host)?, one)));
-        let found = found.max_by_key(|(exactness, _)| *exactness).map(|(_, one)| one);
-        let is_it = |one: &Distribution| match found {
-            Some(found) => one.id == found.id,
-            None => one.answers(host).is_some(),
-        };
-        if let Some(at) = self.complete.iter().position(is_it) {
-            return Ok(&self.complete[at]);
-        }
-        let complete = match found {
-            Some(found) => {
-                let complete = account.client.with_details(found.clone(), LIMIT).await;
-                complete.map_err(Stop::of("GetDistributionConfig"))
-            }
-            None => tenant(account, listed, host).await,
-        };
-        self.complete.push(complete.map_err(|why| why.to_string())?);
-        Ok(&self.complete[self.complete.len() - 1])
-    }
-}
-
-/// Finds the tenant with this domain among those of the listed distributions. Returns its
-/// distribution as its viewers reach it.
-async fn tenant(account: &Session, listed: &[Distribution], host: &str) -> Result<Distribution, Stop> {
-    let client = &account.client;
-    for parent in listed.iter().filter(|one| one.multi_tenant) {
-        let tenants = client.tenants(&parent.id, LIMIT).await.map_err(Stop::of("ListDistributionTenants"))?;
-        if let Some(tenant) = tenants.iter().find(|one| one.is_called(host)) {
-            let tenant = client.tenant(tenant.id.as_str(), LIMIT).await;
-            let tenant = tenant.map_err(Stop::of("GetDistributionTenant"))?;
-            let mut details =
-                client.details(&parent.id, LIMIT).await.map_err(Stop::of("GetDistributionConfig"))?;
-            let defaults = mem::take(&mut details.parameters);
-            let mut distribution = parent.of_tenant(&tenant, &defaults);
-            distribution.add_details(details, &BTreeMap::new());
-            return Ok(distribution);
-        }
-    }
-    Err(Stop::NotFound(format!("no distribution of this account serves {host:?}")))
-}
-
-fn shown(object: &Object) -> String {
-    format!("s3://{}/{}", object.bucket, String::from_utf8_lossy(&object.key))
+    let (expected, object) = viewer.expected(&objects).await;
+    (id, expected, object.map(shown))
 }
