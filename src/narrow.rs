@@ -146,6 +146,9 @@ pub struct Narrowing {
     pub replaced: Vec<usize>,
     /// The number of messages that were written.
     pub written: usize,
+    /// The time until the last distribution has its turn, at the current pace. Zero if the pace is not the
+    /// reason.
+    pub expected: Duration,
     /// The reason why messages could not be written. The messages that need them are not replaced.
     pub failure: Option<NotSent>,
 }
@@ -199,7 +202,8 @@ pub async fn narrow(
     let mut replaced = planned.replaced;
     replaced.retain(|message| !kept.contains(message));
     let too_large = || (!impossible.is_empty()).then(NotSent::too_large);
-    Narrowing { replaced, written: written.len(), failure: failure.or_else(too_large) }
+    let failure = failure.or_else(too_large);
+    Narrowing { replaced, written: written.len(), expected: planned.expected, failure }
 }
 
 /// The messages to write.
@@ -209,6 +213,8 @@ struct Planned {
     orders: Vec<Order>,
     /// The number of distributions that each message names.
     names: usize,
+    /// See [`Narrowing::expected`].
+    expected: Duration,
 }
 
 /// Messages to write with the same content.
@@ -305,9 +311,10 @@ impl Planned {
         };
         let replaced: Vec<usize> =
             (0..batch.messages.len()).filter(|message| is_replaced(*message)).collect();
-        let orders = orders(batch, plan, left, &replaced, &narrowed, moment);
+        let (orders, turns) = orders(batch, plan, left, &replaced, &narrowed, moment);
         let count: usize = orders.iter().map(|order| order.distributions.len()).sum();
-        Self { replaced, orders, names: count.div_ceil(MOST_MESSAGES).max(1) }
+        let (names, expected) = (count.div_ceil(MOST_MESSAGES).max(1), moment.interval * turns);
+        Self { replaced, orders, names, expected }
     }
 }
 
@@ -353,7 +360,8 @@ fn narrowed(batch: &Batch) -> BTreeMap<usize, Said> {
     said
 }
 
-/// Plans what to write in place of these messages.
+/// Plans what to write in place of these messages. Also returns the number of distributions that wait for
+/// their turn.
 ///
 /// What was put off and certainly has no invalidation yet is united for each distribution. Otherwise,
 /// distributions that get changes faster than CloudFront accepts invalidations would have more and
@@ -366,7 +374,7 @@ fn orders(
     replaced: &[usize],
     narrowed: &BTreeMap<usize, Said>,
     moment: Moment,
-) -> Vec<Order> {
+) -> (Vec<Order>, u32) {
     // What is left of each distribution. The second part of the key tells apart what must not be united.
     type Alone = Option<(Option<usize>, Why)>;
     let mut wanted: BTreeMap<(&DistributionId, Alone), Vec<&Left>> = BTreeMap::new();
@@ -409,7 +417,7 @@ fn orders(
         }
         orders[index].distributions.push(turn);
     }
-    orders
+    (orders, turns)
 }
 
 /// Rounds a delay up to whole seconds that SQS accepts.

@@ -305,12 +305,15 @@ fn narrowed(report: &Report, context: Context<'_>) -> Option<String> {
         replaced: usize,
         written: usize,
         #[serde(skip_serializing_if = "Option::is_none")]
+        expected_seconds: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     }
-    let Narrowing { replaced, written, failure } = &report.narrowing;
+    let Narrowing { replaced, written, expected, failure } = &report.narrowing;
     let fields = Fields {
         replaced: replaced.len(),
         written: *written,
+        expected_seconds: (!expected.is_zero()).then_some(expected.as_secs()),
         error: failure.as_ref().map(ToString::to_string),
     };
     let (level, message) = match failure {

@@ -164,6 +164,8 @@ async fn throttled_distributions_get_messages_that_come_when_it_is_their_turn() 
     assert!((1..=4).contains(&delays[0]) && (80..=180).contains(&delays[44]), "{delays:?}");
     let line = function.logged(|line| line["replaced"] == 1 && line["written"] == 45).await;
     assert_eq!(line["level"], "INFO");
+    let expected = line["expected_seconds"].as_u64().expect("a time");
+    assert!(expected <= delays[44] && expected + 1 >= delays[44], "{expected}, {delays:?}");
     function.logged(|line| line["Narrowed"] == 45 && line["OldestWaiting"].is_number()).await;
     assert!(function.log().iter().all(|line| !line.contains("\"ERROR\"")));
 

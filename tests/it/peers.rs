@@ -318,6 +318,36 @@ async fn moto_shows_the_paths_that_the_function_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs moto_server and ministack: make test"]
+async fn what_is_left_of_a_batch_waits_in_the_queue_of_moto_and_of_ministack() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for peer in [Peer::moto(), Peer::ministack_with("cloudfront,sqs", folder)] {
+        // For SQS, the AWS command line ignores AWS_ENDPOINT_URL.
+        let aws = |command: &str| {
+            peer.run(folder, &[], &format!("aws sqs --endpoint-url \"$AWS_ENDPOINT_URL\" {command}"))
+        };
+        let created = aws("create-queue --queue-name changes");
+        let url = created["QueueUrl"].as_str().expect("a URL");
+        let attributes = || {
+            let all = format!("get-queue-attributes --queue-url {url} --attribute-names All");
+            aws(&all)["Attributes"].clone()
+        };
+        let good = peer.distribution();
+        let distributions = format!("{good},E2ABSENT");
+        let variables = [("INVALIDATOR_DISTRIBUTIONS", &*distributions)];
+        let mut function = Function::start(&peer.endpoint, &variables).await;
+        let mut event = sqs([("m0", s3("docs/a.html", "1").to_string())]);
+        event["Records"][0]["eventSourceARN"] = attributes()["QueueArn"].clone();
+        assert_eq!(function.invoke(event.to_string()).await.handed_back(), [""; 0], "{}", peer.endpoint);
+        let client = client(&peer.endpoint);
+        assert_eq!(client.invalidations(&good).await.expect("a list").len(), 1);
+        let waiting = attributes();
+        assert_eq!(waiting["ApproximateNumberOfMessagesDelayed"], "1", "{waiting}");
+        assert_eq!(waiting["ApproximateNumberOfMessages"], "0", "{waiting}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs moto_server: make test"]
 async fn distributions_of_moto_are_found_by_their_bucket() {
     let moto = Peer::moto();
