@@ -29,7 +29,7 @@ mod sns;
 mod sqs;
 mod time;
 
-use std::{borrow::Cow, fmt, iter, mem, ops::Range, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, fmt, iter, mem, ops::Range, sync::Arc};
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -65,6 +65,9 @@ pub struct Batch {
     pub narrowed: Vec<Narrowed>,
     /// The ARN of the SQS queue that the messages come from. `None` if they come from none.
     pub queue: Option<Box<str>>,
+    /// The regions of the buckets, by name, as far as the events say. Empty unless [`Reading::versions`]
+    /// is set.
+    pub regions: BTreeMap<Arc<str>, Box<str>>,
 }
 
 impl Batch {
@@ -91,6 +94,15 @@ impl Batch {
             share(&mut change.identity, &before.identity);
         }
         self.changes.push(change);
+    }
+
+    /// Adds the region of a bucket, unless an earlier event said it.
+    fn add_region(&mut self, bucket: &Arc<str>, region: Option<Text<'_>>) {
+        if let Some(region) = full(region)
+            && !self.regions.contains_key(bucket)
+        {
+            self.regions.insert(Arc::clone(bucket), region.into_boxed());
+        }
     }
 }
 
@@ -131,6 +143,9 @@ pub struct Change {
     /// later change to the same object: the sequencer, or else the id of the EventBridge event, of
     /// the message or of the invocation. Consecutive changes share the string.
     pub identity: Arc<str>,
+    /// The id of the version that was created. `None` if nothing was created, if the version has no
+    /// id or the id is `null`, and unless [`Reading::versions`] is set.
+    pub version: Option<Box<str>>,
 }
 
 /// The effect of an S3 event on the content that CloudFront serves.
@@ -280,21 +295,34 @@ fn beginning(bytes: &[u8]) -> String {
     format!("{text:?}{more}")
 }
 
+/// What to keep of an event, besides what every batch needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Whether to keep the ids of versions and the regions of buckets, which take memory.
+    pub versions: bool,
+}
+
 /// Parses an event in any known envelope.
 ///
 /// `invocation` is an id that stays the same when the invocation is retried. It identifies changes
 /// that have no sequencer and no envelope with an id.
 #[must_use]
 pub fn read(event: &[u8], invocation: &str) -> Batch {
+    read_with(event, invocation, Reading::default())
+}
+
+/// Parses an event as [`read`] does, and keeps what `reading` says.
+#[must_use]
+pub fn read_with(event: &[u8], invocation: &str, reading: Reading) -> Batch {
     let mut batch = Batch::default();
-    if let Err(unreadable) = whole(&mut batch, without_mark(event), invocation) {
+    if let Err(unreadable) = whole(&mut batch, without_mark(event), invocation, reading) {
         batch.messages.push(Message { id: None, unreadable: Some(unreadable.into()) });
     }
     batch
 }
 
 /// Parses the outermost envelope. Each SQS record in it becomes a message of its own.
-fn whole(batch: &mut Batch, event: &[u8], invocation: &str) -> Result<(), Unreadable> {
+fn whole(batch: &mut Batch, event: &[u8], invocation: &str, reading: Reading) -> Result<(), Unreadable> {
     let envelope = Envelope::read(event)?;
     let records = envelope.records.as_deref().or(envelope.list.as_deref()).unwrap_or_default();
     if records.iter().any(|record| source(record).as_deref() == Ok("aws:sqs")) {
@@ -311,13 +339,13 @@ fn whole(batch: &mut Batch, event: &[u8], invocation: &str) -> Result<(), Unread
             let message = batch.messages.len();
             batch.messages.push(Message { id: id.clone(), unreadable: None });
             let id = id.as_deref().unwrap_or(invocation);
-            let origin = Origin { message, id, attributes, depth: 1, bytes: 0 };
+            let origin = Origin { message, id, attributes, depth: 1, bytes: 0, reading };
             let outcome = read.and_then(|body| origin.read(batch, body.as_bytes()));
             batch.messages[message].unreadable = outcome.err().map(Box::new);
         }
     } else {
         batch.messages.push(Message::default());
-        let origin = Origin { message: 0, id: invocation, attributes: None, depth: 0, bytes: 0 };
+        let origin = Origin { message: 0, id: invocation, attributes: None, depth: 0, bytes: 0, reading };
         batch.messages[0].unreadable = origin.envelope(batch, event, &envelope).err().map(Box::new);
     }
     Ok(())
@@ -336,6 +364,7 @@ struct Origin<'a> {
     depth: usize,
     /// Total size in bytes of the nested envelopes so far.
     bytes: usize,
+    reading: Reading,
 }
 
 impl Origin<'_> {
@@ -393,10 +422,7 @@ impl Origin<'_> {
         let source = envelope.source.as_ref().map(|text| &*text.0);
         let kind = envelope.kind.as_ref().map(|text| &*text.0);
         match (source, kind) {
-            (Some("aws.s3"), _) => {
-                batch.push(eventbridge::read(json, self)?);
-                Ok(())
-            }
+            (Some("aws.s3"), _) => eventbridge::read(batch, json, self),
             (Some(name), _) => {
                 let name = beginning(name.as_bytes());
                 Err(Unreadable::Foreign { what: "an EventBridge event from", name })
@@ -422,10 +448,7 @@ impl Origin<'_> {
 
     fn record(self, batch: &mut Batch, record: &RawValue) -> Result<(), Unreadable> {
         match &*source(record)? {
-            "aws:s3" => {
-                batch.push(s3::read(record, self)?);
-                Ok(())
-            }
+            "aws:s3" => s3::read(batch, record, self),
             "aws:sns" => sns::record(record)?.message(|message, id| self.inside(batch, message, id)),
             "aws:sqs" => self.inside(batch, &sqs::read(record)?.body()?, None),
             name => {
@@ -518,7 +541,7 @@ fn source(record: &RawValue) -> Result<Cow<'_, str>, Unreadable> {
 /// A string that is borrowed from the JSON unless it contains an escape.
 ///
 /// Serde borrows a bare `Cow` and an `Option<Text>`, but never an `Option<Cow<str>>`.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 

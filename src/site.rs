@@ -4,6 +4,7 @@
 //! distribution's own ([`Site::of`]).
 
 mod bucket;
+mod caching;
 mod distribution;
 mod endpoint;
 mod form;
@@ -30,6 +31,7 @@ use self::{
 };
 pub use self::{
     bucket::{BucketAlias, BucketName, NotABucketAlias, NotABucketName},
+    caching::Caching,
     distribution::{
         Behavior, Details, Distribution, DistributionId, EdgeFunction, ErrorPage, NoDistribution,
         NotADistribution, NotADistributionName, Origin, OriginGroup, QueryStrings, managed_policy,
@@ -100,6 +102,8 @@ pub struct Site {
     /// Whether the distribution reads cache tags, so that you can invalidate by tag. `None` if
     /// unknown.
     pub has_cache_tags: Option<bool>,
+    /// How it caches. `None` if its configuration is unknown.
+    pub caching: Option<Caching>,
     serving: Arc<Serving>,
 }
 
@@ -133,6 +137,7 @@ impl Site {
             name: None,
             rewrites: [].into(),
             has_cache_tags: None,
+            caching: None,
             serving: Arc::new(serving),
         }
     }
@@ -186,6 +191,7 @@ impl Site {
             name: distribution.names().next().map(str::to_owned),
             rewrites: distribution.behaviors.iter().flat_map(rewrites).collect(),
             has_cache_tags: distribution.has_cache_tags,
+            caching: Some(Caching::of(distribution)),
             serving: Arc::new(serving),
         }
     }

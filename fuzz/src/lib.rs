@@ -127,6 +127,7 @@ pub fn site(data: &[u8]) {
         default_root_object: next(),
         has_cache_tags: None,
         etag: None,
+        modified: None,
     };
     for pattern in lines {
         let edge_functions =
@@ -142,6 +143,7 @@ pub fn site(data: &[u8]) {
             target: target.to_string(),
             query_strings,
             edge_functions,
+            has_lambda: false,
         });
     }
     let alias = distribution.origins[1].domain_name.clone();

@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use aws_sdk_cloudfront::types::{
-    CacheBehavior, CachePolicyQueryStringBehavior, CachePolicySummary, CachePolicyType, ConnectionMode,
-    DefaultCacheBehavior, DistributionSummary, DistributionTenant, DistributionTenantAssociationFilter,
-    DistributionTenantSummary, EventType, ForwardedValues, FunctionAssociations, LambdaFunctionAssociations,
-    ParameterDefinition,
+use aws_sdk_cloudfront::{
+    primitives::DateTime,
+    types::{
+        CacheBehavior, CachePolicyQueryStringBehavior, CachePolicySummary, CachePolicyType, ConnectionMode,
+        DefaultCacheBehavior, DistributionSummary, DistributionTenant, DistributionTenantAssociationFilter,
+        DistributionTenantSummary, EventType, ForwardedValues, FunctionAssociations,
+        LambdaFunctionAssociations, ParameterDefinition,
+    },
 };
 
 use super::{
@@ -187,6 +190,7 @@ fn listed_tenant(summary: DistributionTenantSummary) -> Option<Tenant> {
         enabled: summary.enabled.unwrap_or(true),
         status: summary.status.unwrap_or_default(),
         etag: Some(summary.e_tag).filter(|tag| !tag.is_empty()),
+        modified: milliseconds(summary.last_modified_time),
         parameters: None,
     })
 }
@@ -202,6 +206,7 @@ fn tenant(tenant: DistributionTenant, etag: Option<String>) -> Option<Tenant> {
         enabled: tenant.enabled.unwrap_or(true),
         status: tenant.status.unwrap_or_default(),
         etag: etag.filter(|tag| !tag.is_empty()),
+        modified: tenant.last_modified_time.and_then(milliseconds),
         parameters: Some(parameters.map(|one| (one.name, one.value)).collect()),
     })
 }
@@ -253,7 +258,13 @@ fn distribution(summary: DistributionSummary) -> Option<Distribution> {
         default_root_object: String::new(),
         has_cache_tags: None,
         etag: summary.e_tag.filter(|tag| !tag.is_empty()),
+        modified: milliseconds(summary.last_modified_time),
     })
+}
+
+/// Returns a time in milliseconds since 1970. `None` if it is earlier.
+fn milliseconds(time: DateTime) -> Option<u64> {
+    time.to_millis().ok()?.try_into().ok()
 }
 
 #[expect(deprecated, reason = "the settings that preceded cache policies are still in use")]
@@ -262,6 +273,7 @@ fn behavior(behavior: CacheBehavior) -> Behavior {
         pattern: Some(behavior.path_pattern),
         target: behavior.target_origin_id,
         query_strings: query_strings(behavior.cache_policy_id, behavior.forwarded_values),
+        has_lambda: behavior.lambda_function_associations.as_ref().is_some_and(|all| all.quantity > 0),
         edge_functions: edge_functions(behavior.function_associations, behavior.lambda_function_associations),
     }
 }
@@ -272,6 +284,7 @@ fn default_behavior(behavior: DefaultCacheBehavior) -> Behavior {
         pattern: None,
         target: behavior.target_origin_id,
         query_strings: query_strings(behavior.cache_policy_id, behavior.forwarded_values),
+        has_lambda: behavior.lambda_function_associations.as_ref().is_some_and(|all| all.quantity > 0),
         edge_functions: edge_functions(behavior.function_associations, behavior.lambda_function_associations),
     }
 }

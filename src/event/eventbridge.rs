@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Change, Effect, Key, Origin, Text, Unreadable, cloudtrail, full, parse, s3::Entity, time::milliseconds,
+    Batch, Change, Effect, Key, Origin, Text, Unreadable, cloudtrail, full, parse, s3::Entity,
+    time::milliseconds,
 };
 
 const WHAT: &str = "an EventBridge event";
@@ -20,11 +21,13 @@ struct Event<'a> {
     #[serde(borrow)]
     time: Option<Text<'a>>,
     #[serde(borrow)]
+    region: Option<Text<'a>>,
+    #[serde(borrow)]
     detail: Option<&'a RawValue>,
 }
 
-/// Parses one event. Unlike an S3 notification, EventBridge does not encode the key.
-pub(super) fn read(json: &[u8], origin: Origin<'_>) -> Result<Change, Unreadable> {
+/// Parses one event into `batch`. Unlike an S3 notification, EventBridge does not encode the key.
+pub(super) fn read(batch: &mut Batch, json: &[u8], origin: Origin<'_>) -> Result<(), Unreadable> {
     let event: Event<'_> =
         serde_json::from_slice(json).map_err(|error| Unreadable::json(WHAT, &error, json))?;
     let kind = full(event.kind).ok_or(Unreadable::Missing { what: WHAT, field: "detail-type" })?;
@@ -38,9 +41,16 @@ pub(super) fn read(json: &[u8], origin: Origin<'_>) -> Result<Change, Unreadable
         let entity = Entity::read(WHAT, event.detail, effect)?;
         let is_expired = kind.0 == "Object Deleted" && entity.is_version() && is_expired(event.detail);
         let effect = if is_expired { Effect::None } else { effect };
-        entity.change(WHAT, kind, effect, origin, |key| Key::from(key.as_bytes()))?
+        let is_created = kind.0 == "Object Created";
+        let version = entity.version().filter(|_| is_created && origin.reading.versions);
+        let change = entity.change(WHAT, kind, effect, origin, |key| Key::from(key.as_bytes()))?;
+        Change { version, ..change }
     };
-    Ok(Change { time, ..change })
+    if origin.reading.versions {
+        batch.add_region(&change.bucket, event.region);
+    }
+    batch.push(Change { time, ..change });
+    Ok(())
 }
 
 /// Returns whether the event says that a lifecycle rule removed a version permanently.

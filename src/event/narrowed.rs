@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::{Batch, Change, Effect, Key, Origin, Request, Text, Unreadable, manual::MOST_PATHS_TOGETHER};
+use super::{
+    Batch, Change, Effect, Key, Origin, Request, Text, Unreadable, full, manual::MOST_PATHS_TOGETHER,
+};
 
 const WHAT: &str = "a narrowed message";
 
@@ -101,10 +103,20 @@ struct Changes<'a> {
     bucket: Arc<str>,
     event: Arc<str>,
     effect: EffectName,
-    /// The key with escapes, the identity and the time of each.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    region: Option<Text<'a>>,
     #[serde(borrow)]
-    objects: Vec<(Cow<'a, str>, Cow<'a, str>, Option<u64>)>,
+    objects: Vec<Object<'a>>,
 }
+
+/// The key with escapes, the identity, the time and, if it is known, the version of a change.
+#[derive(Deserialize, Serialize)]
+struct Object<'a>(
+    #[serde(borrow)] Cow<'a, str>,
+    #[serde(borrow)] Cow<'a, str>,
+    Option<u64>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")] Option<Text<'a>>,
+);
 
 /// The effects of changes that may be left to do.
 #[derive(Clone, Copy, Deserialize, Serialize, PartialEq, Eq)]
@@ -163,13 +175,13 @@ pub(super) fn read(batch: &mut Batch, json: &[u8], origin: Origin<'_>) -> Result
     }
     batch.requested_paths += paths;
     let (first_change, first_request) = (batch.changes.len(), batch.requests.len());
-    for Changes { bucket, event, effect, objects } in parts.changes {
+    for Changes { bucket, event, effect, region, objects } in parts.changes {
         let effect = match effect {
             EffectName::Content => Effect::Content,
             EffectName::WholeBucket => Effect::WholeBucket,
             EffectName::Unknown => Effect::Unknown,
         };
-        for (key, identity, time) in objects {
+        for Object(key, identity, time, version) in objects {
             batch.push(Change {
                 message: origin.message,
                 bucket: Arc::clone(&bucket),
@@ -178,7 +190,11 @@ pub(super) fn read(batch: &mut Batch, json: &[u8], origin: Origin<'_>) -> Result
                 effect,
                 time,
                 identity: identity.into(),
+                version: full(version).filter(|_| origin.reading.versions).map(Text::into_boxed),
             });
+        }
+        if origin.reading.versions {
+            batch.add_region(&bucket, region);
         }
     }
     for Requested { paths, distribution, identity } in parts.requests {
@@ -227,13 +243,20 @@ impl Content {
             let fits = |group: &&mut Changes<'_>| {
                 group.bucket == change.bucket && group.event == change.event && group.effect == effect
             };
-            let object = (escaped(change.key.as_bytes()), Cow::Borrowed(&*change.identity), change.time);
+            let text = |text| Text(Cow::Borrowed(text));
+            let object = Object(
+                escaped(change.key.as_bytes()),
+                Cow::Borrowed(&*change.identity),
+                change.time,
+                change.version.as_deref().map(text),
+            );
             match groups.last_mut().filter(fits) {
                 Some(group) => group.objects.push(object),
                 None => groups.push(Changes {
                     bucket: Arc::clone(&change.bucket),
                     event: Arc::clone(&change.event),
                     effect,
+                    region: batch.regions.get(&change.bucket).map(|region| text(region)),
                     objects: vec![object],
                 }),
             }
@@ -300,19 +323,24 @@ fn allowed(json: String) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::read;
+    use super::super::{Reading, read_with};
     use super::*;
 
     /// Returns the batch with one SQS message that has this body.
     fn delivered(body: &str) -> Batch {
         let record = serde_json::json!({"eventSource": "aws:sqs", "messageId": "m", "body": body});
-        read(serde_json::json!({"Records": [record]}).to_string().as_bytes(), "i")
+        read_with(
+            serde_json::json!({"Records": [record]}).to_string().as_bytes(),
+            "i",
+            Reading { versions: true },
+        )
     }
 
     proptest! {
         #[test]
         fn a_narrowed_message_has_the_changes_that_were_written(
             keys in proptest::collection::vec((proptest::collection::vec(any::<u8>(), 1..40), "[0-9A-F]{1,6}"), 1..20),
+            version in proptest::option::of("[0-9A-Za-z._-]{1,40}"),
             paths in proptest::collection::vec("[^\u{0}]{1,10}", 0..4),
             pinned: bool,
         ) {
@@ -325,9 +353,11 @@ mod tests {
                     event: "ObjectCreated:Put".into(),
                     effect: Effect::Content,
                     time: Some(5),
+                    version: version.as_deref().map(Box::from),
                     identity: identity.into(),
                 });
             }
+            batch.add_region(&"site\u{ffff}".into(), Some(Text("eu-central-1".into())));
             batch.requests.push(Request { message: 0, paths, distribution: None, identity: "r".into() });
             let all: Vec<usize> = (0..batch.changes.len()).collect();
             let body = Content::new(&batch, &all, &[0], 3).message(&["E1"], 7, pinned);
@@ -336,7 +366,10 @@ mod tests {
 
             let read = delivered(&body);
             prop_assert_eq!(&read.messages[0].unreadable, &None);
-            let change = |change: &Change| (change.key.clone(), change.identity.clone(), change.bucket.clone());
+            prop_assert_eq!(&read.regions, &batch.regions);
+            let change = |change: &Change| {
+                (change.key.clone(), change.identity.clone(), change.bucket.clone(), change.version.clone())
+            };
             let mut expected: Vec<_> = batch.changes.iter().map(change).collect();
             expected.sort();
             expected.dedup();

@@ -8,7 +8,9 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Change, Effect, Key, Origin, Text, Unreadable, beginning, full, parse, time::milliseconds};
+use super::{
+    Batch, Change, Effect, Key, Origin, Text, Unreadable, beginning, full, parse, time::milliseconds,
+};
 
 const WHAT: &str = "an S3 record";
 
@@ -20,6 +22,8 @@ struct Record<'a> {
     name: Option<Text<'a>>,
     #[serde(borrow, rename = "eventTime")]
     time: Option<Text<'a>>,
+    #[serde(borrow, rename = "awsRegion")]
+    region: Option<Text<'a>>,
     #[serde(borrow)]
     s3: Option<&'a RawValue>,
 }
@@ -49,8 +53,8 @@ struct Object<'a> {
     version: Option<Text<'a>>,
 }
 
-/// Parses one record. Only the fields that are needed must be present.
-pub(super) fn read(record: &RawValue, origin: Origin<'_>) -> Result<Change, Unreadable> {
+/// Parses one record into `batch`. Only the fields that are needed must be present.
+pub(super) fn read(batch: &mut Batch, record: &RawValue, origin: Origin<'_>) -> Result<(), Unreadable> {
     let record: Record<'_> = parse(WHAT, record)?;
     if let Some(version) = record.version.filter(|version| major(&version.0) != "2") {
         return Err(Unreadable::Version(beginning(version.0.as_bytes())));
@@ -61,8 +65,14 @@ pub(super) fn read(record: &RawValue, origin: Origin<'_>) -> Result<Change, Unre
     let entity = Entity::read(WHAT, record.s3, effect)?;
     let is_expiration = event.0.trim_start_matches("s3:") == "LifecycleExpiration:Delete";
     let effect = if is_expiration && entity.is_version() { Effect::None } else { effect };
+    let is_created = event.0.trim_start_matches("s3:").starts_with("ObjectCreated:");
+    let version = entity.version().filter(|_| is_created && origin.reading.versions);
     let change = entity.change(WHAT, event, effect, origin, decode)?;
-    Ok(Change { time, ..change })
+    if origin.reading.versions {
+        batch.add_region(&change.bucket, record.region);
+    }
+    batch.push(Change { time, version, ..change });
+    Ok(())
 }
 
 impl<'a> Entity<'a> {
@@ -86,12 +96,21 @@ impl<'a> Entity<'a> {
     ///
     /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-configure-notification.html>
     pub(super) fn is_version(&self) -> bool {
-        let version = self.object.as_ref().and_then(|object| object.version.as_ref());
-        version.is_some_and(|version| !matches!(&*version.0, "" | "null"))
+        self.version_text().is_some()
     }
 
-    /// Creates the change to this object, with its key decoded by `decode` and without a time,
-    /// which the caller adds.
+    /// Returns the version id. `None` if the object has none or if it is `null`.
+    pub(super) fn version(&self) -> Option<Box<str>> {
+        self.version_text().map(Box::from)
+    }
+
+    fn version_text(&self) -> Option<&str> {
+        let version = self.object.as_ref()?.version.as_ref()?;
+        Some(&*version.0).filter(|version| !matches!(*version, "" | "null"))
+    }
+
+    /// Creates the change to this object, with its key decoded by `decode`. The caller adds the time and
+    /// the version.
     pub(super) fn change(
         self,
         what: &'static str,
@@ -116,6 +135,7 @@ impl<'a> Entity<'a> {
             event: event.0.into(),
             effect,
             time: None,
+            version: None,
             identity: full(sequencer).map_or_else(|| origin.id.into(), |sequencer| sequencer.0.into()),
         })
     }

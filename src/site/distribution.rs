@@ -145,6 +145,10 @@ pub struct Distribution {
     /// none.
     #[serde(skip)]
     pub etag: Option<String>,
+    /// The time of the last change of its configuration, in milliseconds since 1970. `None` if CloudFront
+    /// does not say.
+    #[serde(skip)]
+    pub modified: Option<u64>,
 }
 
 /// The settings of a distribution that the list of distributions does not include.
@@ -189,6 +193,9 @@ pub struct Behavior {
     pub query_strings: QueryStrings,
     /// The edge functions that may request an object other than the one that the path names.
     pub edge_functions: Vec<EdgeFunction>,
+    /// Whether it runs a Lambda@Edge function, which may change how long an answer is cached.
+    #[serde(skip)]
+    pub has_lambda: bool,
 }
 
 /// A CloudFront function or a Lambda@Edge function that runs before CloudFront sends a request to

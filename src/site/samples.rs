@@ -13,6 +13,7 @@ pub(super) fn behavior(pattern: Option<&str>, target: &str) -> Behavior {
         target: target.to_owned(),
         query_strings: QueryStrings::Known(false),
         edge_functions: Vec::new(),
+        has_lambda: false,
     }
 }
 
@@ -33,5 +34,6 @@ pub(super) fn distribution(origins: Vec<Origin>, behaviors: Vec<Behavior>) -> Di
         default_root_object: "index.html".to_owned(),
         has_cache_tags: None,
         etag: None,
+        modified: None,
     }
 }

@@ -24,6 +24,8 @@ pub struct Tenant {
     pub status: String,
     /// The version of its configuration. `None` if CloudFront's answer has none.
     pub etag: Option<String>,
+    /// The time of its last change, in milliseconds since 1970. `None` if CloudFront does not say.
+    pub modified: Option<u64>,
     /// The values of its parameters, by name. `None` before they are read, because the list of
     /// tenants does not include them.
     pub parameters: Option<Vec<(String, String)>>,
@@ -116,6 +118,7 @@ impl Site {
                 name: tenant.domains.first().cloned(),
                 rewrites: Arc::clone(&common.rewrites),
                 has_cache_tags: common.has_cache_tags,
+                caching: common.caching.map(|caching| caching.of_tenant(tenant.modified)),
                 serving,
             })
         };
@@ -145,6 +148,7 @@ mod tests {
             enabled: true,
             status: "Deployed".to_owned(),
             etag: None,
+            modified: None,
             parameters: parameters.map(|all| all.iter().map(owned).collect()),
         }
     }

@@ -179,6 +179,7 @@ fn distribution(number: usize, path: &str, patterns: &[&str]) -> Distribution {
         target: target.to_owned(),
         query_strings: QueryStrings::Known(false),
         edge_functions: Vec::new(),
+        has_lambda: false,
     };
     let elsewhere = patterns.iter().map(|pattern| behavior(Some(pattern), "api"));
     Distribution {
@@ -196,6 +197,7 @@ fn distribution(number: usize, path: &str, patterns: &[&str]) -> Distribution {
         default_root_object: "index.html".to_owned(),
         has_cache_tags: None,
         etag: None,
+        modified: None,
     }
 }
 

@@ -278,6 +278,7 @@ fn distribution(number: usize, origins: &[(&str, &str)]) -> Distribution {
         target: index.to_string(),
         query_strings: QueryStrings::Known(false),
         edge_functions: Vec::new(),
+        has_lambda: false,
     };
     Distribution {
         id: format!("E{number}").parse().expect("an id"),
@@ -294,6 +295,7 @@ fn distribution(number: usize, origins: &[(&str, &str)]) -> Distribution {
         default_root_object: "a".to_owned(),
         has_cache_tags: None,
         etag: None,
+        modified: None,
     }
 }
 
@@ -329,6 +331,7 @@ fn any_changes() -> impl Strategy<Value = Vec<Change>> {
             key: Key::from(key.unwrap_or_default().into_bytes()),
             event: "ObjectCreated:Put".into(),
             time: Some(number),
+            version: None,
             identity: number.to_string().into(),
         };
         all.into_iter().enumerate().map(change).collect()

@@ -96,6 +96,7 @@ impl Arguments {
             event: "ObjectCreated:Put".into(),
             effect: Effect::Content,
             time: None,
+            version: None,
             identity: "explain".into(),
         };
         if let Some(why) = config.policy.watch.ignores(&change) {

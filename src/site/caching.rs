@@ -1,0 +1,47 @@
+//! How a distribution caches, as far as its configuration says.
+
+use super::Distribution;
+
+/// The number of seconds for which CloudFront caches an error for which nothing is configured.
+///
+/// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/HTTPStatusCodes.html>
+const DEFAULT_ERROR_TTL: i64 = 10;
+
+/// The statuses with which S3 answers requests for objects that do not exist.
+const MISSING: [i32; 2] = [403, 404];
+
+/// The settings that decide what a distribution's caches may still hold of earlier states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caching {
+    /// The time of the last change of the configuration, in milliseconds since 1970. `None` if unknown.
+    pub modified: Option<u64>,
+    /// The maximum number of seconds for which the configuration caches the answer that an object does
+    /// not exist or is denied.
+    pub longest_error: i64,
+    /// Whether the configuration alone decides how long errors are cached. The errors of website
+    /// endpoints, of servers other than S3 and of origin groups may have a lifetime of their own, and
+    /// Lambda@Edge functions may change it.
+    pub has_plain_errors: bool,
+}
+
+impl Caching {
+    /// Reads the settings of a distribution.
+    pub(super) fn of(distribution: &Distribution) -> Self {
+        let errors = distribution.error_pages.iter().filter(|error| MISSING.contains(&error.code));
+        let longest_error = errors.map(|error| error.min_ttl).fold(DEFAULT_ERROR_TTL, i64::max);
+        let has_website = distribution.origins.iter().any(|origin| match origin.location() {
+            Some(location) => location.endpoint.is_website,
+            // An alias may stand for a bucket behind any endpoint.
+            None => true,
+        });
+        let has_lambda = distribution.behaviors.iter().any(|behavior| behavior.has_lambda);
+        let has_plain_errors = !has_website && !has_lambda && distribution.origin_groups.is_empty();
+        Self { modified: distribution.modified, longest_error, has_plain_errors }
+    }
+
+    /// Returns the settings for a tenant that was last changed at this time.
+    pub(super) fn of_tenant(self, modified: Option<u64>) -> Self {
+        let modified = self.modified.zip(modified).map(|(one, other)| one.max(other));
+        Self { modified, ..self }
+    }
+}
