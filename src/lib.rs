@@ -53,11 +53,14 @@
 //! - [`narrow`] writes messages for what is left of a batch
 //! - [`request`] is an invalidation of paths that the caller names
 //! - [`report`] writes the answer, the log, the metrics and the texts for people
+//! - [`bucket`] asks S3 for the objects and versions of a bucket
 //! - [`config`] reads the environment variables
 //! - [`text`] makes text from outside safe to print
+//! - `time` parses times as AWS writes them
 //! - `verify` compares what viewers get with what the bucket holds (feature `cli`)
 //! - `local` is a CloudFront on loopback (feature `local`)
 
+pub mod bucket;
 pub mod cloudfront;
 pub mod config;
 pub mod cover;
@@ -74,6 +77,7 @@ pub mod request;
 pub mod site;
 pub mod submit;
 pub mod text;
+mod time;
 #[cfg(feature = "cli")]
 pub mod verify;
 pub mod watch;
