@@ -13,6 +13,8 @@ use crate::{
     discover::{Search, Target},
     plan::Policy,
     site::{BucketName, Forms, OriginPath},
+    time::milliseconds,
+    versions::Skip,
     watch::{Glob, NotAGlob, Watch},
 };
 
@@ -42,6 +44,8 @@ variables! {
     MANUAL = "INVALIDATOR_MANUAL";
     DRY_RUN = "INVALIDATOR_DRY_RUN";
     METRICS = "INVALIDATOR_METRICS";
+    SKIP_UNCHANGED_SINCE = "INVALIDATOR_SKIP_UNCHANGED_SINCE";
+    SKIP_NEW = "INVALIDATOR_SKIP_NEW";
 }
 
 /// The default of `INVALIDATOR_MAX_PATHS`: CloudFront accepts 150 paths or tags per second.
@@ -197,8 +201,9 @@ impl Reader {
             exclude: self.globs(EXCLUDE),
         };
         let manual = self.choice(MANUAL).unwrap_or(true);
+        let skip = Skip { unchanged_since: self.time(SKIP_UNCHANGED_SINCE), new: self.flag(SKIP_NEW) };
         Config {
-            policy: Policy { watch, budget: Budget { items, wildcards }, manual },
+            policy: Policy { watch, budget: Budget { items, wildcards }, manual, skip },
             search: Search {
                 distributions,
                 origin_path: origin_path.unwrap_or_default(),
@@ -287,6 +292,19 @@ impl Reader {
                 None
             }
         }
+    }
+
+    /// Parses a time in UTC, or a day, which means its beginning. Returns milliseconds since 1970.
+    fn time(&mut self, name: &str) -> Option<u64> {
+        let value = self.get(name)?;
+        let time = milliseconds(value).or_else(|| milliseconds(&format!("{value}T00:00:00Z")));
+        if time.is_none() {
+            let problem = format!(
+                "{name}={value:?} is not a time in UTC: one looks like 2026-11-25T09:30:00Z or 2026-11-25"
+            );
+            self.problems.push(problem);
+        }
+        time
     }
 
     fn number(&mut self, name: &str, most: usize) -> Option<usize> {

@@ -65,6 +65,9 @@ pub struct Batch {
     pub narrowed: Vec<Narrowed>,
     /// The ARN of the SQS queue that the messages come from. `None` if they come from none.
     pub queue: Option<Box<str>>,
+    /// The id of the version that each change created, by the index of the change. `None` if it created
+    /// none, or one without an id or with the id `null`. Empty unless [`Reading::versions`] is set.
+    pub versions: Vec<Option<Box<str>>>,
     /// The regions of the buckets, by name, as far as the events say. Empty unless [`Reading::versions`]
     /// is set.
     pub regions: BTreeMap<Arc<str>, Box<str>>,
@@ -96,13 +99,23 @@ impl Batch {
         self.changes.push(change);
     }
 
-    /// Adds the region of a bucket, unless an earlier event said it.
-    fn add_region(&mut self, bucket: &Arc<str>, region: Option<Text<'_>>) {
-        if let Some(region) = full(region)
-            && !self.regions.contains_key(bucket)
-        {
-            self.regions.insert(Arc::clone(bucket), region.into_boxed());
+    /// Adds a change. Keeps its version and the region of its bucket if `reading` says so.
+    fn push_reading(
+        &mut self,
+        reading: Reading,
+        change: Change,
+        version: Option<Box<str>>,
+        region: Option<Text<'_>>,
+    ) {
+        if reading.versions {
+            self.versions.push(version);
+            if let Some(region) = full(region)
+                && !self.regions.contains_key(&change.bucket)
+            {
+                self.regions.insert(Arc::clone(&change.bucket), region.into_boxed());
+            }
         }
+        self.push(change);
     }
 }
 
@@ -143,9 +156,6 @@ pub struct Change {
     /// later change to the same object: the sequencer, or else the id of the EventBridge event, of
     /// the message or of the invocation. Consecutive changes share the string.
     pub identity: Arc<str>,
-    /// The id of the version that was created. `None` if nothing was created, if the version has no
-    /// id or the id is `null`, and unless [`Reading::versions`] is set.
-    pub version: Option<Box<str>>,
 }
 
 /// The effect of an S3 event on the content that CloudFront serves.

@@ -80,6 +80,7 @@ pub mod text;
 mod time;
 #[cfg(feature = "cli")]
 pub mod verify;
+pub mod versions;
 pub mod watch;
 
 use std::{
@@ -97,10 +98,12 @@ pub use crate::{
 };
 use crate::{
     discover::Finder,
+    event::Reading,
     narrow::{Moment, Narrowing},
-    plan::{Pace, Planner, Policy},
+    plan::{Known, Pace, Planner, Policy},
     queue::Queue,
     report::{Behind, Ended},
+    versions::Findings,
 };
 
 /// Turns events into invalidations. Remembers the account's distributions from one event to the next.
@@ -126,7 +129,8 @@ impl Invalidator {
     ///
     /// `invocation` is an id that stays the same when the event is delivered again after a failure.
     pub async fn run(&self, event: impl AsRef<[u8]>, invocation: &str, deadline: Instant) -> Report {
-        let batch = event::read(event.as_ref(), invocation);
+        let reading = Reading { versions: !self.policy.skip.is_off() };
+        let batch = event::read_with(event.as_ref(), invocation, reading);
         // A large event takes more memory than everything derived from it.
         drop(event);
         let client = self.client.as_ref();
@@ -135,20 +139,27 @@ impl Invalidator {
         // The lookup may take half of the time.
         let found =
             self.finder.find(&batch, &self.policy.watch, client, begun + left / 2, SystemTime::now()).await;
+        let mut findings = Findings::default();
+        if let Some(client) = client {
+            // S3 may take what is left of the first half.
+            let asking = (&self.policy.watch, self.policy.skip);
+            findings = versions::ask(&batch, asking, &found.sites, client, begun + left / 2, now()).await;
+        }
         let client = client.filter(|_| !self.dry_run);
         let queue = client.and_then(|client| Queue::of_arn(batch.queue.as_deref()?, client));
         let submit_until = if queue.is_some() { begun + left * 5 / 6 } else { deadline };
         // Planning may take a quarter of the time. It then becomes coarser, except that a dry run never
         // resorts to `/*`. While calls wait for their turn, nothing is planned, so that time does not
         // count.
-        let (spent, since) = (Cell::new(Duration::ZERO), Cell::new(begun));
+        let (spent, since) = (Cell::new(Duration::ZERO), Cell::new(Instant::now()));
         let pace = || match spent.get() + since.get().elapsed() {
             _ if queue.is_some() && Instant::now() >= submit_until => Pace::PutOff,
             spent if spent < left / 4 => Pace::Thorough,
             spent if spent < left * 7 / 24 || client.is_none() => Pace::Hasty,
             _ => Pace::Everything,
         };
-        let mut planner = Planner::new(&batch, &self.policy, &found.sites);
+        let known = Known { sites: &found.sites, findings: &findings };
+        let mut planner = Planner::new(&batch, &self.policy, known);
         let mut ended = Ended::new(client.is_none());
         let mut next = || {
             since.set(Instant::now());
@@ -158,7 +169,7 @@ impl Invalidator {
         };
         match client {
             Some(client) => {
-                let done = |one, sent| ended.sent(one, sent, &batch, &self.policy, &found.sites);
+                let done = |one, sent| ended.sent(one, sent, &batch, &self.policy, known);
                 submit::submit(client, next, submit_until, done).await;
                 if ended.any_distribution_is_gone() {
                     self.finder.forget().await;
@@ -174,7 +185,8 @@ impl Invalidator {
             let moment = Moment { now: now(), interval: client.interval() };
             narrowing = narrow::narrow(&batch, &plan, &left, moment, (&queue, client), deadline).await;
         }
-        Report::new(batch, found, plan, results, now()).with_narrowing(narrowing)
+        let report = Report::new(batch, found, plan, results, now());
+        report.with_findings(findings).with_narrowing(narrowing)
     }
 
     /// Returns the policy for changes.

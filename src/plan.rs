@@ -16,12 +16,13 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 pub use self::demand::{Cause, MOST_PEERS, Rejected};
-use self::demand::{Demand, Group, unserved};
+use self::demand::{Demand, Group, ignore};
 use crate::{
     cover::{Budget, Cover, Covering, Effort, cover_by, expected_collateral},
     event::Batch,
     path::{Item, Kind},
     site::{DistributionId, Form, Sites, Unserved},
+    versions::{Findings, Needless, Skip},
     watch::{Unwatched, Watch},
 };
 
@@ -34,6 +35,25 @@ pub struct Policy {
     pub budget: Budget,
     /// Whether manual requests are carried out.
     pub manual: bool,
+    /// The changes to skip if they made no difference.
+    pub skip: Skip,
+}
+
+/// What is known about a batch, besides the batch itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The sites that it concerns.
+    pub sites: &'a Sites,
+    /// What S3 says about its changes.
+    pub findings: &'a Findings,
+}
+
+impl<'a> From<&'a Sites> for Known<'a> {
+    /// Returns what is known if S3 was not asked.
+    fn from(sites: &'a Sites) -> Self {
+        static NOTHING: Findings = Findings::nothing();
+        Self { sites, findings: &NOTHING }
+    }
 }
 
 /// The invalidations to send for a batch, and the changes and requests that lead to none.
@@ -68,6 +88,8 @@ pub enum Ignored {
     Unwatched(Unwatched),
     /// A change of an object that no distribution serves.
     Unserved(Unserved),
+    /// A change that made no difference to the viewers of any distribution.
+    Needless(Needless),
 }
 
 impl fmt::Display for Ignored {
@@ -75,6 +97,7 @@ impl fmt::Display for Ignored {
         match self {
             Self::Unwatched(why) => why.fmt(f),
             Self::Unserved(why) => why.fmt(f),
+            Self::Needless(why) => why.fmt(f),
         }
     }
 }
@@ -204,8 +227,8 @@ pub enum Pace {
 ///
 /// <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>
 #[must_use]
-pub fn plan(batch: &Batch, policy: &Policy, sites: &Sites) -> Plan {
-    let mut planner = Planner::new(batch, policy, sites);
+pub fn plan<'a>(batch: &'a Batch, policy: &'a Policy, known: impl Into<Known<'a>>) -> Plan {
+    let mut planner = Planner::new(batch, policy, known);
     let mut invalidations = Vec::new();
     while let Some(invalidation) = planner.next(&|| Pace::Thorough) {
         invalidations.push(invalidation);
@@ -257,11 +280,12 @@ struct Kept {
 impl<'a> Planner<'a> {
     /// Starts a plan.
     #[must_use]
-    pub fn new(batch: &'a Batch, policy: &'a Policy, sites: &'a Sites) -> Self {
+    pub fn new(batch: &'a Batch, policy: &'a Policy, known: impl Into<Known<'a>>) -> Self {
+        let known = known.into();
         Self {
             policy,
-            is_old: sites.is_old,
-            demand: Demand::of(batch, policy, sites),
+            is_old: known.sites.is_old,
+            demand: Demand::of(batch, policy, known),
             begun: 0,
             current: None,
             kept: Vec::new(),
@@ -332,18 +356,20 @@ impl<'a> Planner<'a> {
         let (mut causes, mut items) = (Vec::new(), Vec::new());
         let mut served = Vec::new();
         for index in self.demand.changes(group) {
-            if is_last_resort {
+            let needless = self.demand.skips(group, index);
+            if is_last_resort && needless.is_none() {
                 causes.push(self.demand.cause(index));
                 served.push(index);
                 continue;
             }
-            match self.demand.paths(group, index) {
-                Ok((cause, paths)) => {
+            match (self.demand.paths(group, index), needless) {
+                (Err(why), _) => ignore(&mut self.demand.ignored[index], Ignored::Unserved(why)),
+                (Ok(_), Some(why)) => ignore(&mut self.demand.ignored[index], Ignored::Needless(why)),
+                (Ok((cause, paths)), None) => {
                     causes.push(cause);
                     items.extend(paths.into_iter().map(|(item, _)| item));
                     served.push(index);
                 }
-                Err(why) => unserved(&mut self.demand.ignored[index], why),
             }
         }
         for index in &served {
@@ -450,10 +476,10 @@ pub struct Reason<'a> {
 pub fn reasons<'a>(
     batch: &'a Batch,
     policy: &Policy,
-    sites: &'a Sites,
+    known: impl Into<Known<'a>>,
     invalidations: &[Invalidation],
 ) -> Vec<Reason<'a>> {
-    let demand = Demand::of(batch, policy, sites);
+    let demand = Demand::of(batch, policy, known.into());
     let mut reasons = Vec::new();
     for (index, invalidation) in invalidations.iter().enumerate() {
         let part = invalidation.part.unwrap_or(batch.narrowed.len());
@@ -468,6 +494,9 @@ pub fn reasons<'a>(
             }
         };
         for change in demand.changes(group) {
+            if demand.skips(group, change).is_some() {
+                continue;
+            }
             let Ok((cause, paths)) = demand.paths(group, change) else { continue };
             for (item, form) in paths {
                 find((cause, change), item, form);

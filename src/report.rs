@@ -28,9 +28,10 @@ use crate::{
     event::{Batch, Change, Effect, Key},
     narrow::Narrowing,
     path::Item,
-    plan::{Ignored, Invalidation, Plan, Purge, sorted},
+    plan::{Ignored, Invalidation, Known, Plan, Purge, sorted},
     submit::{Outcome, Part, Sent},
     text::{Plain, joined},
+    versions::Findings,
 };
 
 /// The `errorType` of an event, or a part of one, that cannot be parsed or processed.
@@ -51,6 +52,8 @@ pub struct Report {
     pub ended: u64,
     /// What became of the messages that are not done.
     pub narrowing: Narrowing,
+    /// What S3 says about the changes.
+    pub findings: Findings,
     /// The items that CloudFront refused or never received, and what needs them.
     behind: Vec<Behind>,
 }
@@ -88,13 +91,25 @@ impl Report {
     ) -> Self {
         let (outcome, behind) =
             results.map_or((None, Vec::new()), |(outcome, behind)| (Some(outcome), behind));
-        Self { batch, found, plan, outcome, ended, narrowing: Narrowing::default(), behind }
+        let (narrowing, findings) = (Narrowing::default(), Findings::default());
+        Self { batch, found, plan, outcome, ended, narrowing, findings, behind }
     }
 
     /// Adds what became of the messages that are not done.
     #[must_use]
     pub fn with_narrowing(self, narrowing: Narrowing) -> Self {
         Self { narrowing, ..self }
+    }
+
+    /// Adds what S3 says about the changes.
+    #[must_use]
+    pub fn with_findings(self, findings: Findings) -> Self {
+        Self { findings, ..self }
+    }
+
+    /// Returns what the plan rests on.
+    const fn known(&self) -> Known<'_> {
+        Known { sites: &self.found.sites, findings: &self.findings }
     }
 
     /// Returns the function's answer to Lambda.

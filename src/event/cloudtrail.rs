@@ -61,7 +61,6 @@ pub(super) fn change(detail: Option<&RawValue>, origin: Origin<'_>) -> Result<Ch
         event: format!("{} (CloudTrail)", name.0).into(),
         effect,
         time: None,
-        version: None,
         identity: origin.id.into(),
     })
 }

@@ -32,6 +32,7 @@ pub(super) fn read(batch: &mut Batch, json: &[u8], origin: Origin<'_>) -> Result
     let id = full(event.id);
     let origin = Origin { id: id.as_ref().map_or(origin.id, |id| &id.0), ..origin };
     let time = event.time.and_then(|time| milliseconds(&time.0));
+    let mut version = None;
     let change = if kind.0 == "AWS API Call via CloudTrail" {
         cloudtrail::change(event.detail, origin)?
     } else {
@@ -40,14 +41,10 @@ pub(super) fn read(batch: &mut Batch, json: &[u8], origin: Origin<'_>) -> Result
         let is_expired = kind.0 == "Object Deleted" && entity.is_version() && is_expired(event.detail);
         let effect = if is_expired { Effect::None } else { effect };
         let is_created = kind.0 == "Object Created";
-        let version = entity.version().filter(|_| is_created && origin.reading.versions);
-        let change = entity.change(WHAT, kind, effect, origin, |key| Key::from(key.as_bytes()))?;
-        Change { version, ..change }
+        version = if is_created && origin.reading.versions { entity.version() } else { None };
+        entity.change(WHAT, kind, effect, origin, |key| Key::from(key.as_bytes()))?
     };
-    if origin.reading.versions {
-        batch.add_region(&change.bucket, event.region);
-    }
-    batch.push(Change { time, ..change });
+    batch.push_reading(origin.reading, Change { time, ..change }, version, event.region);
     Ok(())
 }
 

@@ -181,8 +181,10 @@ pub(super) fn read(batch: &mut Batch, json: &[u8], origin: Origin<'_>) -> Result
             EffectName::WholeBucket => Effect::WholeBucket,
             EffectName::Unknown => Effect::Unknown,
         };
+        let mut region = region;
         for Object(key, identity, time, version) in objects {
-            batch.push(Change {
+            let version = if origin.reading.versions { full(version).map(Text::into_boxed) } else { None };
+            let change = Change {
                 message: origin.message,
                 bucket: Arc::clone(&bucket),
                 key: Key::from(percent_decode_str(&key).collect::<Box<[u8]>>()),
@@ -190,11 +192,8 @@ pub(super) fn read(batch: &mut Batch, json: &[u8], origin: Origin<'_>) -> Result
                 effect,
                 time,
                 identity: identity.into(),
-                version: full(version).filter(|_| origin.reading.versions).map(Text::into_boxed),
-            });
-        }
-        if origin.reading.versions {
-            batch.add_region(&bucket, region);
+            };
+            batch.push_reading(origin.reading, change, version, region.take());
         }
     }
     for Requested { paths, distribution, identity } in parts.requests {
@@ -226,15 +225,17 @@ impl Content {
     /// change that was delivered twice is written once. `share` is that of [`Narrowed`].
     #[must_use]
     pub fn new(batch: &Batch, changes: &[usize], requests: &[usize], share: usize) -> Self {
-        let mut changes: Vec<&Change> = changes.iter().map(|index| &batch.changes[*index]).collect();
-        let order = |a: &&Change, b: &&Change| {
+        let mut changes = changes.to_vec();
+        let order = |a: &usize, b: &usize| {
+            let (a, b) = (&batch.changes[*a], &batch.changes[*b]);
             let of_group = (&a.bucket, &a.event, a.effect as u8).cmp(&(&b.bucket, &b.event, b.effect as u8));
             of_group.then_with(|| (&a.key, &a.identity).cmp(&(&b.key, &b.identity)))
         };
         changes.sort_unstable_by(order);
         changes.dedup_by(|a, b| order(a, b).is_eq());
         let mut groups: Vec<Changes<'_>> = Vec::new();
-        for change in &changes {
+        for index in changes {
+            let change = &batch.changes[index];
             let effect = match change.effect {
                 Effect::WholeBucket => EffectName::WholeBucket,
                 Effect::Unknown => EffectName::Unknown,
@@ -248,7 +249,7 @@ impl Content {
                 escaped(change.key.as_bytes()),
                 Cow::Borrowed(&*change.identity),
                 change.time,
-                change.version.as_deref().map(text),
+                batch.versions.get(index).and_then(|version| version.as_deref()).map(text),
             );
             match groups.last_mut().filter(fits) {
                 Some(group) => group.objects.push(object),
@@ -346,18 +347,18 @@ mod tests {
         ) {
             let mut batch = Batch::default();
             for (key, identity) in keys {
-                batch.push(Change {
+                let change = Change {
                     message: 0,
                     bucket: "site\u{ffff}".into(),
                     key: Key::from(key),
                     event: "ObjectCreated:Put".into(),
                     effect: Effect::Content,
                     time: Some(5),
-                    version: version.as_deref().map(Box::from),
                     identity: identity.into(),
-                });
+                };
+                let (version, region) = (version.as_deref().map(Box::from), Text("eu-central-1".into()));
+                batch.push_reading(Reading { versions: true }, change, version, Some(region));
             }
-            batch.add_region(&"site\u{ffff}".into(), Some(Text("eu-central-1".into())));
             batch.requests.push(Request { message: 0, paths, distribution: None, identity: "r".into() });
             let all: Vec<usize> = (0..batch.changes.len()).collect();
             let body = Content::new(&batch, &all, &[0], 3).message(&["E1"], 7, pinned);
@@ -367,13 +368,13 @@ mod tests {
             let read = delivered(&body);
             prop_assert_eq!(&read.messages[0].unreadable, &None);
             prop_assert_eq!(&read.regions, &batch.regions);
-            let change = |change: &Change| {
-                (change.key.clone(), change.identity.clone(), change.bucket.clone(), change.version.clone())
+            let change = |(change, version): (&Change, &Option<Box<str>>)| {
+                (change.key.clone(), change.identity.clone(), change.bucket.clone(), version.clone())
             };
-            let mut expected: Vec<_> = batch.changes.iter().map(change).collect();
+            let mut expected: Vec<_> = batch.changes.iter().zip(&batch.versions).map(change).collect();
             expected.sort();
             expected.dedup();
-            let mut found: Vec<_> = read.changes.iter().map(change).collect();
+            let mut found: Vec<_> = read.changes.iter().zip(&read.versions).map(change).collect();
             found.sort();
             prop_assert_eq!(found, expected);
             prop_assert_eq!(&read.requests, &batch.requests);

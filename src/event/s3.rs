@@ -64,12 +64,9 @@ pub(super) fn read(batch: &mut Batch, record: &RawValue, origin: Origin<'_>) -> 
     let is_expiration = event.0.trim_start_matches("s3:") == "LifecycleExpiration:Delete";
     let effect = if is_expiration && entity.is_version() { Effect::None } else { effect };
     let is_created = event.0.trim_start_matches("s3:").starts_with("ObjectCreated:");
-    let version = entity.version().filter(|_| is_created && origin.reading.versions);
-    let change = entity.change(WHAT, event, effect, origin, Key::decode)?;
-    if origin.reading.versions {
-        batch.add_region(&change.bucket, record.region);
-    }
-    batch.push(Change { time, version, ..change });
+    let version = if is_created && origin.reading.versions { entity.version() } else { None };
+    let change = Change { time, ..entity.change(WHAT, event, effect, origin, Key::decode)? };
+    batch.push_reading(origin.reading, change, version, record.region);
     Ok(())
 }
 
@@ -107,8 +104,7 @@ impl<'a> Entity<'a> {
         Some(&*version.0).filter(|version| !matches!(*version, "" | "null"))
     }
 
-    /// Creates the change to this object, with its key decoded by `decode`. The caller adds the time and
-    /// the version.
+    /// Creates the change to this object, with its key decoded by `decode`. The caller adds the time.
     pub(super) fn change(
         self,
         what: &'static str,
@@ -133,7 +129,6 @@ impl<'a> Entity<'a> {
             event: event.0.into(),
             effect,
             time: None,
-            version: None,
             identity: full(sequencer).map_or_else(|| origin.id.into(), |sequencer| sequencer.0.into()),
         })
     }

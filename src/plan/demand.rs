@@ -10,9 +10,10 @@ use thiserror::Error;
 use crate::{
     event::{Batch, Change, Effect, Narrowed, NarrowedMessage, Request},
     path::{Item, ParseItemError},
-    plan::{Ignored, Policy},
+    plan::{Ignored, Known, Policy},
     site::{Directory, DistributionId, Form, NoDistribution, Serving, Site, Sites, Unserved},
     text::joined,
+    versions::{Findings, Needless, Rule},
 };
 
 /// Maximum number of tenants that serve a change and get its paths one by one. If there are more,
@@ -65,6 +66,8 @@ pub(super) struct Group<'a> {
     serving: Option<&'a Serving>,
     /// Whether they are among so many tenants that each gets one path.
     pub(super) is_crowd: bool,
+    /// The changes that they need not know of.
+    rule: Rule,
     /// Indices of the requests that name them, in order.
     requests: Vec<usize>,
 }
@@ -74,22 +77,24 @@ pub(super) struct Group<'a> {
 struct Served<'a> {
     serving: &'a Serving,
     is_crowd: bool,
+    rule: Rule,
 }
 
 impl<'a> Served<'a> {
-    fn of(site: &'a Site) -> Self {
-        Self { serving: site.serving(), is_crowd: site.peers > MOST_PEERS }
+    fn of(site: &'a Site, policy: &Policy, findings: &Findings) -> Self {
+        let rule = findings.simplified(policy.skip.rule(site.caching.as_ref()));
+        Self { serving: site.serving(), is_crowd: site.peers > MOST_PEERS, rule }
     }
 }
 
 /// The sites of a batch by the ids that narrowed messages name.
-struct Known<'a> {
+struct ById<'a> {
     sites: BTreeMap<&'a DistributionId, &'a Site>,
     /// The tenants of each distribution that has some.
     tenants: BTreeMap<&'a DistributionId, Vec<&'a DistributionId>>,
 }
 
-impl<'a> Known<'a> {
+impl<'a> ById<'a> {
     fn of(sites: &'a Sites) -> Self {
         let mut known = Self { sites: BTreeMap::new(), tenants: BTreeMap::new() };
         for site in &sites.list {
@@ -133,6 +138,7 @@ struct InBucket {
 #[derive(Debug)]
 pub(super) struct Demand<'a> {
     pub(super) batch: &'a Batch,
+    findings: &'a Findings,
     /// The groups of each part, those of narrowed messages first, since their changes are older.
     pub(super) groups: Vec<Group<'a>>,
     /// The parts: one for each of [`Batch::narrowed`], and then the batch's own.
@@ -153,9 +159,11 @@ pub(super) struct Demand<'a> {
 }
 
 impl<'a> Demand<'a> {
-    pub(super) fn of(batch: &'a Batch, policy: &Policy, sites: &'a Sites) -> Self {
+    pub(super) fn of(batch: &'a Batch, policy: &Policy, known: Known<'a>) -> Self {
+        let Known { sites, findings } = known;
         let mut demand = Self {
             batch,
+            findings,
             groups: Vec::new(),
             parts: Vec::with_capacity(batch.narrowed.len() + 1),
             requested: Vec::with_capacity(batch.requests.len()),
@@ -168,7 +176,7 @@ impl<'a> Demand<'a> {
         let named = demand.resolve(policy, sites);
         let any_bucket = sites.list.iter().all(|site| site.serving().directories().is_none());
         if !batch.narrowed.is_empty() {
-            let known = Known::of(sites);
+            let known = ById::of(sites);
             for part in &batch.narrowed {
                 demand.narrowed(part, policy, sites, any_bucket, &known, &named);
             }
@@ -211,7 +219,7 @@ impl<'a> Demand<'a> {
         policy: &Policy,
         sites: &Sites,
         any_bucket: bool,
-        known: &Known<'a>,
+        known: &ById<'a>,
         named: &[Vec<DistributionId>],
     ) {
         let mut part = Part::default();
@@ -249,7 +257,7 @@ impl<'a> Demand<'a> {
         let may_be_unread = |id: &DistributionId| id.is_tenant() && !sites.unread.is_empty();
         let mut by_distribution = BTreeMap::new();
         for (id, messages) in &part.messages {
-            let serving = known.sites.get(id).map(|site| Served::of(site));
+            let serving = known.sites.get(id).map(|site| Served::of(site, policy, self.findings));
             let is_for_it = |index: &usize| named[*index].contains(id);
             let requests: Vec<usize> = narrowed.requests.clone().filter(is_for_it).collect();
             if serving.is_some() || !requests.is_empty() {
@@ -287,7 +295,11 @@ impl<'a> Demand<'a> {
                 self.ignored[index] = Some(Ignored::Unserved(Unserved::Bucket));
             }
         }
-        let served = |site: &'a Arc<Site>| (site.distribution.clone(), (Some(Served::of(site)), Vec::new()));
+        let findings = self.findings;
+        let served = |site: &'a Arc<Site>| {
+            let served = Served::of(site, policy, findings);
+            (site.distribution.clone(), (Some(served), Vec::new()))
+        };
         let mut by_distribution: BTreeMap<DistributionId, (Option<Served<'_>>, Vec<usize>)> = BTreeMap::new();
         by_distribution.extend(sites.list.iter().map(served));
         for index in self.batch.own_requests() {
@@ -312,7 +324,9 @@ impl<'a> Demand<'a> {
             if index == next {
                 let (part, serving) = (self.parts.len(), served.map(|served| served.serving));
                 let is_crowd = served.is_some_and(|served| served.is_crowd);
-                self.groups.push(Group { part, distributions: Vec::new(), serving, is_crowd, requests });
+                let rule = served.map_or_else(Rule::default, |served| served.rule);
+                let distributions = Vec::new();
+                self.groups.push(Group { part, distributions, serving, is_crowd, rule, requests });
             }
             self.groups[first + index].distributions.push(distribution);
         }
@@ -338,7 +352,7 @@ impl<'a> Demand<'a> {
             objects.sort_unstable_by(|a, b| changes[*a].key.cmp(&changes[*b].key));
             // No group may serve the directory of the object, so none may find out more.
             for &index in objects.iter().filter(|_| *is_served) {
-                unserved(&mut self.ignored[index], Unserved::OriginPath);
+                ignore(&mut self.ignored[index], Ignored::Unserved(Unserved::OriginPath));
             }
         }
     }
@@ -415,17 +429,25 @@ impl<'a> Demand<'a> {
         Ok((Cause::Change(change), serving.paths(&change.bucket, change.key.as_bytes())?))
     }
 
+    /// Returns the reason why a group need not know of a change. `None` if it must.
+    pub(super) fn skips(&self, group: &Group<'_>, change: usize) -> Option<Needless> {
+        group.rule.skips(self.findings.of(change))
+    }
+
     /// Returns the change with this index as a cause.
     pub(super) fn cause(&self, change: usize) -> Cause<'a> {
         Cause::Change(&self.batch.changes[change])
     }
 }
 
-/// Records the reason why a group does not serve the object of a change.
-pub(super) fn unserved(ignored: &mut Option<Ignored>, why: Unserved) {
-    if let Some(Ignored::Unserved(known)) = ignored {
-        *known = known.later(why);
-    }
+/// Records the reason why a group needs no invalidation for a change, unless another group needs one. A
+/// reason that the object is not served counts only until a group serves it.
+pub(super) fn ignore(ignored: &mut Option<Ignored>, why: Ignored) {
+    *ignored = match (*ignored, why) {
+        (Some(Ignored::Unserved(known)), Ignored::Unserved(why)) => Some(Ignored::Unserved(known.later(why))),
+        (Some(Ignored::Unserved(_)), Ignored::Needless(why)) => Some(Ignored::Needless(why)),
+        (known, _) => known,
+    };
 }
 
 impl Part {

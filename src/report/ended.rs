@@ -5,8 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     event::{Batch, Key},
     narrow::Undone,
-    plan::{Cause, Invalidation, Policy, reasons},
-    site::Sites,
+    plan::{Cause, Invalidation, Known, Policy, reasons},
     submit::{Isolated, Outcome, Sent},
 };
 
@@ -79,10 +78,10 @@ impl Ended {
         sent: Sent,
         batch: &Batch,
         policy: &Policy,
-        sites: &Sites,
+        known: Known<'_>,
     ) {
         let behind = match &sent {
-            Sent::Isolated(isolated) => behind(&invalidation, isolated, batch, policy, sites),
+            Sent::Isolated(isolated) => behind(&invalidation, isolated, batch, policy, known),
             _ => Vec::new(),
         };
         self.add(invalidation, Some((sent, behind)));
@@ -129,7 +128,7 @@ fn behind(
     isolated: &Isolated,
     batch: &Batch,
     policy: &Policy,
-    sites: &Sites,
+    known: Known<'_>,
 ) -> Vec<Behind> {
     let widened = isolated.refused.iter().filter(|refused| refused.instead.is_some());
     let done = widened.map(|refused| (refused.item, true));
@@ -151,7 +150,7 @@ fn behind(
     if behind.is_empty() {
         return Vec::new();
     }
-    for reason in reasons(batch, policy, sites, std::slice::from_ref(invalidation)) {
+    for reason in reasons(batch, policy, known, std::slice::from_ref(invalidation)) {
         let Some(behind) = behind.get_mut(&reason.covering) else { continue };
         match invalidation.part {
             Some(_) => behind.messages = invalidation.messages.to_vec(),

@@ -61,7 +61,7 @@ impl Report {
     /// with.
     #[must_use]
     pub fn explain(&self, policy: &Policy, all: bool) -> impl fmt::Display {
-        let reasons = reasons(&self.batch, policy, &self.found.sites, &self.plan.invalidations);
+        let reasons = reasons(&self.batch, policy, self.known(), &self.plan.invalidations);
         Explained { report: self, reasons, all }
     }
 

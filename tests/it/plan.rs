@@ -331,7 +331,6 @@ fn any_changes() -> impl Strategy<Value = Vec<Change>> {
             key: Key::from(key.unwrap_or_default().into_bytes()),
             event: "ObjectCreated:Put".into(),
             time: Some(number),
-            version: None,
             identity: number.to_string().into(),
         };
         all.into_iter().enumerate().map(change).collect()

@@ -96,7 +96,6 @@ impl Arguments {
             event: "ObjectCreated:Put".into(),
             effect: Effect::Content,
             time: None,
-            version: None,
             identity: "explain".into(),
         };
         if let Some(why) = config.policy.watch.ignores(&change) {

@@ -1,0 +1,199 @@
+//! Asks S3 about the changes of a batch.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
+
+use futures_util::{StreamExt, future, stream};
+
+use super::{
+    Finding, Findings, MOST_AGE, Rule, Skip,
+    walk::{Question, Seen, walk},
+};
+use crate::{
+    bucket::{Bucket, Error, Head, S3},
+    cloudfront::Client,
+    event::Batch,
+    site::Sites,
+    watch::Watch,
+};
+
+/// Number of lists to ask for at the same time.
+const LISTS_AT_ONCE: usize = 16;
+
+/// Minimum number of questions that one walk answers, unless there are fewer.
+const LEAST_QUESTIONS: usize = 4;
+
+/// Number of objects whose headers to ask for at the same time, two versions of each.
+const HEADS_AT_ONCE: usize = 16;
+
+/// Metadata in which upload tools keep the time of a file, besides the time of the upload.
+const TIMES: [&str; 2] = ["x-amz-meta-mtime", "x-amz-meta-s3cmd-attrs"];
+
+/// The questions about one bucket.
+struct Asked<'a> {
+    bucket: Bucket<'a>,
+    /// Sorted by key.
+    questions: Vec<Question<'a>>,
+    /// The time in milliseconds since 1970 after which the version below must have been uploaded for any
+    /// distribution to skip the change. `None` if none skips unchanged objects.
+    unchanged_after: Option<u64>,
+    /// Whether S3 failed, so that further questions would only take time.
+    has_failed: AtomicBool,
+}
+
+/// Asks S3 until `deadline` which of the watched changes made a difference, as far as a distribution
+/// would skip any. `now` is the time in milliseconds since 1970.
+///
+/// Asks about the versions that events created within the last 12 hours. Never fails: what S3 does not
+/// answer counts as a difference.
+pub async fn ask(
+    batch: &Batch,
+    (watch, skip): (&Watch, Skip),
+    sites: &Sites,
+    client: &Client,
+    deadline: Instant,
+    now: u64,
+) -> Findings {
+    let asked = questions(batch, (watch, skip), sites, client, now);
+    if asked.is_empty() {
+        return Findings::default();
+    }
+    let mut of_changes = vec![Finding::Different; batch.changes.len()];
+    let (mut unjudged, mut failure, mut lists, mut heads) = (0, None, 0, 0);
+
+    let parts = asked.iter().flat_map(|asked| {
+        let least = LEAST_QUESTIONS.max(asked.questions.len().div_ceil(LISTS_AT_ONCE));
+        asked.questions.chunks(least).map(move |questions| (asked, questions))
+    });
+    let walks = parts.map(|(asked, questions)| async move {
+        if asked.has_failed.load(Ordering::Relaxed) {
+            return (asked, questions, (Vec::new(), None, 0));
+        }
+        let walked = walk(&asked.bucket, questions, deadline).await;
+        asked.has_failed.fetch_or(walked.1.is_some(), Ordering::Relaxed);
+        (asked, questions, walked)
+    });
+    let mut alike = Vec::new();
+    let mut walks = stream::iter(walks).buffer_unordered(LISTS_AT_ONCE);
+    while let Some((asked, questions, (seen, error, listed))) = walks.next().await {
+        lists += listed;
+        failure = failure.or(error);
+        unjudged += questions[seen.len()..].iter().map(|one| one.changes.len()).sum::<usize>();
+        for (question, seen) in questions.iter().zip(seen) {
+            match seen {
+                Seen::Different => {}
+                Seen::First => question.changes.iter().for_each(|one| of_changes[*one] = Finding::First),
+                Seen::SameContent { below, uploaded } => {
+                    if asked.unchanged_after.is_some_and(|after| uploaded > after) {
+                        alike.push((asked, question, below, uploaded));
+                    }
+                }
+            }
+        }
+    }
+    drop(walks);
+
+    let comparisons = alike.into_iter().map(|(asked, question, below, uploaded)| async move {
+        if asked.has_failed.load(Ordering::Relaxed) {
+            return (question, None);
+        }
+        let is_same = have_same_headers(&asked.bucket, question, &below, deadline).await;
+        asked.has_failed.fetch_or(is_same.is_err(), Ordering::Relaxed);
+        (question, Some(is_same.map(|is_same| is_same.then_some(uploaded))))
+    });
+    let mut comparisons = stream::iter(comparisons).buffer_unordered(HEADS_AT_ONCE);
+    while let Some((question, compared)) = comparisons.next().await {
+        heads += 2 * usize::from(compared.is_some());
+        match compared {
+            Some(Ok(Some(uploaded))) => {
+                question.changes.iter().for_each(|one| of_changes[*one] = Finding::Same(uploaded));
+            }
+            Some(Ok(None)) => {}
+            None => unjudged += question.changes.len(),
+            Some(Err(error)) => {
+                unjudged += question.changes.len();
+                failure = failure.or(Some(error));
+            }
+        }
+    }
+    Findings { unjudged, failure, lists, heads, ..Findings::new(of_changes) }
+}
+
+/// Returns the questions about the changes that a distribution may skip, by bucket.
+fn questions<'a>(
+    batch: &'a Batch,
+    (watch, skip): (&Watch, Skip),
+    sites: &Sites,
+    client: &'a Client,
+    now: u64,
+) -> Vec<Asked<'a>> {
+    // An old configuration says nothing about what caches hold.
+    if skip.is_off() || sites.is_old {
+        return Vec::new();
+    }
+    let is_recent = |time: Option<u64>| time.is_some_and(|time| now.saturating_sub(time) < MOST_AGE);
+    let mut created = Vec::new();
+    for (index, change) in batch.changes.iter().enumerate() {
+        if let Some(Some(version)) = batch.versions.get(index)
+            && is_recent(change.time)
+            && watch.ignores(change).is_none()
+        {
+            created.push((&*change.bucket, &change.key, &**version, index));
+        }
+    }
+    created.sort_unstable();
+    let mut asked = Vec::new();
+    for of_bucket in created.chunk_by(|one, other| one.0 == other.0) {
+        let name = of_bucket[0].0;
+        let lower = name.to_ascii_lowercase();
+        let serving = sites.list.iter().filter(|site| site.serving().serves(&lower));
+        let rules = serving.map(|site| skip.rule(site.caching.as_ref())).filter(|rule| !rule.is_off());
+        let earliest = |one: Option<Rule>, other: Rule| {
+            let both = one.and_then(|one| one.unchanged_after).zip(other.unchanged_after);
+            let unchanged_after = both.map(|(one, other)| one.min(other));
+            let either = one.and_then(|one| one.unchanged_after).or(other.unchanged_after);
+            Some(Rule { unchanged_after: unchanged_after.or(either), ..other })
+        };
+        let Some(Rule { unchanged_after, .. }) = rules.fold(None, earliest) else { continue };
+        let same =
+            |one: &(&str, _, &str, _), other: &(&str, _, &str, _)| (one.1, one.2) == (other.1, other.2);
+        let questions = of_bucket.chunk_by(same).map(|same| Question {
+            key: same[0].1,
+            version: same[0].2,
+            changes: same.iter().map(|one| one.3).collect(),
+        });
+        asked.push(Asked {
+            bucket: S3::of(client).bucket(name, batch.regions.get(name).map(|region| &**region)),
+            questions: questions.collect(),
+            unchanged_after,
+            has_failed: AtomicBool::new(false),
+        });
+    }
+    asked
+}
+
+/// Returns whether a version has the content and the headers of the version `below`.
+async fn have_same_headers(
+    bucket: &Bucket<'_>,
+    question: &Question<'_>,
+    below: &str,
+    deadline: Instant,
+) -> Result<bool, Error> {
+    let key = question.key.as_bytes();
+    let heads = [question.version, below].map(|version| bucket.head(key, Some(version), deadline));
+    let [own, below]: [Result<Option<Head>, Error>; 2] = {
+        let [own, below] = heads;
+        future::join(own, below).await.into()
+    };
+    Ok(own?.zip(below?).is_some_and(|(own, below)| is_same(&own, &below)))
+}
+
+/// Returns whether viewers get the same from two versions, apart from the time of the upload.
+fn is_same(one: &Head, other: &Head) -> bool {
+    let headers = |head: &'_ Head| -> Vec<_> {
+        head.headers.iter().filter(|(name, _)| !TIMES.contains(&&**name)).cloned().collect()
+    };
+    one.etag == other.etag && one.size == other.size && headers(one) == headers(other)
+}
