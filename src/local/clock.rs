@@ -30,9 +30,10 @@ impl Clock {
 
     /// Stops the clock at a full second, so that only [`Clock::advance`] moves it.
     pub(super) fn stop(&mut self) {
-        let now = self.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let rest = Duration::from_secs(1) - Duration::from_nanos(now.subsec_nanos().into());
         self.stopped.get_or_insert_with(|| self.started.elapsed());
-        self.ahead += rest;
+        let now = self.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        if now.subsec_nanos() > 0 {
+            self.ahead += Duration::from_secs(now.as_secs() + 1).saturating_sub(now);
+        }
     }
 }

@@ -18,6 +18,8 @@ mod hostile;
 mod isolation;
 mod limits;
 mod local;
+mod local_edge;
+mod local_s3;
 mod narrow;
 mod path;
 mod peers;
