@@ -18,6 +18,7 @@ use crate::{
     plan::{Ignored, Invalidation},
     site::{DistributionId, Rewrite, Unserved},
     submit::Sent,
+    versions::Findings,
 };
 
 /// Maximum number of bytes of paths in the line of one invalidation. CloudWatch accepts much longer
@@ -110,6 +111,7 @@ impl Log {
         self.unserved_buckets(report, context, &mut lines);
         self.doubtful_sites(report, context, &mut lines);
         lines.extend(look_up(report, context));
+        lines.extend(unjudged(report, context));
         lines.extend((0..report.plan.invalidations.len()).map(|index| invalidation(report, index, context)));
         lines.extend(hasty(report, context));
         lines.extend(gone(report, context));
@@ -403,6 +405,20 @@ fn refused(report: &Report, context: Context<'_>) -> Vec<String> {
         Some(context.line("ERROR", message, fields))
     });
     told.take(MOST_REFUSED).collect()
+}
+
+/// Returns the line about changes about which S3 could not be asked, or `None` if there are none.
+fn unjudged(report: &Report, context: Context<'_>) -> Option<String> {
+    #[derive(Serialize)]
+    struct Fields {
+        changes: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    }
+    let Findings { unjudged, failure, .. } = &report.findings;
+    let fields = Fields { changes: *unjudged, error: failure.as_ref().map(ToString::to_string) };
+    let message = "S3 could not be asked which objects differ; they are purged";
+    (fields.changes > 0).then(|| context.line("WARN", message, fields))
 }
 
 fn look_up(report: &Report, context: Context<'_>) -> Option<String> {

@@ -7,7 +7,9 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use super::{Invocation, Report, json::to_json, log::timestamp, price::MILLS_PER_PATH};
 use crate::{
     cloudfront::Error,
+    plan::Ignored,
     submit::{Part, Sent},
+    versions::Needless,
 };
 
 /// The metrics' namespace in CloudWatch.
@@ -17,9 +19,9 @@ const NAMESPACE: &str = "CloudFrontInvalidator";
 /// it out.
 type Metric = (&'static str, &'static str, fn(&Counts) -> Option<Number>);
 
-/// Every metric, in the order of the log line. Metrics of failures are only sent if something
-/// failed, since CloudWatch bills a metric for each hour in which it is sent.
-const TABLE: [Metric; 16] = [
+/// Every metric, in the order of the log line. Metrics of what happens only sometimes, such as failures,
+/// are sent only if it happened, since CloudWatch bills a metric for each hour in which it is sent.
+const TABLE: [Metric; 19] = [
     ("Changes", "Count", |counts| number(counts.changes)),
     ("Ignored", "Count", |counts| number(counts.ignored)),
     ("Invalidations", "Count", |counts| number(counts.invalidations)),
@@ -36,6 +38,9 @@ const TABLE: [Metric; 16] = [
     ("Narrowed", "Count", |counts| failures(counts.narrowed)),
     ("OldestWaiting", "Milliseconds", |counts| counts.oldest_waiting.map(Number::Whole)),
     ("UnknownEvents", "Count", |counts| failures(counts.unknown_events)),
+    ("Unchanged", "Count", |counts| failures(counts.unchanged)),
+    ("New", "Count", |counts| failures(counts.new)),
+    ("Unjudged", "Count", |counts| failures(counts.unjudged)),
 ];
 
 /// Returns the name and unit of every metric, in the order of the log line.
@@ -63,6 +68,9 @@ struct Counts {
     /// Milliseconds.
     oldest_waiting: Option<u64>,
     unknown_events: usize,
+    unchanged: usize,
+    new: usize,
+    unjudged: usize,
 }
 
 /// The value of a metric.
@@ -77,7 +85,7 @@ fn number(count: usize) -> Option<Number> {
     u64::try_from(count).ok().map(Number::Whole)
 }
 
-/// Returns the count of a failure, or `None` if it did not happen.
+/// Returns the count of what happens only sometimes, or `None` if it did not happen.
 fn failures(count: usize) -> Option<Number> {
     number(count).filter(|_| count > 0)
 }
@@ -163,6 +171,9 @@ impl Report {
         }
         let paths = if self.outcome.is_some() { self.billed_paths() } else { 0 };
         let failures: Vec<_> = self.failures().map(|(_, error)| error).chain(self.lookup_failure()).collect();
+        let needless = |why: Needless| {
+            self.plan.ignored.iter().filter(|(_, ignored)| *ignored == Ignored::Needless(why)).count()
+        };
         let cents = f64::from(u32::try_from(paths * MILLS_PER_PATH).unwrap_or(u32::MAX)) / 10.0;
         let of = |question: fn(&Error) -> bool| failures.iter().filter(|error| question(error)).count();
         Counts {
@@ -182,6 +193,9 @@ impl Report {
             narrowed: self.narrowing.written,
             oldest_waiting: self.oldest_waiting(),
             unknown_events: self.unknown_events().count(),
+            unchanged: needless(Needless::Unchanged),
+            new: needless(Needless::New),
+            unjudged: self.findings.unjudged,
         }
     }
 }

@@ -146,6 +146,36 @@ fn the_role_is_limited_to_its_distributions_and_key() {
     assert_eq!(stack(&[]).properties("Queue")["SqsManagedSseEnabled"], true);
 }
 
+#[test]
+fn the_role_may_ask_the_named_buckets_only_if_a_parameter_says_so() {
+    for parameter in [("SkipUnchangedSince", "2026-11-25"), ("SkipNew", "true")] {
+        for partition in ["aws", "aws-cn", "aws-eusc"] {
+            let stack = Stack::of(&[("BucketNames", "one,two"), parameter], partition);
+            let arn = |resource: &str| format!("arn:{partition}:s3:::{resource}");
+            let resources = ["one", "two", "one/*", "two/*"].map(arn).to_vec();
+            let actions = ["ListBucketVersions", "ListBucket", "GetObject", "GetObjectVersion"];
+            let actions = actions.map(|action| format!("s3:{action}")).into_iter().collect();
+            assert!(statements(&stack).contains(&(actions, resources)), "{partition}");
+            let command = stack.output("TurnOnVersions").expect("a command");
+            assert!(command.starts_with("for bucket in one two; do aws s3api put-bucket-versioning "));
+        }
+    }
+    let asks =
+        |stack: &Stack| statements(stack).iter().any(|(all, _)| all.iter().any(|one| one.starts_with("s3:")));
+    assert!(!asks(&stack(&[])) && stack(&[]).output("TurnOnVersions").is_none());
+}
+
+#[test]
+fn a_new_bucket_keeps_replaced_versions_only_if_they_are_asked_for() {
+    let skipping =
+        stack(&[("CreateBucket", "true"), ("SkipUnchangedSince", "2026-11-25")]).properties("Bucket");
+    assert_eq!(skipping["VersioningConfiguration"], json!({"Status": "Enabled"}));
+    let rule = &skipping["LifecycleConfiguration"]["Rules"][0];
+    assert_eq!(rule["NoncurrentVersionExpiration"], json!({"NoncurrentDays": 3}));
+    let plain = stack(&[("CreateBucket", "true")]).properties("Bucket");
+    assert!(plain.get("VersioningConfiguration").is_none() && plain.get("LifecycleConfiguration").is_none());
+}
+
 /// The function makes every kind of call that it can make, and the policy allows exactly these.
 #[tokio::test]
 async fn the_role_allows_exactly_the_calls_of_the_function() {
