@@ -112,6 +112,8 @@ pub struct Invalidator {
     policy: Policy,
     finder: Finder,
     client: Option<Client>,
+    /// The client that asks S3, if it is another one.
+    asking: Option<Client>,
     dry_run: bool,
 }
 
@@ -121,7 +123,13 @@ impl Invalidator {
     #[must_use]
     pub fn new(config: Config, client: Option<Client>) -> Self {
         let Config { policy, search, dry_run, metrics: _, retired: _ } = config;
-        Self { policy, finder: Finder::new(search), client, dry_run }
+        Self { policy, finder: Finder::new(search), client, asking: None, dry_run }
+    }
+
+    /// Asks S3 with this client instead of the one that it was created with.
+    #[must_use]
+    pub fn asking(self, client: Client) -> Self {
+        Self { asking: Some(client), ..self }
     }
 
     /// Reads the event, plans the invalidations and, unless this is a dry run, sends them before
@@ -140,7 +148,7 @@ impl Invalidator {
         let found =
             self.finder.find(&batch, &self.policy.watch, client, begun + left / 2, SystemTime::now()).await;
         let mut findings = Findings::default();
-        if let Some(client) = client {
+        if let Some(client) = self.asking.as_ref().or(client) {
             // S3 may take what is left of the first half.
             let asking = (&self.policy.watch, self.policy.skip);
             findings = versions::ask(&batch, asking, &found.sites, client, begun + left / 2, now()).await;

@@ -29,6 +29,8 @@ struct Described {
     id: String,
     domain_name: String,
     status: String,
+    /// The time of the last change.
+    modified: String,
     config: Value,
 }
 
@@ -168,7 +170,8 @@ impl Account {
         let domain_name =
             told("DomainName").unwrap_or_else(|| format!("d{}.cloudfront.net", id.to_ascii_lowercase()));
         let status = told("Status").unwrap_or_else(|| "Deployed".to_owned());
-        self.distributions.push(Described { id, domain_name, status, config });
+        let modified = told("LastModifiedTime").unwrap_or_else(|| MODIFIED.to_owned());
+        self.distributions.push(Described { id, domain_name, status, modified, config });
     }
 
     /// Returns the answer to ListDistributions.
@@ -287,6 +290,6 @@ impl Described {
         leaf(xml, "Id", &self.id);
         leaf(xml, "ARN", &format!("arn:aws:cloudfront::123456789012:distribution/{}", self.id));
         leaf(xml, "Status", &self.status);
-        leaf(xml, "LastModifiedTime", MODIFIED);
+        leaf(xml, "LastModifiedTime", &self.modified);
     }
 }

@@ -1,6 +1,6 @@
 //! How a distribution caches, as far as its configuration says.
 
-use super::Distribution;
+use super::{Distribution, Location};
 
 /// The number of seconds for which CloudFront caches an error for which nothing is configured.
 ///
@@ -18,9 +18,9 @@ pub struct Caching {
     /// The maximum number of seconds for which the configuration caches the answer that an object does
     /// not exist or is denied.
     pub longest_error: i64,
-    /// Whether the configuration alone decides how long errors are cached. The errors of website
-    /// endpoints, of servers other than S3 and of origin groups may have a lifetime of their own, and
-    /// Lambda@Edge functions may change it.
+    /// Whether the configuration alone decides how long the errors of buckets are cached. Those of website
+    /// endpoints and of origin groups may have a lifetime of their own, and Lambda@Edge functions may
+    /// change it.
     pub has_plain_errors: bool,
 }
 
@@ -29,10 +29,12 @@ impl Caching {
     pub(super) fn of(distribution: &Distribution) -> Self {
         let errors = distribution.error_pages.iter().filter(|error| MISSING.contains(&error.code));
         let longest_error = errors.map(|error| error.min_ttl).fold(DEFAULT_ERROR_TTL, i64::max);
-        let has_website = distribution.origins.iter().any(|origin| match origin.location() {
-            Some(location) => location.endpoint.is_website,
-            // An alias may stand for a bucket behind any endpoint.
-            None => true,
+        let has_website = distribution.origins.iter().any(|origin| {
+            match Location::of(&origin.domain_name, &origin.path) {
+                Some(location) => location.endpoint.is_website,
+                // Another origin than a bucket does not concern objects, but a parameter may stand for any.
+                None => origin.has_placeholder(),
+            }
         });
         let has_lambda = distribution.behaviors.iter().any(|behavior| behavior.has_lambda);
         let has_plain_errors = !has_website && !has_lambda && distribution.origin_groups.is_empty();

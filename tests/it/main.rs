@@ -31,4 +31,5 @@ mod tenant_sites;
 mod tenants;
 mod tidy;
 mod tls;
+mod unchanged;
 mod viewers;

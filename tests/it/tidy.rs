@@ -121,8 +121,13 @@ fn rules() -> Vec<Rule> {
         rule("src/cover", Some(&["path"]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["serde"]]),
         rule(
             "src/plan",
-            Some(&["event", "watch", "path", "site", "cover", "text"]),
+            Some(&["event", "watch", "path", "site", "cover", "versions", "text"]),
             &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["async"]],
+        ),
+        rule(
+            "src/versions",
+            Some(&["event", "watch", "site", "cloudfront", "bucket"]),
+            &[SDK, NOW, ENVIRONMENT, LAMBDA, &["serde_json"]],
         ),
         rule("src/cloudfront", Some(&["site", "text"]), &[ENVIRONMENT, LAMBDA, &["serde_json"]]),
         rule(
@@ -161,7 +166,7 @@ fn rules() -> Vec<Rule> {
         ),
         rule(
             "src/config",
-            Some(&["watch", "site", "discover", "cover", "plan", "cloudfront"]),
+            Some(&["watch", "site", "discover", "cover", "plan", "cloudfront", "versions"]),
             &[SDK, CLOCK, ENVIRONMENT, LAMBDA],
         ),
         rule("src/local", Some(&[]), &[SDK, ENVIRONMENT, LAMBDA, &["crate::"]]),

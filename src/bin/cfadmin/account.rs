@@ -13,6 +13,7 @@ use cloudfront_invalidator::{
     request::InvalidationRequest,
     site::DistributionId,
     verify::Viewer,
+    versions::Skip,
 };
 
 use crate::Stop;
@@ -49,6 +50,34 @@ impl Distributions {
             account.add(&json, id(file)).map_err(|why| Stop::Usage(format!("{}: {why}", file.display())))?;
         }
         start(account, ids).await
+    }
+}
+
+/// The option to ask S3.
+#[derive(Debug, Args)]
+pub(crate) struct Asking {
+    /// Ask S3, with your credentials, which objects differ, as INVALIDATOR_SKIP_UNCHANGED_SINCE and
+    /// INVALIDATOR_SKIP_NEW say
+    #[arg(long)]
+    pub(crate) ask_bucket: bool,
+}
+
+impl Asking {
+    /// Returns the client that asks S3. Without the option, the configuration then skips nothing.
+    pub(crate) async fn client(
+        &self,
+        config: &mut Config,
+        max_attempts: Option<u32>,
+    ) -> Result<Option<Client>, Stop> {
+        if !self.ask_bucket {
+            config.policy.skip = Skip::default();
+            return Ok(None);
+        }
+        if config.policy.skip.is_off() {
+            let why = "--ask-bucket needs INVALIDATOR_SKIP_UNCHANGED_SINCE or INVALIDATOR_SKIP_NEW; set one of them";
+            return Err(Stop::Usage(why.to_owned()));
+        }
+        Ok(Some(Client::of_profile(&Profile::load(max_attempts, None, None, None).await)))
     }
 }
 

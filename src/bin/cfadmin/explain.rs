@@ -9,20 +9,28 @@ use std::{
 
 use clap::Args;
 use cloudfront_invalidator::{
+    bucket::S3,
     cloudfront::Client,
     config::Config,
     discover::Finder,
     event::{Batch, Change, Effect},
-    plan::MOST_PEERS,
-    site::{DistributionId, Form, Object, Rewrite, Site, Unserved},
+    now,
+    plan::{MOST_PEERS, Policy},
+    site::{DistributionId, Form, Object, Rewrite, Site, Sites, Unserved},
     text::counted,
+    versions::{self, Finding, Findings, Needless, Skip},
     watch::Unwatched,
 };
 
 use serde::Serialize;
 
 use crate::{
-    Exit, LIMIT, Stop, account::Connection, input, lookup::Lookup, out::Output, tenants::MOST_SHOWN,
+    Exit, LIMIT, Stop,
+    account::{Asking, Connection},
+    input,
+    lookup::Lookup,
+    out::Output,
+    tenants::MOST_SHOWN,
 };
 
 /// Advice for error pages that invalidate everything.
@@ -41,10 +49,15 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     connection: Connection,
+
+    #[command(flatten)]
+    asking: Asking,
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let (config, max_attempts) = Config::of_caller(env::vars_os())?;
+    let (mut config, max_attempts) = Config::of_caller(env::vars_os())?;
+    let asking = arguments.asking.client(&mut config, max_attempts).await?;
+    let asking = asking.as_ref();
     let text = &arguments.object;
     if let Some((bucket, key)) = input::object(text) {
         let connection = if config.search.needs_lookup() {
@@ -53,7 +66,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
             None
         };
         let client = connection.as_ref().map(|(_, client)| client);
-        return arguments.explain(&config, client, (bucket, key.as_bytes()), None).await;
+        return arguments.explain(&config, (client, asking), (bucket, key.as_bytes()), None).await;
     }
     let url = input::url(text)
         .ok()
@@ -74,17 +87,18 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     }
     for Object { bucket, key, .. } in &objects {
         let only = Some(&distribution.id);
-        arguments.explain(&config, Some(&client), (bucket, key), only).await?;
+        arguments.explain(&config, (Some(&client), asking), (bucket, key), only).await?;
     }
     Ok(Exit::Done)
 }
 
 impl Arguments {
-    /// Prints the paths of an object, in the distribution or tenant `only` if that is given.
+    /// Prints the paths of an object, in the distribution or tenant `only` if that is given. Asks S3 with
+    /// the client `asking` whether the object differs from the version below it.
     async fn explain(
         &self,
         config: &Config,
-        client: Option<&Client>,
+        (client, asking): (Option<&Client>, Option<&Client>),
         (bucket, key): (&str, &[u8]),
         only: Option<&DistributionId>,
     ) -> Result<Exit, Stop> {
@@ -103,16 +117,24 @@ impl Arguments {
             self.output.print(&document, |out| writeln!(out, "nothing: {why}"))?;
             return Ok(Exit::Done);
         }
-        let batch = Batch { changes: vec![change], ..Batch::default() };
+        let mut batch = Batch { changes: vec![change], ..Batch::default() };
         let watch = &config.policy.watch;
         let finder = Finder::new(config.search.clone());
         let found = finder.find(&batch, watch, client, Instant::now() + LIMIT, SystemTime::now()).await;
         if let Some(failure) = found.failure {
             return Err(failure.into());
         }
+        let mut findings = Findings::default();
+        if let Some(asking) = asking {
+            findings = judge(&mut batch, &config.policy, &found.sites, asking).await?;
+        }
         let sites = found.sites.list.iter().filter(|site| only.is_none_or(|only| site.distribution == *only));
-        let distributions = sites.map(|site| Served::of(site, bucket, key)).collect();
+        let served = |site| Served::of(site, (bucket, key), (config.policy.skip, findings.of(0)));
+        let distributions = sites.map(|site| served(site)).collect();
         let document = ExplainJson { object, ignored: None, distributions };
+        if let Some(failure) = &findings.failure {
+            eprintln!("S3 could not be asked whether the object differs: {failure}");
+        }
         self.output.print(&document, |out| {
             match only {
                 Some(only) if document.distributions.is_empty() => {
@@ -127,6 +149,20 @@ impl Arguments {
         })?;
         Ok(Exit::Done)
     }
+}
+
+/// Asks S3 what an upload of the current version of the only object in a batch would change.
+async fn judge(batch: &mut Batch, policy: &Policy, sites: &Sites, client: &Client) -> Result<Findings, Stop> {
+    let deadline = Instant::now() + LIMIT;
+    let Change { bucket, key, .. } = &batch.changes[0];
+    let head = S3::of(client).bucket(bucket, None).head(key.as_bytes(), None, deadline).await;
+    let head = head.map_err(|error| Stop::NotFound(error.to_string()))?;
+    let Some(head) = head else {
+        return Err(Stop::NotFound(format!("the bucket {bucket:?} has no such object")));
+    };
+    batch.changes[0].time = Some(now());
+    batch.versions = vec![head.version.filter(|version| **version != *"null")];
+    Ok(versions::ask(batch, (&policy.watch, policy.skip), sites, client, deadline, now()).await)
 }
 
 /// The JSON document of an object.
@@ -188,6 +224,9 @@ struct Served<'a> {
     /// The reason why there are no paths.
     #[serde(skip_serializing_if = "Option::is_none")]
     ignored: Option<Unserved>,
+    /// The reason why the last upload of the object needs no purge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needless: Option<Needless>,
     /// The edge functions that may map other paths to the object.
     edge_functions: Vec<FunctionJson<'a>>,
 }
@@ -205,7 +244,7 @@ struct FunctionJson<'a> {
 }
 
 impl<'a> Served<'a> {
-    fn of(site: &'a Site, bucket: &str, key: &[u8]) -> Self {
+    fn of(site: &'a Site, (bucket, key): (&str, &[u8]), (skip, finding): (Skip, Finding)) -> Self {
         let (paths, ignored) = match site.paths(bucket, key) {
             Ok(paths) => (paths, None),
             Err(why) => (Vec::new(), Some(why)),
@@ -220,6 +259,7 @@ impl<'a> Served<'a> {
             peers: site.peers,
             name: site.name.as_deref(),
             paths: paths.into_iter().map(|(path, form)| ServedAs { path: path.to_string(), form }).collect(),
+            needless: skip.rule(site.caching.as_ref()).skips(finding).filter(|_| ignored.is_none()),
             ignored,
             edge_functions: site.rewrites.iter().map(function).collect(),
         }
@@ -238,6 +278,9 @@ impl<'a> Served<'a> {
         }
         if let Some(why) = &self.ignored {
             writeln!(out, "  nothing: {why}")?;
+        }
+        if let Some(why) = &self.needless {
+            writeln!(out, "  needs no purge: {why}")?;
         }
         for FunctionJson { behavior, function } in &self.edge_functions {
             writeln!(out, "  beware: behavior {behavior} has {function}, which may ask for other objects")?;

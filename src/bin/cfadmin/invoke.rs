@@ -12,7 +12,7 @@ use cloudfront_invalidator::{
 
 use crate::{
     Exit, LIMIT, Stop,
-    account::{Distributions, client_of},
+    account::{Asking, Distributions, client_of},
     input::{Events, exit, variables},
 };
 
@@ -28,12 +28,20 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     distributions: Distributions,
+
+    #[command(flatten)]
+    asking: Asking,
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let is_local = arguments.local || arguments.distributions.are_given();
     let stands_in = is_local && !arguments.distributions.are_given();
-    let (config, max_attempts) = Config::of_caller(variables(stands_in))?;
+    let (mut config, max_attempts) = Config::of_caller(variables(stands_in))?;
+    // Without --local, the function's settings apply as they are.
+    let asking = match is_local || arguments.asking.ask_bucket {
+        true => arguments.asking.client(&mut config, max_attempts).await?,
+        false => None,
+    };
     let events = arguments.events.read()?;
     let local = if is_local {
         let ids = config.search.given().list.iter().map(|site| site.distribution.to_string()).collect();
@@ -46,7 +54,10 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         Some(local) => Some(client_of(local)),
         None => Some(Client::of_profile(&Profile::load(max_attempts, None, None, None).await)),
     };
-    let invalidator = Invalidator::new(config, client);
+    let mut invalidator = Invalidator::new(config, client);
+    if let Some(client) = asking {
+        invalidator = invalidator.asking(client);
+    }
     let mut done = true;
     for (number, (name, event)) in events.into_iter().enumerate() {
         // As Lambda does, give each invocation an id of its own, so that a manual event sent twice

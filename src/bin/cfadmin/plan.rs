@@ -7,12 +7,11 @@ use cloudfront_invalidator::{Invalidator, config::Config};
 
 use crate::{
     Exit, LIMIT, Stop,
-    account::Distributions,
-    account::client_of,
+    account::{Asking, Distributions, client_of},
     input::{Events, exit, variables},
 };
 
-/// Show what the function would send for an event, and why, without contacting AWS
+/// Show what the function would send for an event, and why, without contacting CloudFront
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -20,6 +19,9 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     distributions: Distributions,
+
+    #[command(flatten)]
+    asking: Asking,
 
     /// Show every change behind a path instead of the first few
     #[arg(long)]
@@ -31,10 +33,14 @@ const INVOCATION: &str = "plan";
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let given = arguments.distributions.are_given();
-    let config = Config::read(variables(!given))?;
+    let (mut config, max_attempts) = Config::of_caller(variables(!given))?;
+    let asking = arguments.asking.client(&mut config, max_attempts).await?;
     let events = arguments.events.read()?;
     let local = if given { Some(arguments.distributions.start(Vec::new()).await?) } else { None };
-    let invalidator = Invalidator::new(Config { dry_run: true, ..config }, local.as_ref().map(client_of));
+    let mut invalidator = Invalidator::new(Config { dry_run: true, ..config }, local.as_ref().map(client_of));
+    if let Some(client) = asking {
+        invalidator = invalidator.asking(client);
+    }
     let mut done = true;
     for (name, event) in events {
         let report = invalidator.run(&event, INVOCATION, Instant::now() + LIMIT).await;
