@@ -7,12 +7,14 @@ use super::{
     s3::{DeleteResult, Encryption, Object, PutResult, Upload, Versioning},
 };
 
+#[expect(clippy::must_use_candidate, reason = "not every caller that changes a bucket needs the result")]
 impl Server {
     /// Puts an object without headers into a bucket, or deletes it if `content` is `None`.
     ///
     /// Viewers get it from the distributions that serve it according to their configuration, if
     /// they send one of the distribution's names, or a domain of one of its tenants, as the host.
-    /// Each answer stays in the cache until it is purged.
+    /// Each answer stays in the cache until it is purged, unless
+    /// [`Options::errors_expire`](super::Options::errors_expire) is set.
     pub fn put(&self, bucket: &str, key: &str, content: Option<&[u8]>) {
         match content {
             Some(content) => {
@@ -56,7 +58,6 @@ impl Server {
 
     /// Returns an object as it is now. `None` if there is none, or if its current version is a delete
     /// marker.
-    #[must_use]
     pub fn object(&self, bucket: &str, key: &str) -> Option<Object> {
         lock(&self.store).buckets.existing(bucket)?.object(key)
     }
@@ -105,7 +106,6 @@ impl Server {
     }
 
     /// Returns the simulated time.
-    #[must_use]
     pub fn now(&self) -> SystemTime {
         lock(&self.store).clock.now()
     }

@@ -515,7 +515,7 @@ async fn times_are_whole_seconds_of_the_simulated_clock() {
     let expected = [first.modified, second.modified, first.modified]
         .map(|time: SystemTime| humantime::format_rfc3339_millis(time).to_string());
     assert_eq!(shown, expected);
-    assert!(shown.iter().all(|time| time.ends_with(".000Z")), "{shown:?}");
+    assert!(shown.iter().all(|time| time.strip_suffix(".000Z").is_some()), "{shown:?}");
     assert!(first.sequencer < second.sequencer && second.sequencer < began.sequencer);
 }
 

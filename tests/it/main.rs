@@ -24,6 +24,7 @@ mod narrow;
 mod path;
 mod peers;
 mod plan;
+mod s3_peers;
 mod sites;
 mod support;
 mod template;

@@ -161,13 +161,15 @@ impl Bucket {
         })
     }
 
-    /// Returns the keys that begin with `prefix`, and their versions, newest first. S3 orders keys by
-    /// their bytes.
+    /// Returns the keys that begin with `prefix`, at or after `start`, and their versions, newest first.
+    /// S3 orders keys by their bytes.
     pub(super) fn listed<'a>(
         &'a self,
         prefix: &'a str,
-    ) -> impl Iterator<Item = (&'a str, &'a [Version])> + 'a {
-        let all = self.keys.range(prefix.to_owned()..).map(|(key, versions)| (&**key, &**versions));
+        start: &str,
+    ) -> impl Iterator<Item = (&'a str, &'a [Version])> + use<'a> {
+        let all = self.keys.range(start.max(prefix).to_owned()..);
+        let all = all.map(|(key, versions)| (&**key, &**versions));
         all.take_while(move |(key, _)| key.starts_with(prefix))
     }
 

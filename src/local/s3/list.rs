@@ -28,7 +28,7 @@ pub(super) fn versions(name: &str, bucket: &Bucket, query: &Query) -> Result<Str
     let key_marker = query.get("key-marker").unwrap_or_default();
     let id_marker = query.get("version-id-marker");
     let is_after = after(bucket, key_marker, id_marker)?;
-    let entries = bucket.listed(prefix).flat_map(|(key, versions)| {
+    let entries = bucket.listed(prefix, key_marker).flat_map(|(key, versions)| {
         versions.iter().enumerate().map(move |(at, version)| Entry { key, version, is_latest: at == 0 })
     });
     let mut entries = entries.filter(|entry| is_after(entry.key, entry.version));
@@ -105,7 +105,7 @@ pub(super) fn objects(name: &str, bucket: &Bucket, query: &Query) -> Result<Stri
         Some(token) => read_token(token)?,
         None => query.get("start-after").unwrap_or_default().to_owned(),
     };
-    let current = bucket.listed(prefix).filter_map(|(key, versions)| {
+    let current = bucket.listed(prefix, &start).filter_map(|(key, versions)| {
         let version = versions.first()?;
         Some((key, version, version.content.as_ref()?))
     });
@@ -140,8 +140,9 @@ pub(super) fn objects(name: &str, bucket: &Bucket, query: &Query) -> Result<Stri
 
 /// Returns the opaque token that continues a list after a key. Like S3's, it needs escapes in a URL.
 fn token_after(key: &str) -> String {
-    let digits = key.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
-    format!("1/{digits}+=")
+    let mut token = "1/".to_owned();
+    token.extend(key.bytes().map(|byte| format!("{byte:02x}")));
+    token + "+="
 }
 
 fn read_token(token: &str) -> Result<String, Error> {

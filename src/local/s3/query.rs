@@ -35,13 +35,10 @@ impl Query {
 
     pub(super) fn max_keys(&self) -> Result<usize, Error> {
         let Some(text) = self.get("max-keys") else { return Ok(PAGE) };
-        match text.parse::<i32>().ok().and_then(|number| usize::try_from(number).ok()) {
-            Some(number) => Ok(number.min(PAGE)),
-            None => {
-                let why = "Provided max-keys not an integer or within integer range";
-                Err(Error::invalid_argument(why, "max-keys", text))
-            }
-        }
+        let number = text.parse::<i32>().ok().and_then(|number| usize::try_from(number).ok());
+        let why = "Provided max-keys not an integer or within integer range";
+        let number = number.ok_or_else(|| Error::invalid_argument(why, "max-keys", text))?;
+        Ok(number.min(PAGE))
     }
 
     pub(super) fn encoding(&self) -> Result<Encoding, Error> {
