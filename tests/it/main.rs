@@ -2,6 +2,7 @@
 //! receives, and call the library and `cfadmin` as their users do.
 
 mod bucket;
+mod bucket_peers;
 mod cases;
 mod ceilings;
 mod cfadmin;
