@@ -7,11 +7,15 @@ mod address;
 mod call;
 mod error;
 mod list;
+#[cfg(feature = "cli")]
+mod readiness;
 mod xml;
 
 use std::{sync::OnceLock, time::Instant};
 
 pub use self::error::Error;
+#[cfg(feature = "cli")]
+pub use self::readiness::{Readiness, Replaced, Versioning};
 use self::{call::Call, error::Kind};
 use crate::{
     cloudfront::{Client, Received},
@@ -232,7 +236,7 @@ impl Bucket<'_> {
         let call = Call::of_object("HeadObject", key).with_some("versionId", version.map(str::as_bytes));
         let answer = match self.call(&call, deadline).await {
             Ok(answer) => answer,
-            Err(error) if error.is_missing() => return Ok(None),
+            Err(error) if error.kind == Kind::Missing => return Ok(None),
             Err(error) => return Err(error),
         };
         let lacking = || self.error(&call, Kind::Other, "the answer lacks a required header".to_owned());

@@ -43,14 +43,14 @@ pub(super) struct Call {
     key: String,
     /// The encoded query.
     query: String,
-    /// Whether every part of the query is UTF-8, so that it can be signed.
-    is_text: bool,
+    /// The reason why the call cannot be made. `None` if it can.
+    invalid: Option<&'static str>,
 }
 
 impl Call {
     /// Creates a call that reads something of the bucket itself.
     pub(super) const fn of_bucket(operation: &'static str) -> Self {
-        Self { operation, method: Method::GET, key: String::new(), query: String::new(), is_text: true }
+        Self { operation, method: Method::GET, key: String::new(), query: String::new(), invalid: None }
     }
 
     /// Creates a call that looks an object up.
@@ -58,6 +58,8 @@ impl Call {
         Self {
             method: Method::HEAD,
             key: percent_encode(key, IN_KEY).to_string(),
+            // Without a key, the call would look up the bucket.
+            invalid: key.is_empty().then_some("the key is empty"),
             ..Self::of_bucket(operation)
         }
     }
@@ -66,7 +68,10 @@ impl Call {
     pub(super) fn with(mut self, name: &str, value: &[u8]) -> Self {
         let separator = if self.query.is_empty() { "" } else { "&" };
         let _ = write!(self.query, "{separator}{name}={}", percent_encode(value, IN_QUERY));
-        self.is_text &= std::str::from_utf8(value).is_ok();
+        if std::str::from_utf8(value).is_err() {
+            // The signature would be of other bytes.
+            self.invalid = Some("keys that are not UTF-8 cannot be listed");
+        }
         self
     }
 
@@ -132,8 +137,8 @@ impl Bucket<'_> {
         if limit.is_zero() {
             return Err(failed(Kind::Transient, "there was no time left"));
         }
-        if !call.is_text {
-            return Err(failed(Kind::Other, "keys that are not UTF-8 cannot be listed"));
+        if let Some(why) = call.invalid {
+            return Err(failed(Kind::Other, why));
         }
         let mut url = address(&self.name, region, self.client.settings())
             .ok_or_else(|| failed(Kind::Other, "the name or the region is invalid"))?;

@@ -17,8 +17,10 @@ pub(super) enum Kind {
     /// An answer over the size limit.
     TooLong,
     Denied,
-    /// The object, the version or the configuration does not exist.
+    /// The object or the version does not exist.
     Missing,
+    /// The bucket has no such configuration.
+    NotConfigured,
     Other,
 }
 
@@ -34,11 +36,6 @@ impl Error {
     pub fn is_denied(&self) -> bool {
         self.kind == Kind::Denied
     }
-
-    /// Returns whether what the call asks for does not exist.
-    pub(super) fn is_missing(&self) -> bool {
-        self.kind == Kind::Missing
-    }
 }
 
 impl Kind {
@@ -50,15 +47,39 @@ impl Kind {
             (_, "SlowDown" | "RequestTimeout" | "Throttling") | (429 | 500.., _) => Self::Transient,
             (403, _) => Self::Denied,
             // HeadObject answers 405 if the version is a delete marker.
-            (
-                404 | 405,
-                ""
-                | "NoSuchKey"
-                | "NoSuchVersion"
-                | "NoSuchLifecycleConfiguration"
-                | "ServerSideEncryptionConfigurationNotFoundError",
-            ) => Self::Missing,
+            (404 | 405, "") => Self::Missing,
+            (404, "NoSuchLifecycleConfiguration" | "ServerSideEncryptionConfigurationNotFoundError") => {
+                Self::NotConfigured
+            }
             _ => Self::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_classified_by_status_and_code() {
+        for (status, code, kind) in [
+            (503, "SlowDown", Kind::Transient),
+            (503, "", Kind::Transient),
+            (500, "InternalError", Kind::Transient),
+            (429, "", Kind::Transient),
+            (400, "RequestTimeout", Kind::Transient),
+            (403, "AccessDenied", Kind::Denied),
+            (403, "", Kind::Denied),
+            (404, "", Kind::Missing),
+            (405, "", Kind::Missing),
+            (404, "NoSuchLifecycleConfiguration", Kind::NotConfigured),
+            (404, "ServerSideEncryptionConfigurationNotFoundError", Kind::NotConfigured),
+            (404, "NoSuchBucket", Kind::Other),
+            (405, "MethodNotAllowed", Kind::Other),
+            (400, "InvalidArgument", Kind::Other),
+            (301, "PermanentRedirect", Kind::Other),
+        ] {
+            assert_eq!(Kind::of(status, code), kind, "{status} {code}");
         }
     }
 }
