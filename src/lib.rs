@@ -35,7 +35,7 @@
 //! bytes ─event─▶ Batch ─watch, site, path─▶ items ─cover─▶ fewer items ─plan─▶ Plan ─submit─▶ results ─narrow─▶ what is left ─report─▶ answer, log
 //! ```
 //!
-//! `discover` and `submit` call CloudFront, and `narrow` calls SQS; the others are pure functions. A dry run stops after the
+//! `discover` and `submit` call CloudFront, `versions` asks S3, and `narrow` calls SQS; the others are pure functions. A dry run stops after the
 //! plan. The function (`src/main.rs`), cfadmin (`src/bin/cfadmin`) and the tests all call `run`.
 //!
 //! In reading order:
@@ -45,6 +45,8 @@
 //! - [`path`] spells the paths and wildcards of an object key
 //! - [`site`] maps an object to the paths under which a distribution serves it
 //! - [`discover`] finds the distributions that serve a bucket
+//! - [`bucket`] asks S3 for the objects and versions of a bucket
+//! - [`versions`] decides which changes made no difference
 //! - [`cover`] folds many paths into few, with the least collateral
 //! - [`plan`] decides which invalidations to send, and which messages depend on each
 //! - [`cloudfront`] is the client of CloudFront's API
@@ -53,7 +55,6 @@
 //! - [`narrow`] writes messages for what is left of a batch
 //! - [`request`] is an invalidation of paths that the caller names
 //! - [`report`] writes the answer, the log, the metrics and the texts for people
-//! - [`bucket`] asks S3 for the objects and versions of a bucket
 //! - [`config`] reads the environment variables
 //! - [`text`] makes text from outside safe to print
 //! - `time` parses times as AWS writes them
