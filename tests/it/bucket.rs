@@ -262,7 +262,7 @@ async fn an_object_has_the_headers_that_viewers_get() {
     assert_eq!(bucket.head(b"a", Some("marker"), soon()).await, Ok(None));
     for header in ["ETag", "Last-Modified", "Content-Length"] {
         let error = bucket.head(b"a", None, soon()).await.expect_err(header);
-        assert!(error.to_string().contains("lacks a required header") && !error.is_denied(), "{error}");
+        assert!(error.to_string().contains(&header.to_lowercase()) && !error.is_denied(), "{error}");
     }
     let error = bucket.head(b"a", None, soon()).await.expect_err("an error");
     assert!(error.is_denied());
