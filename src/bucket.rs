@@ -94,7 +94,7 @@ pub struct Version {
     pub is_marker: bool,
     /// Whether it is the current version.
     pub is_latest: bool,
-    /// Whether the content is in an archive, where nobody can read it.
+    /// Whether the content is in an archive, where nobody can read it unless it was restored.
     pub is_archived: bool,
     /// The entity tag without quotes, as in events. Empty for a delete marker.
     pub etag: Box<str>,
@@ -157,7 +157,7 @@ impl<'a> S3<'a> {
     }
 
     /// Returns a bucket in this region, or in the client's own if it is `None`. If S3 says that the
-    /// bucket is in another region, its first call finds out.
+    /// bucket is in another region, the calls go there.
     #[must_use]
     pub fn bucket(self, name: &str, region: Option<&str>) -> Bucket<'a> {
         let region = region.unwrap_or(&self.client.settings().region);
@@ -166,8 +166,7 @@ impl<'a> S3<'a> {
 }
 
 impl Bucket<'_> {
-    /// Lists versions and delete markers, at most one page of them. S3 answers with fewer than the
-    /// query allows if they would not fit into an answer.
+    /// Lists versions and delete markers, at most one page of them.
     ///
     /// Retries transient errors with growing waits until `deadline`.
     ///

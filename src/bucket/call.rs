@@ -87,7 +87,8 @@ impl Call {
 impl Bucket<'_> {
     /// Requests a page of a list. If the answer is over the size limit, requests a smaller page.
     pub(super) async fn page(&self, call: &Call, max_keys: u16, deadline: Instant) -> Result<Vec<u8>, Error> {
-        let mut max_keys = max_keys;
+        // S3 answers a request for nothing as if there were nothing.
+        let mut max_keys = max_keys.max(1);
         loop {
             let part = call.clone().with("max-keys", max_keys.to_string().as_bytes());
             match self.call(&part, deadline).await {
