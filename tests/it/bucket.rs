@@ -65,15 +65,14 @@ impl Scripted {
                 seen.lock().expect("requests").push(request);
                 match answers.get(number).or(answers.last()).expect("an answer").clone() {
                     Full(status, headers, body) => {
-                        let mut head = format!("HTTP/1.1 {status}\r\nConnection: close\r\n");
-                        for header in headers {
-                            head += &format!("{header}\r\n");
-                        }
+                        let mut lines = vec![format!("HTTP/1.1 {status}"), "Connection: close".to_owned()];
+                        lines.extend(headers.iter().map(ToString::to_string));
                         if !is_head {
-                            head += &format!("Content-Length: {}\r\n", body.len());
+                            lines.push(format!("Content-Length: {}", body.len()));
                         }
+                        let answer = format!("{}\r\n\r\n{body}", lines.join("\r\n"));
                         // The client may stop to read.
-                        let _ = stream.write_all(format!("{head}\r\n{body}").as_bytes()).await;
+                        let _ = stream.write_all(answer.as_bytes()).await;
                     }
                     Cut => {
                         let cut = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<ListVersionsResult>";
