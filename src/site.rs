@@ -31,7 +31,7 @@ use self::{
 };
 pub use self::{
     bucket::{BucketAlias, BucketName, NotABucketAlias, NotABucketName},
-    caching::Caching,
+    caching::{Caching, Errors},
     distribution::{
         Behavior, Details, Distribution, DistributionId, EdgeFunction, ErrorPage, NoDistribution,
         NotADistribution, NotADistributionName, Origin, OriginGroup, QueryStrings, managed_policy,

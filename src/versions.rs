@@ -17,7 +17,7 @@ use serde::Serialize;
 pub use self::ask::ask;
 use crate::{
     bucket::Error,
-    site::{Caching, LASTING_ERROR},
+    site::{Caching, Errors},
 };
 
 /// Maximum age of a change in milliseconds for which S3 is asked. The shortest lifecycle rule keeps a
@@ -25,9 +25,6 @@ use crate::{
 ///
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html>
 const MOST_AGE: u64 = 12 * 60 * 60 * 1_000;
-
-/// Maximum number of seconds for which an error may be cached that is not purged.
-const BRIEF_ERROR: i64 = 10;
 
 /// The changes to skip if the bucket shows that they made no difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,10 +112,10 @@ impl Skip {
         let Some(caching) = caching else {
             return Rule { unchanged_after: self.unchanged_since, new: false };
         };
-        let unchanged_since = self.unchanged_since.filter(|_| caching.longest_error < LASTING_ERROR);
-        let changed = unchanged_since.zip(caching.modified).map(|(since, modified)| since.max(modified));
-        let is_brief = caching.has_plain_errors && caching.longest_error <= BRIEF_ERROR;
-        Rule { unchanged_after: changed, new: self.new && is_brief }
+        let unchanged_since = self.unchanged_since.filter(|_| caching.errors != Errors::Lasting);
+        let both = unchanged_since.zip(caching.modified);
+        let unchanged_after = both.map(|(since, modified)| since.max(modified.get()));
+        Rule { unchanged_after, new: self.new && caching.errors == Errors::Brief }
     }
 }
 
@@ -182,9 +179,11 @@ impl Findings {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use super::*;
 
-    const BRIEF: Caching = Caching { modified: Some(200), longest_error: 10, has_plain_errors: true };
+    const BRIEF: Caching = Caching { modified: NonZeroU64::new(200), errors: Errors::Brief };
     const SKIP: Skip = Skip { unchanged_since: Some(100), new: true };
 
     /// Returns which of these findings are skipped, as one letter each.
@@ -206,11 +205,10 @@ mod tests {
     #[test]
     fn the_configuration_of_the_distribution_decides_what_is_skipped() {
         assert_eq!(skipped(SKIP, Some(BRIEF)), "-n--u");
-        assert_eq!(skipped(SKIP, Some(Caching { modified: Some(20), ..BRIEF })), "-n-uu");
+        assert_eq!(skipped(SKIP, Some(Caching { modified: NonZeroU64::new(20), ..BRIEF })), "-n-uu");
         assert_eq!(skipped(SKIP, Some(Caching { modified: None, ..BRIEF })), "-n---");
-        assert_eq!(skipped(SKIP, Some(Caching { longest_error: 11, ..BRIEF })), "----u");
-        assert_eq!(skipped(SKIP, Some(Caching { longest_error: 60, ..BRIEF })), "-----");
-        assert_eq!(skipped(SKIP, Some(Caching { has_plain_errors: false, ..BRIEF })), "----u");
+        assert_eq!(skipped(SKIP, Some(Caching { errors: Errors::Short, ..BRIEF })), "----u");
+        assert_eq!(skipped(SKIP, Some(Caching { errors: Errors::Lasting, ..BRIEF })), "-----");
         assert_eq!(skipped(SKIP, None), "---uu");
         assert_eq!(skipped(Skip { new: false, ..SKIP }, Some(BRIEF)), "----u");
         assert_eq!(skipped(Skip { unchanged_since: None, ..SKIP }, Some(BRIEF)), "-n---");

@@ -1,6 +1,6 @@
 //! Reads the account's distributions, tenants and cache policies from CloudFront.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU64, time::Duration};
 
 use aws_sdk_cloudfront::{
     primitives::DateTime,
@@ -188,8 +188,8 @@ fn listed_tenant(summary: DistributionTenantSummary) -> Option<Tenant> {
         name: summary.name,
         domains: summary.domains.into_iter().map(|one| one.domain).collect(),
         enabled: summary.enabled.unwrap_or(true),
-        status: summary.status.unwrap_or_default(),
-        etag: Some(summary.e_tag).filter(|tag| !tag.is_empty()),
+        status: summary.status.unwrap_or_default().into(),
+        etag: Some(summary.e_tag).filter(|tag| !tag.is_empty()).map(Into::into),
         modified: milliseconds(summary.last_modified_time),
         parameters: None,
     })
@@ -204,8 +204,8 @@ fn tenant(tenant: DistributionTenant, etag: Option<String>) -> Option<Tenant> {
         name: tenant.name.unwrap_or_default(),
         domains: tenant.domains.unwrap_or_default().into_iter().map(|one| one.domain).collect(),
         enabled: tenant.enabled.unwrap_or(true),
-        status: tenant.status.unwrap_or_default(),
-        etag: etag.filter(|tag| !tag.is_empty()),
+        status: tenant.status.unwrap_or_default().into(),
+        etag: etag.filter(|tag| !tag.is_empty()).map(Into::into),
         modified: tenant.last_modified_time.and_then(milliseconds),
         parameters: Some(parameters.map(|one| (one.name, one.value)).collect()),
     })
@@ -262,9 +262,9 @@ fn distribution(summary: DistributionSummary) -> Option<Distribution> {
     })
 }
 
-/// Returns a time in milliseconds since 1970. `None` if it is earlier.
-fn milliseconds(time: DateTime) -> Option<u64> {
-    time.to_millis().ok()?.try_into().ok()
+/// Returns a time in milliseconds since 1970. `None` if it is not later.
+fn milliseconds(time: DateTime) -> Option<NonZeroU64> {
+    u64::try_from(time.to_millis().ok()?).ok()?.try_into().ok()
 }
 
 #[expect(deprecated, reason = "the settings that preceded cache policies are still in use")]

@@ -1,6 +1,8 @@
 //! How a distribution caches, as far as its configuration says.
 
-use super::{Distribution, Location};
+use std::num::NonZeroU64;
+
+use super::{Distribution, LASTING_ERROR, Location};
 
 /// The number of seconds for which CloudFront caches an error for which nothing is configured.
 ///
@@ -14,21 +16,28 @@ const MISSING: [i32; 2] = [403, 404];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caching {
     /// The time of the last change of the configuration, in milliseconds since 1970. `None` if unknown.
-    pub modified: Option<u64>,
-    /// The maximum number of seconds for which the configuration caches the answer that an object does
-    /// not exist or is denied.
-    pub longest_error: i64,
-    /// Whether the configuration alone decides how long the errors of buckets are cached. Those of website
-    /// endpoints and of origin groups may have a lifetime of their own, and Lambda@Edge functions may
-    /// change it.
-    pub has_plain_errors: bool,
+    pub modified: Option<NonZeroU64>,
+    /// How long the answer stays in the cache that an object does not exist or is denied.
+    pub errors: Errors,
+}
+
+/// How long a distribution caches the errors 403 and 404.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errors {
+    /// At most ten seconds, which is the default.
+    Brief,
+    /// Less than [`LASTING_ERROR`] seconds as configured. The errors of website endpoints and of origin
+    /// groups may have a lifetime of their own, and Lambda@Edge functions may change it.
+    Short,
+    /// At least [`LASTING_ERROR`] seconds.
+    Lasting,
 }
 
 impl Caching {
     /// Reads the settings of a distribution.
     pub(super) fn of(distribution: &Distribution) -> Self {
         let errors = distribution.error_pages.iter().filter(|error| MISSING.contains(&error.code));
-        let longest_error = errors.map(|error| error.min_ttl).fold(DEFAULT_ERROR_TTL, i64::max);
+        let longest = errors.map(|error| error.min_ttl).fold(DEFAULT_ERROR_TTL, i64::max);
         let has_website = distribution.origins.iter().any(|origin| {
             match Location::of(&origin.domain_name, &origin.path) {
                 Some(location) => location.endpoint.is_website,
@@ -37,12 +46,17 @@ impl Caching {
             }
         });
         let has_lambda = distribution.behaviors.iter().any(|behavior| behavior.has_lambda);
-        let has_plain_errors = !has_website && !has_lambda && distribution.origin_groups.is_empty();
-        Self { modified: distribution.modified, longest_error, has_plain_errors }
+        let is_plain = !has_website && !has_lambda && distribution.origin_groups.is_empty();
+        let errors = match longest {
+            LASTING_ERROR.. => Errors::Lasting,
+            ..=DEFAULT_ERROR_TTL if is_plain => Errors::Brief,
+            _ => Errors::Short,
+        };
+        Self { modified: distribution.modified, errors }
     }
 
     /// Returns the settings for a tenant that was last changed at this time.
-    pub(super) fn of_tenant(self, modified: Option<u64>) -> Self {
+    pub(super) fn of_tenant(self, modified: Option<NonZeroU64>) -> Self {
         let modified = self.modified.zip(modified).map(|(one, other)| one.max(other));
         Self { modified, ..self }
     }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    num::NonZeroU64,
     str::FromStr,
 };
 
@@ -148,7 +149,7 @@ pub struct Distribution {
     /// The time of the last change of its configuration, in milliseconds since 1970. `None` if CloudFront
     /// does not say.
     #[serde(skip)]
-    pub modified: Option<u64>,
+    pub modified: Option<NonZeroU64>,
 }
 
 /// The settings of a distribution that the list of distributions does not include.

@@ -1,6 +1,6 @@
 //! Distribution tenants, and their sites.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, num::NonZeroU64, sync::Arc};
 
 use super::{BucketAlias, Distribution, DistributionId, Forms, Serving, Site};
 
@@ -21,11 +21,11 @@ pub struct Tenant {
     /// Whether it answers viewers.
     pub enabled: bool,
     /// The status: `Deployed` or `InProgress`.
-    pub status: String,
+    pub status: Box<str>,
     /// The version of its configuration. `None` if CloudFront's answer has none.
-    pub etag: Option<String>,
+    pub etag: Option<Box<str>>,
     /// The time of its last change, in milliseconds since 1970. `None` if CloudFront does not say.
-    pub modified: Option<u64>,
+    pub modified: Option<NonZeroU64>,
     /// The values of its parameters, by name. `None` before they are read, because the list of
     /// tenants does not include them.
     pub parameters: Option<Vec<(String, String)>>,
@@ -146,7 +146,7 @@ mod tests {
             name: format!("tenant-{number}"),
             domains: vec![format!("t{number}.example.com")],
             enabled: true,
-            status: "Deployed".to_owned(),
+            status: "Deployed".into(),
             etag: None,
             modified: None,
             parameters: parameters.map(|all| all.iter().map(owned).collect()),

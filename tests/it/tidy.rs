@@ -36,13 +36,14 @@ fn code(source: &str) -> String {
 }
 
 /// The library's modules.
-const MODULES: [&str; 19] = [
+const MODULES: [&str; 20] = [
     "event",
     "watch",
     "path",
     "site",
     "discover",
     "cover",
+    "versions",
     "plan",
     "cloudfront",
     "submit",
