@@ -96,7 +96,7 @@ pub struct Site {
     /// same paths, including this one. 1 for a distribution.
     pub peers: usize,
     /// An alias of the distribution, or else its domain. A domain of the tenant. `None` if unknown.
-    pub name: Option<String>,
+    pub name: Option<Box<str>>,
     /// The edge functions that may request objects other than those that the paths name.
     pub rewrites: Arc<[Rewrite]>,
     /// Whether the distribution reads cache tags, so that you can invalidate by tag. `None` if
@@ -188,7 +188,7 @@ impl Site {
             distribution: distribution.id.clone(),
             parent: None,
             peers: 1,
-            name: distribution.names().next().map(str::to_owned),
+            name: distribution.names().next().map(Box::from),
             rewrites: distribution.behaviors.iter().flat_map(rewrites).collect(),
             has_cache_tags: distribution.has_cache_tags,
             caching: Some(Caching::of(distribution)),

@@ -185,7 +185,7 @@ fn listed_tenant(summary: DistributionTenantSummary) -> Option<Tenant> {
     Some(Tenant {
         id: summary.id.parse().ok()?,
         distribution: summary.distribution_id.parse().ok()?,
-        name: summary.name,
+        name: summary.name.into(),
         domains: summary.domains.into_iter().map(|one| one.domain).collect(),
         enabled: summary.enabled.unwrap_or(true),
         status: summary.status.unwrap_or_default().into(),
@@ -201,7 +201,7 @@ fn tenant(tenant: DistributionTenant, etag: Option<String>) -> Option<Tenant> {
     Some(Tenant {
         id: tenant.id?.parse().ok()?,
         distribution: tenant.distribution_id?.parse().ok()?,
-        name: tenant.name.unwrap_or_default(),
+        name: tenant.name.unwrap_or_default().into(),
         domains: tenant.domains.unwrap_or_default().into_iter().map(|one| one.domain).collect(),
         enabled: tenant.enabled.unwrap_or(true),
         status: tenant.status.unwrap_or_default().into(),

@@ -15,7 +15,7 @@ pub struct Tenant {
     /// The multi-tenant distribution whose configuration it uses.
     pub distribution: DistributionId,
     /// The name that its owner gave it.
-    pub name: String,
+    pub name: Box<str>,
     /// The domains under which viewers reach it.
     pub domains: Vec<String>,
     /// Whether it answers viewers.
@@ -115,7 +115,7 @@ impl Site {
                 distribution: tenant.id.clone(),
                 parent: Some(Arc::clone(&parent)),
                 peers: known.get(&serving).copied().unwrap_or(1),
-                name: tenant.domains.first().cloned(),
+                name: tenant.domains.first().map(|domain| domain.as_str().into()),
                 rewrites: Arc::clone(&common.rewrites),
                 has_cache_tags: common.has_cache_tags,
                 caching: common.caching.map(|caching| caching.of_tenant(tenant.modified)),
@@ -143,7 +143,7 @@ mod tests {
         Tenant {
             id: format!("dt_{number}").parse().expect("an id"),
             distribution: "E1".parse().expect("an id"),
-            name: format!("tenant-{number}"),
+            name: format!("tenant-{number}").into(),
             domains: vec![format!("t{number}.example.com")],
             enabled: true,
             status: "Deployed".into(),

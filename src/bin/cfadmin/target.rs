@@ -55,7 +55,7 @@ impl Match {
 
     fn of_tenant(tenant: Tenant) -> Self {
         let Tenant { id, distribution, name, domains, .. } = tenant;
-        Self { id, parent: Some(distribution), names: [name].into_iter().chain(domains).collect() }
+        Self { id, parent: Some(distribution), names: [name.into()].into_iter().chain(domains).collect() }
     }
 }
 
