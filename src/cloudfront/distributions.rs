@@ -1,6 +1,6 @@
 //! Reads the account's distributions, tenants and cache policies from CloudFront.
 
-use std::{collections::BTreeMap, num::NonZeroU64, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU64, sync::Arc, time::Duration};
 
 use aws_sdk_cloudfront::{
     primitives::DateTime,
@@ -94,6 +94,7 @@ impl Client {
     ) -> Result<Vec<Tenant>, Error> {
         let filter =
             DistributionTenantAssociationFilter::builder().distribution_id(distribution.as_str()).build();
+        let parent = Arc::new(distribution.clone());
         let listed = self.pages::<ListDistributionTenants, _>(
             limit,
             |marker, max_items| {
@@ -103,7 +104,7 @@ impl Client {
             |answer| {
                 let items = answer.distribution_tenant_list.unwrap_or_default();
                 // The list is long, and a summary is much larger than what is needed of it.
-                let items = items.into_iter().filter_map(listed_tenant).collect();
+                let items = items.into_iter().filter_map(|one| listed_tenant(one, &parent)).collect();
                 Ok(Page::before(answer.next_marker, items))
             },
         );
@@ -180,11 +181,11 @@ fn cache_policy(summary: CachePolicySummary) -> Option<(String, bool)> {
     Some((policy.id, behavior != CachePolicyQueryStringBehavior::None))
 }
 
-/// Converts a tenant of the list. Returns `None` if one of its ids is not valid.
-fn listed_tenant(summary: DistributionTenantSummary) -> Option<Tenant> {
+/// Converts a tenant of a distribution from the list. Returns `None` if its id is not valid.
+fn listed_tenant(summary: DistributionTenantSummary, parent: &Arc<DistributionId>) -> Option<Tenant> {
     Some(Tenant {
         id: summary.id.parse().ok()?,
-        distribution: summary.distribution_id.parse().ok()?,
+        distribution: Arc::clone(parent),
         name: summary.name.into(),
         domains: summary.domains.into_iter().map(|one| one.domain).collect(),
         enabled: summary.enabled.unwrap_or(true),
@@ -200,7 +201,7 @@ fn tenant(tenant: DistributionTenant, etag: Option<String>) -> Option<Tenant> {
     let parameters = tenant.parameters.unwrap_or_default().into_iter();
     Some(Tenant {
         id: tenant.id?.parse().ok()?,
-        distribution: tenant.distribution_id?.parse().ok()?,
+        distribution: Arc::new(tenant.distribution_id?.parse().ok()?),
         name: tenant.name.unwrap_or_default().into(),
         domains: tenant.domains.unwrap_or_default().into_iter().map(|one| one.domain).collect(),
         enabled: tenant.enabled.unwrap_or(true),

@@ -13,7 +13,7 @@ pub struct Tenant {
     /// The tenant's id.
     pub id: DistributionId,
     /// The multi-tenant distribution whose configuration it uses.
-    pub distribution: DistributionId,
+    pub distribution: Arc<DistributionId>,
     /// The name that its owner gave it.
     pub name: Box<str>,
     /// The domains under which viewers reach it.
@@ -142,7 +142,7 @@ mod tests {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         Tenant {
             id: format!("dt_{number}").parse().expect("an id"),
-            distribution: "E1".parse().expect("an id"),
+            distribution: Arc::new("E1".parse().expect("an id")),
             name: format!("tenant-{number}").into(),
             domains: vec![format!("t{number}.example.com")],
             enabled: true,

@@ -56,7 +56,7 @@ impl Lookup {
 async fn tenant(client: &Client, listed: &[Distribution], host: &str) -> Result<Distribution, Stop> {
     let found = tenants::with_domain(client, listed, host).await?;
     let with_parent = found.and_then(|tenant| {
-        let parent = listed.iter().find(|one| one.id == tenant.distribution)?;
+        let parent = listed.iter().find(|one| one.id == *tenant.distribution)?;
         Some((tenant, parent))
     });
     let Some((tenant, parent)) = with_parent else {

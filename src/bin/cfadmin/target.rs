@@ -1,6 +1,6 @@
 //! The distributions or tenants that a command acts on.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 use clap::Args;
 use cloudfront_invalidator::{
@@ -55,7 +55,11 @@ impl Match {
 
     fn of_tenant(tenant: Tenant) -> Self {
         let Tenant { id, distribution, name, domains, .. } = tenant;
-        Self { id, parent: Some(distribution), names: [name.into()].into_iter().chain(domains).collect() }
+        Self {
+            id,
+            parent: Some(Arc::unwrap_or_clone(distribution)),
+            names: [name.into()].into_iter().chain(domains).collect(),
+        }
     }
 }
 
