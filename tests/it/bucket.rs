@@ -1,6 +1,9 @@
 //! The client of S3: the requests that it sends, and what it makes of the answers.
 
 use std::{
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -19,10 +22,13 @@ use tokio::{
 
 use crate::{
     cfadmin::cfadmin_at,
+    peers::Peer,
     sites::{account, plain},
 };
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCY";
+
+const TOKEN: &str = "a-session-token";
 
 /// The answer to a request.
 #[derive(Clone)]
@@ -92,7 +98,7 @@ impl Scripted {
 
     /// Creates a client with credentials.
     fn client(&self) -> Client {
-        let mut settings = Settings::new("AKIDEXAMPLE12", SECRET, Some("a-session-token"));
+        let mut settings = Settings::new("AKIDEXAMPLE12", SECRET, Some(TOKEN));
         settings.endpoint_url = Some(self.endpoint.clone());
         settings.s3_endpoint_url = Some(self.endpoint.clone());
         Client::new(settings)
@@ -214,6 +220,38 @@ async fn queries_are_encoded_as_s3_encodes_them() {
     let query = VersionsQuery { prefix: b"\xff", ..ALL };
     assert!(bucket.versions(&query, soon()).await.is_err());
     assert_eq!(server.lines().len(), 3);
+}
+
+#[tokio::test]
+#[ignore = "needs botocore: make test"]
+async fn signatures_are_those_of_botocore() {
+    let server = Scripted::start(vec![Full("404 Not Found", &[], String::new())]).await;
+    let client = server.client();
+    let bucket = S3::of(&client).bucket("Old_site.x", Some("eu-west-1"));
+    // Every byte, and paths that must not be normalized.
+    let every: Vec<Vec<u8>> = (0..=255).map(|byte| vec![b'a', byte, b'b']).collect();
+    let odd = ["a/../b", "a/./b", "//x", "/", ".", "..", "a//", "%2F%252F+ ", "日本/😀"];
+    for key in every.iter().map(Vec::as_slice).chain(odd.map(str::as_bytes)) {
+        assert_eq!(bucket.head(key, Some("+/=%&?null"), soon()).await, Ok(None));
+        let query =
+            VersionsQuery { prefix: key, key_marker: Some(key), version_id_marker: Some("a+b"), max_keys: 9 };
+        // No list is expected, and a key that is not UTF-8 is not requested.
+        assert!(bucket.versions(&query, soon()).await.is_err());
+    }
+    let requests = server.requests.lock().expect("requests").clone();
+    assert_eq!(requests.len(), every.len() + 128 + 2 * odd.len());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/data/signatures.py");
+    let mut python = Command::new(Peer::programs().join("python"))
+        .arg(script)
+        .args(["AKIDEXAMPLE12", SECRET, TOKEN])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("Python; `make venv` installs it");
+    let input = serde_json::to_vec(&requests).expect("JSON");
+    python.stdin.take().expect("a pipe").write_all(&input).expect("a reader");
+    let output = python.wait_with_output().expect("an exit");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[tokio::test]
