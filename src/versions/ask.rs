@@ -138,6 +138,8 @@ fn questions<'a>(
     for (index, change) in batch.changes.iter().enumerate() {
         if let Some(Some(version)) = batch.versions.get(index)
             && is_recent(change.time)
+            // S3's keys are UTF-8, so no version has another one.
+            && std::str::from_utf8(change.key.as_bytes()).is_ok()
             && watch.ignores(change).is_none()
         {
             created.push((&*change.bucket, &change.key, &**version, index));
