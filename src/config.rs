@@ -38,6 +38,7 @@ variables! {
     QUERY_STRINGS = "INVALIDATOR_QUERY_STRINGS";
     MAX_PATHS = "INVALIDATOR_MAX_PATHS";
     MAX_WILDCARDS = "INVALIDATOR_MAX_WILDCARDS";
+    LIST_BUCKET = "INVALIDATOR_LIST_BUCKET";
     BUCKET_ALIASES = "INVALIDATOR_BUCKET_ALIASES";
     MANUAL = "INVALIDATOR_MANUAL";
     DRY_RUN = "INVALIDATOR_DRY_RUN";
@@ -198,7 +199,12 @@ impl Reader {
         };
         let manual = self.choice(MANUAL).unwrap_or(true);
         Config {
-            policy: Policy { watch, budget: Budget { items, wildcards }, manual },
+            policy: Policy {
+                watch,
+                budget: Budget { items, wildcards },
+                manual,
+                list_bucket: self.flag(LIST_BUCKET),
+            },
             search: Search {
                 distributions,
                 origin_path: origin_path.unwrap_or_default(),

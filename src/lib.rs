@@ -66,6 +66,7 @@ pub mod event;
 #[cfg(feature = "local")]
 pub mod local;
 pub mod narrow;
+pub mod neighbors;
 pub mod path;
 pub mod plan;
 pub mod queue;

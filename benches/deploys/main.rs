@@ -11,8 +11,9 @@ mod history;
 mod picture;
 mod rules;
 
+use cloudfront_invalidator::cover::Budget;
 use history::{Deploy, SITES, deploys};
-use rules::{Rule, real};
+use rules::{Rule, asking, real};
 
 /// The budgets of the tables: the number of items, and of wildcards among them.
 const BUDGETS: [(usize, usize); 4] = [(15, 10), (50, 15), (150, 5), (150, 15)];
@@ -82,6 +83,10 @@ fn main() {
         for (rule, total) in Rule::ALL.iter().zip(&totals) {
             println!("{}", total.row(rule.name(), best));
         }
+        let counting = sites.iter().flatten().filter(|deploy| deploy.counts(items));
+        let calls = counting.map(|deploy| asking(deploy, Budget { items, wildcards }).1);
+        let (calls, most) = calls.fold((0, 0), |(sum, most), calls| (sum + calls, most.max(calls)));
+        println!("\nAsking the bucket took {calls} calls, at most {most} for a deploy.");
     }
     let lines = Rule::ALL.map(|rule| {
         let collateral = |items: usize| {

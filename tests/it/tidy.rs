@@ -36,13 +36,14 @@ fn code(source: &str) -> String {
 }
 
 /// The library's modules.
-const MODULES: [&str; 17] = [
+const MODULES: [&str; 18] = [
     "event",
     "watch",
     "path",
     "site",
     "discover",
     "cover",
+    "neighbors",
     "plan",
     "cloudfront",
     "submit",
@@ -121,9 +122,10 @@ fn rules() -> Vec<Rule> {
         rule("src/cover", Some(&["path"]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["serde"]]),
         rule(
             "src/plan",
-            Some(&["event", "watch", "path", "site", "cover", "text"]),
+            Some(&["event", "watch", "path", "site", "cover", "neighbors", "text"]),
             &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["async"]],
         ),
+        rule("src/neighbors", Some(&[]), &[SDK, NOW, ENVIRONMENT, LAMBDA, &["serde"]]),
         rule("src/cloudfront", Some(&["site", "text"]), &[ENVIRONMENT, LAMBDA, &["serde_json"]]),
         rule(
             "src/discover",
