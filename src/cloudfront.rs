@@ -34,7 +34,15 @@ use aws_smithy_types::body::SdkBody;
 use serde::Serialize;
 
 #[cfg(feature = "cli")]
+pub(crate) use self::http::MOST_ELSEWHERE;
+#[cfg(feature = "cli")]
 pub use self::profile::Profile;
+pub(crate) use self::{
+    api::waits,
+    endpoint::{domain, domain_of},
+    http::Http,
+    signed::{Received, Scope},
+};
 use self::{
     api::{
         ATTEMPTS, Answer, Api, CreateInvalidation, CreateInvalidationForDistributionTenant,
@@ -47,10 +55,7 @@ use self::{
     endpoint::Resolver,
     pace::Turns,
 };
-pub(crate) use self::{endpoint::domain, http::Http, signed::Scope};
 pub use self::{error::Error, pace::Pace, settings::Settings};
-#[cfg(feature = "cli")]
-pub(crate) use self::{http::MOST_ELSEWHERE, signed::add_signature};
 use crate::site::DistributionId;
 
 /// The wait before the second attempt to create an invalidation.

@@ -220,6 +220,7 @@ impl Reader {
     fn settings(&mut self) -> Settings {
         let endpoint_url = self.endpoint_url("AWS_ENDPOINT_URL_CLOUDFRONT");
         let sqs_endpoint_url = self.endpoint_url("AWS_ENDPOINT_URL_SQS");
+        let s3_endpoint_url = self.endpoint_url("AWS_ENDPOINT_URL_S3");
         let [key_id, secret] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| self.required(name));
         let mut settings = Settings::new(&key_id, &secret, self.get("AWS_SESSION_TOKEN"));
         if let Some(region) = self.get("AWS_REGION").or_else(|| self.get("AWS_DEFAULT_REGION")) {
@@ -227,6 +228,7 @@ impl Reader {
         }
         settings.endpoint_url = endpoint_url;
         settings.sqs_endpoint_url = sqs_endpoint_url;
+        settings.s3_endpoint_url = s3_endpoint_url;
         settings.use_fips = self.flag("AWS_USE_FIPS_ENDPOINT");
         settings.use_dual_stack = self.flag("AWS_USE_DUALSTACK_ENDPOINT");
         settings.max_attempts = self.max_attempts();

@@ -27,10 +27,10 @@ mod narrowed;
 mod s3;
 mod sns;
 mod sqs;
-mod time;
 
 use std::{borrow::Cow, fmt, iter, mem, ops::Range, sync::Arc};
 
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -176,6 +176,13 @@ pub struct Request {
 pub struct Key(Box<[u8]>);
 
 impl Key {
+    /// Decodes a key as S3 writes it in notifications and lists, exactly once, to the bytes that it
+    /// stores. The key is form-encoded: `+` is a space, and an invalid escape stays as it is.
+    pub(crate) fn decode(key: &str) -> Self {
+        let spaced = if key.contains('+') { Cow::Owned(key.replace('+', " ")) } else { Cow::Borrowed(key) };
+        Self::from(Cow::from(percent_decode_str(&spaced)).into_owned())
+    }
+
     /// Returns the bytes as S3 stores them.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

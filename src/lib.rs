@@ -53,11 +53,14 @@
 //! - [`narrow`] writes messages for what is left of a batch
 //! - [`request`] is an invalidation of paths that the caller names
 //! - [`report`] writes the answer, the log, the metrics and the texts for people
+//! - [`bucket`] asks S3 for the objects and versions of a bucket
 //! - [`config`] reads the environment variables
 //! - [`text`] makes text from outside safe to print
+//! - `time` parses times as AWS writes them
 //! - `verify` compares what viewers get with what the bucket holds (feature `cli`)
 //! - `local` is a CloudFront on loopback (feature `local`)
 
+pub mod bucket;
 pub mod cloudfront;
 pub mod config;
 pub mod cover;
@@ -75,6 +78,7 @@ pub mod request;
 pub mod site;
 pub mod submit;
 pub mod text;
+mod time;
 #[cfg(feature = "cli")]
 pub mod verify;
 pub mod watch;
@@ -84,6 +88,15 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use crate::{
+    bucket::S3,
+    discover::Finder,
+    narrow::{Moment, Narrowing},
+    neighbors::Neighbors,
+    plan::{Pace, Planner, Policy},
+    queue::Queue,
+    report::{Behind, Ended},
+};
 pub use crate::{
     cloudfront::{Client, Settings},
     config::Config,
@@ -91,13 +104,6 @@ pub use crate::{
     report::Report,
     request::InvalidationRequest,
     site::DistributionId,
-};
-use crate::{
-    discover::Finder,
-    narrow::{Moment, Narrowing},
-    plan::{Pace, Planner, Policy},
-    queue::Queue,
-    report::{Behind, Ended},
 };
 
 /// Turns events into invalidations. Remembers the account's distributions from one event to the next.
@@ -146,6 +152,19 @@ impl Invalidator {
             _ => Pace::Everything,
         };
         let mut planner = Planner::new(&batch, &self.policy, &found.sites);
+        let mut listing = None;
+        if self.policy.list_bucket
+            && let Some(client) = &self.client
+        {
+            let wanted = planner.wanted(&|| begun.elapsed() > left / 2);
+            if !wanted.is_empty() {
+                let mut known = Neighbors::default();
+                let rest = deadline.saturating_duration_since(Instant::now());
+                let open = |name: &str| S3::of(client).bucket(name, None);
+                listing = Some(neighbors::list(&mut known, wanted, open, rest / 3).await);
+                planner = planner.knowing(known);
+            }
+        }
         let mut ended = Ended::new(client.is_none());
         let mut next = || {
             since.set(Instant::now());
@@ -171,7 +190,7 @@ impl Invalidator {
             let moment = Moment { now: now(), interval: client.interval() };
             narrowing = narrow::narrow(&batch, &plan, &left, moment, (&queue, client), deadline).await;
         }
-        Report::new(batch, found, plan, results, now()).with_narrowing(narrowing)
+        Report::new(batch, found, plan, results, now()).with_narrowing(narrowing).with_listing(listing)
     }
 
     /// Returns the policy for changes.

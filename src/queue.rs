@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cloudfront::{Client, Scope, domain};
+use crate::cloudfront::{Client, Received, Scope, domain};
 
 /// Maximum number of bytes of one message, and of all messages of one call. SQS allows 1 MiB.
 pub const MOST_BYTES: usize = 1_048_576;
@@ -165,14 +165,17 @@ impl Queue {
         entries: &[Entry],
         limit: Duration,
     ) -> Result<Vec<Failed>, Refused> {
-        const HEADERS: [(&str, &str); 2] =
-            [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", "AmazonSQS.SendMessageBatch")];
         let refused = |why: String, is_lasting| Refused { why: NotSent(why), is_lasting };
         let request = serde_json::to_string(&Request { queue_url: &self.url, entries });
         let request = request.map_err(|error| refused(error.to_string(), true))?;
+        let request = http::Request::post(&self.endpoint)
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amz-target", "AmazonSQS.SendMessageBatch")
+            .body(request);
+        let request = request.map_err(|error| refused(error.to_string(), true))?;
         let scope = Scope { service: "sqs", region: &self.region };
-        let answer = client.post(scope, &self.endpoint, &HEADERS, request, limit).await;
-        let (status, body) =
+        let answer = client.send(scope, request, limit).await;
+        let Received { status, body, .. } =
             answer.map_err(|error| refused(format!("no answer from SQS: {error}"), false))?;
         if status == 200 {
             let answer: Answer =

@@ -23,10 +23,12 @@ pub use self::{
     price::{FREE_PATHS, dollars},
 };
 use crate::{
+    bucket,
     cloudfront::Error,
     discover::Found,
     event::{Batch, Change, Effect, Key},
     narrow::Narrowing,
+    neighbors::Listed,
     path::Item,
     plan::{Ignored, Invalidation, Plan, Purge, sorted},
     submit::{Outcome, Part, Sent},
@@ -51,6 +53,8 @@ pub struct Report {
     pub ended: u64,
     /// What became of the messages that are not done.
     pub narrowing: Narrowing,
+    /// The result of listing the buckets. `None` if that was not necessary.
+    pub listing: Option<Listed<bucket::Error>>,
     /// The items that CloudFront refused or never received, and what needs them.
     behind: Vec<Behind>,
 }
@@ -88,13 +92,19 @@ impl Report {
     ) -> Self {
         let (outcome, behind) =
             results.map_or((None, Vec::new()), |(outcome, behind)| (Some(outcome), behind));
-        Self { batch, found, plan, outcome, ended, narrowing: Narrowing::default(), behind }
+        Self { batch, found, plan, outcome, ended, narrowing: Narrowing::default(), listing: None, behind }
     }
 
     /// Adds what became of the messages that are not done.
     #[must_use]
     pub fn with_narrowing(self, narrowing: Narrowing) -> Self {
         Self { narrowing, ..self }
+    }
+
+    /// Adds the result of listing the buckets.
+    #[must_use]
+    pub fn with_listing(self, listing: Option<Listed<bucket::Error>>) -> Self {
+        Self { listing, ..self }
     }
 
     /// Returns the function's answer to Lambda.

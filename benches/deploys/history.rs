@@ -101,12 +101,12 @@ impl Source for &Deploy {
         prefix: &[u8],
         after: Option<&[u8]>,
         _deadline: Instant,
-    ) -> Result<(Vec<Box<[u8]>>, bool), Self::Error> {
+    ) -> Result<(Vec<Key>, bool), Self::Error> {
         let is_meant = |key: &&[u8]| key.starts_with(prefix) && after.is_none_or(|after| *key > after);
-        let page = |keys: &'_ [Rc<[u8]>]| -> Vec<Box<[u8]>> {
+        let page = |keys: &'_ [Rc<[u8]>]| -> Vec<Key> {
             let first = keys.partition_point(|key| **key < *prefix);
             let from = keys[first..].iter().map(|key| &**key).filter(is_meant);
-            from.take(PAGE + 1).map(Into::into).collect()
+            from.take(PAGE + 1).map(Key::from).collect()
         };
         let mut keys = [page(&self.unchanged), page(&self.put)].concat();
         keys.sort_unstable();

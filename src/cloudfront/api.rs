@@ -286,8 +286,8 @@ async fn once(
 }
 
 /// Returns the waits before each further attempt. They are random, so that two functions that
-/// CloudFront throttles at the same time do not retry at the same time.
-fn waits(first: Duration) -> impl Iterator<Item = Duration> {
+/// are throttled at the same time do not retry at the same time.
+pub(crate) fn waits(first: Duration) -> impl Iterator<Item = Duration> {
     let random = RandomState::new();
     let longer = |wait: &Duration| Some((*wait * 2).min(LONGEST_WAIT));
     iter::successors(Some(first), longer).enumerate().map(move |(number, wait)| {

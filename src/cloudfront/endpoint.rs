@@ -117,6 +117,11 @@ impl Partition {
     }
 }
 
+/// Returns the domain of the services in a region.
+pub(crate) fn domain_of(region: &str) -> &'static str {
+    Partition::of(region).domain
+}
+
 /// Returns the domain of the services of a partition, by its name in ARNs.
 pub(crate) fn domain(partition: &str) -> &'static str {
     OTHERS.iter().find(|one| one.name == partition).unwrap_or(&AWS).domain

@@ -104,6 +104,11 @@ impl Error {
         Self::new(Kind::Unreachable, text)
     }
 
+    /// Creates the error for an answer that ended before it was complete.
+    pub(super) fn incomplete(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::new(if is_too_long(error) { Kind::TooLong } else { Kind::Unreachable }, chain(error))
+    }
+
     /// Creates the error for an answer about another invalidation.
     pub(super) fn other_invalidation(sent: &str, answered: &str) -> Self {
         let answered: String = answered.chars().take(MOST_REFERENCE).collect();
@@ -227,7 +232,7 @@ impl Error {
     }
 
     /// Returns whether the answer was over the size limit.
-    pub(super) fn is_too_long(&self) -> bool {
+    pub(crate) fn is_too_long(&self) -> bool {
         self.kind == Kind::TooLong
     }
 

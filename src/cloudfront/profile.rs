@@ -44,7 +44,7 @@ impl Profile {
     }
 
     /// Returns the configured endpoint URL for this service, or else the one for all services.
-    pub(crate) fn endpoint_url(&self, service: &str) -> Option<String> {
+    fn endpoint_url(&self, service: &str) -> Option<String> {
         let all = || self.config.endpoint_url().map(str::to_owned);
         let key =
             ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url");
@@ -68,6 +68,7 @@ impl Profile {
         } else {
             self.endpoint_url("CloudFront")
         };
+        settings.s3_endpoint_url = self.endpoint_url("S3");
         settings.use_fips = config.use_fips().unwrap_or_default();
         settings.use_dual_stack = config.use_dual_stack().unwrap_or_default();
         settings.app_name = config.app_name().cloned();

@@ -13,6 +13,8 @@ pub struct Settings {
     pub endpoint_url: Option<String>,
     /// The URL of SQS's endpoint. `None` for the one of the queue's region.
     pub sqs_endpoint_url: Option<String>,
+    /// The URL of S3's endpoint. `None` for the one of the bucket's region.
+    pub s3_endpoint_url: Option<String>,
     /// Whether to use the endpoint with FIPS 140 cryptography.
     pub use_fips: bool,
     /// Whether to use the endpoint that supports IPv6 as well as IPv4.
@@ -44,8 +46,8 @@ impl Settings {
     #[must_use]
     pub fn local(endpoint_url: &str) -> Self {
         let endpoint_url = Some(endpoint_url.to_owned());
-        let sqs_endpoint_url = endpoint_url.clone();
-        Self { endpoint_url, sqs_endpoint_url, ..Self::new("local", "local", None) }
+        let [sqs_endpoint_url, s3_endpoint_url] = [(); 2].map(|()| endpoint_url.clone());
+        Self { endpoint_url, sqs_endpoint_url, s3_endpoint_url, ..Self::new("local", "local", None) }
     }
 
     /// Creates settings with a credentials provider, in us-east-1.
@@ -54,6 +56,7 @@ impl Settings {
             region: "us-east-1".to_owned(),
             endpoint_url: None,
             sqs_endpoint_url: None,
+            s3_endpoint_url: None,
             use_fips: false,
             use_dual_stack: false,
             max_attempts: None,

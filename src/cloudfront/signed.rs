@@ -14,7 +14,7 @@ use aws_sigv4::{
 };
 use aws_smithy_runtime_api::{box_error::BoxError, client::orchestrator::HttpRequest};
 use aws_smithy_types::body::SdkBody;
-use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use http::{HeaderMap, Request};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
@@ -28,72 +28,91 @@ pub(crate) struct Scope<'a> {
     pub(crate) region: &'a str,
 }
 
+/// The service whose requests need no signature: it also serves objects that everyone may read.
+const S3: &str = "s3";
+
+/// A complete answer, whatever its status.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
 impl Client {
-    /// Signs a POST request with these headers, sends it, and returns the status and the body of the
-    /// answer.
+    /// Signs a request, sends it, and returns the answer. Sends a request to S3 without a signature if
+    /// there are no credentials.
     ///
     /// # Errors
     ///
-    /// Fails if there are no credentials, the request cannot be built, or no complete answer comes
+    /// Fails if there are no credentials, the request cannot be signed, or no complete answer comes
     /// within `limit`.
-    pub(crate) async fn post(
+    pub(crate) async fn send(
         &self,
         scope: Scope<'_>,
-        url: &str,
-        headers: &[(&'static str, &'static str)],
-        body: String,
+        mut request: Request<String>,
         limit: Duration,
-    ) -> Result<(u16, Vec<u8>), Error> {
+    ) -> Result<Received, Error> {
         let other = |error: BoxError| Error::other(chain(&*error)).presentable(&self.settings.secrets);
-        let mut request = Request::new(());
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = url.parse::<Uri>().map_err(|error| other(error.into()))?;
-        for (name, value) in headers {
-            let header = HeaderValue::from_static(value);
-            request.headers_mut().insert(HeaderName::from_static(name), header);
+        match self.credentials().await {
+            Ok(credentials) => add_signature(&mut request, &credentials, scope).map_err(other)?,
+            Err(_) if scope.service == S3 => {}
+            Err(error) => return Err(other(error)),
         }
-        let provider = self.settings.credentials.as_ref().ok_or_else(|| other("no credentials".into()))?;
-        let credentials = provider.provide_credentials().await.map_err(|error| other(error.into()))?;
-        add_signature(&mut request, body.as_bytes(), &credentials, scope).map_err(other)?;
-        let request = HttpRequest::try_from(request.map(|()| SdkBody::from(body)));
-        let call = self.http_for(url).call(request.map_err(|error| other(error.into()))?);
+        let http = self.http_for(request.uri().scheme_str() == Some("http"));
+        let request = HttpRequest::try_from(request.map(SdkBody::from));
+        let call = http.call(request.map_err(|error| other(error.into()))?);
         let answer = async {
             let answer = call.await.map_err(|error| Error::unreachable(chain(&error)))?;
-            let status = answer.status().as_u16();
-            let body = answer.into_body().collect().await;
-            let body = body.map_err(|error| Error::unreachable(error.to_string()))?;
-            Ok((status, body.to_bytes().to_vec()))
+            let answer = answer.try_into_http1x().map_err(|error| Error::unreachable(chain(&error)))?;
+            let (head, body) = answer.into_parts();
+            let body = body.collect().await.map_err(|error| Error::incomplete(&*error))?;
+            Ok(Received {
+                status: head.status.as_u16(),
+                headers: head.headers,
+                body: body.to_bytes().to_vec(),
+            })
         };
-        let answer: Result<_, Error> =
-            timeout(limit, answer).await.unwrap_or_else(|_| Err(Error::too_late()));
+        let late = || Err(Error::unreachable(format!("no complete answer within {} ms", limit.as_millis())));
+        let answer: Result<_, Error> = timeout(limit, answer).await.unwrap_or_else(|_| late());
         answer.map_err(|error| error.presentable(&self.settings.secrets))
     }
 
-    /// Returns an HTTP client that can send requests to `url`.
-    fn http_for(&self, url: &str) -> &Http {
-        let is_plain = |url: &str| url.starts_with("http://");
+    /// Prepares a text from a service for display: redacts the secrets, puts it on one line, and limits
+    /// its length.
+    pub(crate) fn presentable(&self, text: String) -> String {
+        Error::other(text).presentable(&self.settings.secrets).to_string()
+    }
+
+    async fn credentials(&self) -> Result<Credentials, BoxError> {
+        let provider = self.settings.credentials.as_ref().ok_or("no credentials")?;
+        Ok(provider.provide_credentials().await?)
+    }
+
+    /// Returns an HTTP client that can send requests with TLS, or without if `is_plain`.
+    fn http_for(&self, is_plain: bool) -> &Http {
         // The client for an endpoint without TLS trusts no certificate authority.
-        if !is_plain(url) && self.settings.endpoint_url.as_deref().is_some_and(is_plain) {
+        let endpoint_url = self.settings.endpoint_url.as_deref();
+        if !is_plain && endpoint_url.is_some_and(|url| url.starts_with("http://")) {
             return self.with_authorities.get_or_init(|| Http::of(None, MOST_IN_FUNCTION));
         }
         &self.http
     }
 }
 
-/// Signs a request with this body.
+/// Signs a request.
 ///
 /// # Errors
 ///
 /// Fails if the request cannot be signed as it is.
-pub(crate) fn add_signature<B>(
-    request: &mut Request<B>,
-    body: &[u8],
+fn add_signature(
+    request: &mut Request<String>,
     credentials: &Credentials,
     scope: Scope<'_>,
 ) -> Result<(), BoxError> {
     let mut settings = SigningSettings::default();
     // S3 signs keys as they are, and wants a header with the hash of the body.
-    if scope.service == "s3" {
+    if scope.service == S3 {
         settings.percent_encoding_mode = PercentEncodingMode::Single;
         settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
         settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
@@ -110,7 +129,8 @@ pub(crate) fn add_signature<B>(
     let url = request.uri().to_string();
     let headers = request.headers().iter();
     let headers = headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-    let signable = SignableRequest::new(request.method().as_str(), url, headers, SignableBody::Bytes(body))?;
+    let body = SignableBody::Bytes(request.body().as_bytes());
+    let signable = SignableRequest::new(request.method().as_str(), url, headers, body)?;
     let (instructions, _) = sign(signable, &parameters)?.into_parts();
     instructions.apply_to_request_http1x(request);
     Ok(())

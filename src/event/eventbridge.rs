@@ -5,9 +5,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{
-    Change, Effect, Key, Origin, Text, Unreadable, cloudtrail, full, parse, s3::Entity, time::milliseconds,
-};
+use super::{Change, Effect, Key, Origin, Text, Unreadable, cloudtrail, full, parse, s3::Entity};
+use crate::time::milliseconds;
 
 const WHAT: &str = "an EventBridge event";
 

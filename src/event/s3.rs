@@ -4,11 +4,11 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Change, Effect, Key, Origin, Text, Unreadable, beginning, full, parse, time::milliseconds};
+use super::{Change, Effect, Key, Origin, Text, Unreadable, beginning, full, parse};
+use crate::time::milliseconds;
 
 const WHAT: &str = "an S3 record";
 
@@ -61,7 +61,7 @@ pub(super) fn read(record: &RawValue, origin: Origin<'_>) -> Result<Change, Unre
     let entity = Entity::read(WHAT, record.s3, effect)?;
     let is_expiration = event.0.trim_start_matches("s3:") == "LifecycleExpiration:Delete";
     let effect = if is_expiration && entity.is_version() { Effect::None } else { effect };
-    let change = entity.change(WHAT, event, effect, origin, decode)?;
+    let change = entity.change(WHAT, event, effect, origin, Key::decode)?;
     Ok(Change { time, ..change })
 }
 
@@ -125,13 +125,6 @@ impl<'a> Entity<'a> {
 /// only add fields.
 fn major(version: &str) -> &str {
     version.split_once('.').map_or(version, |(major, _)| major)
-}
-
-/// Decodes a notification's key, exactly once, to the bytes that S3 stores. The key is
-/// form-encoded: `+` is a space, and an invalid escape stays as it is.
-fn decode(key: &str) -> Key {
-    let spaced = if key.contains('+') { Cow::Owned(key.replace('+', " ")) } else { Cow::Borrowed(key) };
-    Key::from(Cow::from(percent_decode_str(&spaced)).into_owned())
 }
 
 /// Returns the effect of an event on the content, by its family: the part of the name before `:`.

@@ -11,7 +11,7 @@ use std::{iter, ops::Range};
 use super::{Neighbors, Span, after_prefix};
 
 /// The number of keys in a page of a listing.
-pub(super) const PAGE: usize = 1_000;
+pub(super) const PAGE: u16 = 1_000;
 
 /// The changed keys of a bucket that a plan has to fold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +135,8 @@ impl Wanted<'_> {
             {
                 after = known.last_before(&self.bucket, from);
                 // The gap is probably like the page before it.
-                pages = (keys.len() * count).div_ceil(self.within(page).len().max(1) * PAGE).max(1);
+                pages =
+                    (keys.len() * count).div_ceil(self.within(page).len().max(1) * usize::from(PAGE)).max(1);
             }
             gaps.push(Gap { after, keys, pages });
             match until {
@@ -173,7 +174,7 @@ mod tests {
                     key.starts_with(&prefix) && after.as_deref().is_none_or(|after| **key > after)
                 };
                 let mut keys = sorted.iter().filter(is_meant).copied();
-                let page: Vec<&[u8]> = keys.by_ref().take(PAGE).collect();
+                let page: Vec<&[u8]> = keys.by_ref().take(PAGE.into()).collect();
                 known.add_page("site", &prefix, after.as_deref(), &page, keys.next().is_none());
             }
         }

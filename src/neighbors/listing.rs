@@ -7,7 +7,14 @@ use std::{
 
 use futures_util::future::join_all;
 
-use super::{Neighbors, Wanted, choice::Start};
+use super::{
+    Neighbors, Wanted,
+    choice::{PAGE, Start},
+};
+use crate::{
+    bucket::{self, Bucket, ObjectsQuery},
+    event::Key,
+};
 
 /// Maximum number of calls for a batch. Together they cost a thirtieth of a path.
 pub const MOST_CALLS: usize = 30;
@@ -27,7 +34,23 @@ pub trait Source {
         prefix: &[u8],
         after: Option<&[u8]>,
         deadline: Instant,
-    ) -> impl Future<Output = Result<(Vec<Box<[u8]>>, bool), Self::Error>>;
+    ) -> impl Future<Output = Result<(Vec<Key>, bool), Self::Error>>;
+}
+
+impl Source for Bucket<'_> {
+    type Error = bucket::Error;
+
+    async fn page(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        deadline: Instant,
+    ) -> Result<(Vec<Key>, bool), Self::Error> {
+        let query = ObjectsQuery { prefix, start_after: after, continuation_token: None, max_keys: PAGE };
+        let page = self.objects(&query, deadline).await?;
+        let keys = page.entries.into_iter().map(|object| object.key);
+        Ok((keys.collect(), page.next.is_none()))
+    }
 }
 
 /// The result of listing buckets.
@@ -68,6 +91,7 @@ pub async fn list<S: Source>(
                 match page {
                     Ok((keys, is_last)) => {
                         is_stuck &= keys.is_empty() && !is_last;
+                        let keys: Vec<&[u8]> = keys.iter().map(Key::as_bytes).collect();
                         known.add_page(&one.bucket, prefix, after.as_deref(), &keys, is_last);
                     }
                     Err(error) => {

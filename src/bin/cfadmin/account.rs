@@ -94,10 +94,10 @@ pub(crate) enum Service {
 
 impl Session {
     /// Creates a viewer of this account's distributions.
-    pub(crate) async fn viewer(&self) -> Viewer {
+    pub(crate) fn viewer(&self) -> Viewer {
         match &self.service {
             Service::Local(local) => Viewer::local(&local.endpoint_url()),
-            Service::Aws(profile) => Viewer::new(profile).await,
+            Service::Aws(profile) => Viewer::new(profile),
         }
     }
 }

@@ -1,15 +1,23 @@
 //! `cfadmin sites`: the distributions that serve a bucket, and their configuration.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    time::Instant,
+};
 
 use clap::Args;
-use cloudfront_invalidator::site::{
-    Behavior, BucketAlias, Distribution, LASTING_ERROR, Location, Origin, QueryStrings,
+use cloudfront_invalidator::{
+    bucket::{Readiness, Replaced, S3, Versioning},
+    site::{Behavior, BucketAlias, Distribution, LASTING_ERROR, Location, Origin, QueryStrings},
+    text::{Plain, counted},
 };
+use serde::Serialize;
 
 use crate::{Exit, LIMIT, Stop, account::Connection, explain::LOWER_TTL, out::Output, tenants::Counted};
 
 /// Show the distributions that have a bucket as an origin, and how they serve it
+///
+/// If you name a bucket, also shows whether it keeps what INVALIDATOR_SKIP_UNCHANGED_SINCE needs.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Bucket [default: every bucket behind a distribution]
@@ -27,7 +35,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let client = &account.client;
     let bucket = arguments.bucket.as_deref().map(|name| name.strip_prefix("s3://").unwrap_or(name));
     let aliases = &account.config.search.aliases;
-    let mut found = false;
+    let (mut found, mut region) = (false, None);
     for distribution in client.distributions(LIMIT).await? {
         let serves = match bucket {
             Some(bucket) => distribution.has_bucket(bucket, aliases),
@@ -37,6 +45,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
             continue;
         }
         found = true;
+        region = region.or_else(|| region_of(&distribution, bucket?, aliases));
         let distribution = Counted::of(client, client.with_details(distribution, LIMIT).await?).await;
         arguments.output.print(&distribution, |out| show(out, &distribution, bucket, aliases))?;
     }
@@ -46,8 +55,75 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
             None => "no distribution has a bucket as an origin".to_owned(),
         }));
     }
+    // Files say nothing about the bucket.
+    if let (Some(bucket), false) = (bucket, arguments.connection.distributions.are_given()) {
+        let readiness =
+            S3::of(client).bucket(bucket, region.as_deref()).readiness(Instant::now() + LIMIT).await;
+        let document = BucketJson { bucket, readiness };
+        arguments.output.print(&document, |out| show_readiness(out, &document))?;
+    }
     Ok(Exit::Done)
 }
+
+/// The JSON document of a bucket.
+#[derive(Serialize)]
+struct BucketJson<'a> {
+    bucket: &'a str,
+    #[serde(flatten)]
+    readiness: Readiness,
+}
+
+/// Returns the region that an origin names for the bucket.
+fn region_of(distribution: &Distribution, bucket: &str, aliases: &[BucketAlias]) -> Option<String> {
+    let origins = distribution.origins.iter().filter(|origin| origin.is_bucket(bucket, aliases));
+    origins.filter_map(|origin| origin.location()?.endpoint.region).next()
+}
+
+fn show_readiness(out: &mut dyn Write, document: &BucketJson<'_>) -> io::Result<()> {
+    let Readiness { versioning, replaced, uses_kms, unknown } = &document.readiness;
+    writeln!(out, "s3://{}", document.bucket)?;
+    match versioning {
+        Some(Versioning::Enabled) => writeln!(
+            out,
+            "  versions  kept: with {SKIP_UNCHANGED}, uploads that change nothing invalidate nothing"
+        )?,
+        Some(Versioning::Suspended) => {
+            writeln!(out, "  versions  suspended: {SKIP_UNCHANGED} needs versioning to be enabled")?;
+        }
+        Some(Versioning::Off) => {
+            writeln!(out, "  versions  off: {SKIP_UNCHANGED} needs versioning to be enabled")?;
+        }
+        None => {}
+    }
+    // Without versioning, nothing is replaced by a version.
+    match replaced.filter(|_| *versioning == Some(Versioning::Enabled)) {
+        Some(Replaced::Kept) => writeln!(
+            out,
+            "  replaced  versions stay, and cost money: a lifecycle rule can expire them (NoncurrentVersionExpiration)"
+        )?,
+        Some(Replaced::ExpireAfterDays(days)) => {
+            let days = usize::try_from(days).unwrap_or(usize::MAX);
+            writeln!(out, "  replaced  versions expire after {}", counted(days, "day"))?;
+        }
+        Some(Replaced::ExpireInPart) => {
+            writeln!(
+                out,
+                "  replaced  versions of some objects expire; no lifecycle rule is for all objects"
+            )?;
+        }
+        None => {}
+    }
+    if *uses_kms == Some(true) {
+        writeln!(
+            out,
+            "  KMS       encrypts new objects, so equal contents differ in their ETags: {SKIP_UNCHANGED} has no effect"
+        )?;
+    }
+    unknown.iter().try_for_each(|error| writeln!(out, "  unknown   {}", Plain(&error.to_string())))
+}
+
+/// The setting for which a bucket should keep replaced versions.
+const SKIP_UNCHANGED: &str = "INVALIDATOR_SKIP_UNCHANGED_SINCE";
 
 fn show(
     out: &mut dyn Write,

@@ -80,7 +80,7 @@ struct VerifyJson {
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let account = arguments.connection.open().await?;
-    let viewer = account.viewer().await;
+    let viewer = account.viewer();
     let needs_lookup = arguments.etag.is_none() && arguments.object.is_none();
     let mut lookup = Lookup::default();
     let mut exit = Exit::Done;
