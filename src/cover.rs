@@ -1,8 +1,8 @@
 //! Folds many paths into few items, for a batch that changes more paths than you want to pay for or
 //! CloudFront accepts.
 //!
-//! A wildcard also purges objects that did not change: its **collateral**. The function does not
-//! list the bucket, so it has to estimate how many those are. The expected collateral of the
+//! A wildcard also purges objects that did not change: its **collateral**. Unless the function lists the
+//! bucket, it has to estimate how many those are. The expected collateral of the
 //! wildcard for a common prefix is
 //!
 //! ```text

@@ -35,7 +35,7 @@
 //! bytes ─event─▶ Batch ─watch, site, path─▶ items ─cover─▶ fewer items ─plan─▶ Plan ─submit─▶ results ─narrow─▶ what is left ─report─▶ answer, log
 //! ```
 //!
-//! `discover` and `submit` call CloudFront, and `narrow` calls SQS; the others are pure functions. A dry run stops after the
+//! `discover` and `submit` call CloudFront, `narrow` calls SQS, and `neighbors` calls S3; the others are pure functions. A dry run stops after the
 //! plan. The function (`src/main.rs`), cfadmin (`src/bin/cfadmin`) and the tests all call `run`.
 //!
 //! In reading order:
@@ -46,6 +46,7 @@
 //! - [`site`] maps an object to the paths under which a distribution serves it
 //! - [`discover`] finds the distributions that serve a bucket
 //! - [`cover`] folds many paths into few, with the least collateral
+//! - [`neighbors`] lists what the buckets hold around the changed keys
 //! - [`plan`] decides which invalidations to send, and which messages depend on each
 //! - [`cloudfront`] is the client of CloudFront's API
 //! - [`submit`] sends the invalidations

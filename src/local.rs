@@ -13,7 +13,11 @@
 //! - Quotas on the invalidations in progress, which complete after a while.
 //! - A rate of calls that create invalidations, above which calls are throttled.
 //! - Faults on demand.
-//! - Answers to viewers, which stay in the cache until they are purged.
+//! - Buckets of Amazon S3 that keep versions, headers and delete markers: ListObjectVersions,
+//!   ListObjectsV2, HeadObject, GetBucketVersioning, GetBucketLifecycleConfiguration and
+//!   GetBucketEncryption.
+//! - Answers to viewers with the objects of these buckets, which stay in the cache until they are
+//!   purged.
 //! - Queues of Amazon SQS, which accept SendMessageBatch and keep the messages.
 //!
 //! Where AWS documents nothing, it does what AWS was seen to do. It shares no code with the
@@ -22,9 +26,12 @@
 //! <https://docs.aws.amazon.com/cloudfront/latest/APIReference/API_CreateInvalidation.html>
 
 mod account;
+mod clock;
 mod edge;
+mod objects;
 mod rate;
 mod rules;
+mod s3;
 mod sqs;
 mod store;
 mod tenant;
@@ -58,6 +65,7 @@ use tokio::{
 pub use self::{
     account::{Account, NotAnAccount},
     rate::Rate,
+    s3::{DeleteResult, Deleted, Encryption, Object, PutResult, StorageClass, Upload, Versioning},
     sqs::SentMessage,
     store::Recorded,
 };
@@ -93,6 +101,9 @@ pub struct Options {
     pub speed: u32,
     /// The names of the queues.
     pub queues: Vec<String>,
+    /// Whether errors stay in the cache only for CloudFront's error caching minimum TTL. Otherwise,
+    /// they stay until they are purged, so that no stale one is missed.
+    pub errors_expire: bool,
 }
 
 impl Default for Options {
@@ -110,6 +121,7 @@ impl Default for Options {
             rate: None,
             speed: 1,
             queues: vec!["changes".to_owned()],
+            errors_expire: false,
         }
     }
 }
@@ -179,8 +191,8 @@ impl Server {
     }
 
     /// Makes `fault` happen to a call of `operation`: ListDistributions, GetDistribution,
-    /// GetDistributionConfig, ListDistributionTenants, GetDistributionTenant or ListCachePolicies.
-    /// The next `after` calls come before it.
+    /// GetDistributionConfig, ListDistributionTenants, GetDistributionTenant, ListCachePolicies, or one
+    /// of those of S3. The next `after` calls come before it.
     pub fn inject_read(&self, operation: &'static str, after: usize, fault: Fault) {
         lock(&self.store).read_faults.push((operation, after, fault));
     }
@@ -208,17 +220,8 @@ impl Server {
         std::mem::take(&mut lock(&self.store).queues.sent)
     }
 
-    /// Puts an object into a bucket, or deletes it if `content` is `None`.
-    ///
-    /// Viewers get it from the distributions that serve it according to their configuration, if
-    /// they send one of the distribution's names, or a domain of one of its tenants, as the host.
-    /// Each answer stays in the cache until it is purged.
-    pub fn put(&self, bucket: &str, key: &str, content: Option<&[u8]>) {
-        lock(&self.store).edge.put(bucket, key, content.map(<[u8]>::to_vec));
-    }
-
-    /// Returns the operation of every call that read distributions, tenants or cache policies, oldest
-    /// first.
+    /// Returns the operation of every call that read distributions, tenants, cache policies or buckets,
+    /// oldest first.
     #[must_use]
     pub fn reads(&self) -> Vec<&'static str> {
         lock(&self.store).reads.clone()
@@ -290,11 +293,14 @@ async fn answer(
         .get(AUTHORIZATION)
         .is_some_and(|value| value.as_bytes().starts_with(b"AWS4-HMAC-SHA256 "));
     let (parts, body) = request.into_parts();
-    if let Some(viewed) = view(&store, &parts, signed) {
+    if let Some(viewed) = view(&store, &parts) {
         return Ok(viewed);
     }
     if parts.headers.contains_key("x-amz-target") {
         return send(&store, &parts, body).await;
+    }
+    if !parts.uri.path().starts_with("/2020-05-31/") {
+        return call_s3(&store, &parts).await;
     }
     let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
     let route: Vec<&str> = path.trim_start_matches('/').split('/').collect();
@@ -349,34 +355,53 @@ async fn whole(body: Incoming) -> Result<Bytes, Closed> {
     Ok(body.to_bytes())
 }
 
-/// Answers a viewer who sends a distribution's name as the host, or a signed HEAD request for an
-/// object in S3. Returns `None` for any other request.
-fn view(store: &Mutex<Store>, request: &Parts, signed: bool) -> Option<Response<Full<Bytes>>> {
+/// Answers a viewer who sends a distribution's name as the host. Returns `None` for any other request.
+fn view(store: &Mutex<Store>, request: &Parts) -> Option<Response<Full<Bytes>>> {
     let mut store = lock(store);
-    let Store { options, edge, .. } = &mut *store;
+    let Store { options, edge, buckets, clock, .. } = &mut *store;
     let host = request.headers.get(HOST)?.to_str().ok()?;
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-    let reached = options.account.reached(host);
-    let (object, cache) = match reached {
-        Some((id, config)) => {
-            let Viewed { object, x_cache, age } = edge.view(id, &config, &request.uri);
-            (object, Some((x_cache, age)))
+    let (id, config) = options.account.reached(host)?;
+    let Viewed { answer, x_cache, age } = edge.view((id, &config), &request.uri, buckets, clock.now());
+    let mut response = Response::builder()
+        .status(answer.status)
+        .header(CONTENT_LENGTH, answer.body.len())
+        .header("x-cache", x_cache)
+        .header("x-amz-cf-pop", "LOCAL1-C1");
+    if let Some(age) = age {
+        response = response.header(AGE, age);
+    }
+    for (name, value) in answer.headers {
+        response = response.header(name, value.into_bytes());
+    }
+    let body = if request.method == Method::GET { answer.body } else { Bytes::new() };
+    response.body(Full::new(body)).ok()
+}
+
+/// Answers a call of S3, after any fault that happens to it.
+async fn call_s3(store: &Mutex<Store>, request: &Parts) -> Result<Response<Full<Bytes>>, Closed> {
+    let reply = match s3::Call::of(request) {
+        Ok(call) => {
+            let fault = lock(store).next_read_fault(call.operation());
+            let refused = match &fault {
+                Some(Fault::WrongSignature) => Err(wrong_signature(request)),
+                fault => happen(fault.as_ref()).await?,
+            };
+            match refused {
+                Err(Refusal { status, code, message }) => Err(s3::Error::new(status, &code, &message)),
+                Ok(()) if fault == Some(Fault::LoseAnswer) => return Err(Closed),
+                Ok(()) => lock(store).buckets.answer(&call),
+            }
         }
-        None if signed && request.method == Method::HEAD => (edge.object(request.uri.path()).cloned(), None),
-        None => return None,
+        Err(error) => Err(error),
     };
-    let mut response = Response::builder().status(if object.is_some() { 200 } else { 404 });
-    if let Some(object) = &object {
-        response = response.header(ETAG, edge::etag(object)).header(CONTENT_LENGTH, object.len());
+    let answer = reply.unwrap_or_else(Into::into);
+    let mut response = Response::builder().status(answer.status);
+    for (name, value) in answer.headers {
+        response = response.header(name, value.into_bytes());
     }
-    if let Some((x_cache, age)) = cache {
-        response = response.header("x-cache", x_cache).header("x-amz-cf-pop", "LOCAL1-C1");
-        if let Some(age) = age {
-            response = response.header(AGE, age);
-        }
-    }
-    let content = object.filter(|_| request.method == Method::GET).unwrap_or_default();
-    response.body(Full::new(Bytes::from(content))).ok()
+    let body = if request.method == Method::HEAD { Bytes::new() } else { answer.body };
+    response.body(Full::new(body)).map_err(|_| Closed)
 }
 
 /// An answer to a call.

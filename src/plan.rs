@@ -104,8 +104,8 @@ pub struct Invalidation {
     pub messages: Arc<[usize]>,
     /// The items to purge there, and what they are for.
     pub purge: Arc<Purge>,
-    /// The caller reference. With the same sites and policy, the same batch gives the same one unless
-    /// planning ran out of time, and any other batch a different one: see [`plan`].
+    /// The caller reference. With the same sites, policy and knowledge of the buckets, the same batch gives
+    /// the same one unless planning ran out of time, and any other batch a different one: see [`plan`].
     pub caller_reference: String,
 }
 

@@ -1,76 +1,110 @@
 //! Serves the objects of buckets to viewers, and caches them until they are purged.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use http::Uri;
+use hyper::body::Bytes;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
-/// The buckets, and the cache in front of them. Every answer, errors included, stays in the cache
-/// until it is purged.
-#[derive(Debug, Default)]
+use super::s3::{Bucket, Buckets, Content, Version, http_date};
+
+/// The time for which CloudFront keeps an error, unless the distribution's configuration says
+/// otherwise.
+const ERROR_TTL: Duration = Duration::from_secs(10);
+
+/// The statuses of errors that CloudFront keeps without a custom error response.
+const KEPT_ERRORS: [u16; 7] = [404, 414, 500, 501, 502, 503, 504];
+
+/// The cache in front of the buckets.
+#[derive(Debug)]
 pub(super) struct Edge {
-    /// The objects, by bucket and key.
-    objects: BTreeMap<(String, String), Vec<u8>>,
     /// The cache, by distribution and by path with query string.
     kept: BTreeMap<(String, String), Kept>,
+    /// Whether errors stay in the cache only for their time. Otherwise, every answer stays until it
+    /// is purged.
+    errors_expire: bool,
 }
 
 /// A cached answer.
 #[derive(Clone, Debug)]
 struct Kept {
-    object: Option<Vec<u8>>,
-    since: Instant,
+    answer: Answer,
+    since: SystemTime,
+    /// The end of an error's time. `None` if the answer stays until it is purged.
+    until: Option<SystemTime>,
+}
+
+/// The answer of an origin, or of CloudFront in its place.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Bytes,
+    /// Whether the origin answered with an error, which a custom error page may hide.
+    is_error: bool,
 }
 
 /// An answer to a viewer.
 #[derive(Clone, Debug)]
 pub(super) struct Viewed {
-    /// The content. `None` if there is no such object.
-    pub(super) object: Option<Vec<u8>>,
+    pub(super) answer: Answer,
     pub(super) x_cache: &'static str,
     /// The number of seconds in the cache. `None` if the origin just answered.
     pub(super) age: Option<u64>,
 }
 
-/// Returns the entity tag of an object with this content.
-pub(super) fn etag(content: &[u8]) -> String {
-    let digest = Sha256::digest(content);
-    let half = digest.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte));
-    format!("\"{half:032x}\"")
+/// The treatment of an error.
+#[derive(Clone, Copy, Debug)]
+struct ErrorRule<'a> {
+    /// The path of the page that viewers get. `None` for the origin's own answer.
+    page: Option<&'a str>,
+    /// The status with which viewers get the page.
+    status: u16,
+    ttl: Duration,
+}
+
+impl Answer {
+    fn error(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: Bytes::new(), is_error: true }
+    }
 }
 
 impl Edge {
-    /// Puts an object, or deletes it if `content` is `None`.
-    pub(super) fn put(&mut self, bucket: &str, key: &str, content: Option<Vec<u8>>) {
-        let name = (bucket.to_owned(), key.to_owned());
-        match content {
-            Some(content) => self.objects.insert(name, content),
-            None => self.objects.remove(&name),
-        };
-    }
-
-    /// Returns an object by its path at S3's own endpoint: `/bucket/key`.
-    pub(super) fn object(&self, path: &str) -> Option<&Vec<u8>> {
-        let path = percent_decode_str(path.strip_prefix('/')?).decode_utf8_lossy();
-        let (bucket, key) = path.split_once('/')?;
-        self.objects.get(&(bucket.to_owned(), key.to_owned()))
+    pub(super) const fn new(errors_expire: bool) -> Self {
+        Self { kept: BTreeMap::new(), errors_expire }
     }
 
     /// Answers a viewer of a distribution with this configuration.
-    pub(super) fn view(&mut self, distribution: &str, config: &Value, url: &Uri) -> Viewed {
+    pub(super) fn view(
+        &mut self,
+        (distribution, config): (&str, &Value),
+        url: &Uri,
+        buckets: &Buckets,
+        now: SystemTime,
+    ) -> Viewed {
         let path = url.path_and_query().map_or("/", |path| path.as_str());
         let name = (distribution.to_owned(), path.to_owned());
-        if let Some(Kept { object, since }) = self.kept.get(&name) {
-            let x_cache = if object.is_some() { "Hit from cloudfront" } else { "Error from cloudfront" };
-            return Viewed { object: object.clone(), x_cache, age: Some(since.elapsed().as_secs()) };
+        let is_fresh = |kept: &&Kept| kept.until.is_none_or(|until| now < until);
+        if let Some(Kept { answer, since, .. }) = self.kept.get(&name).filter(is_fresh) {
+            let x_cache = if answer.is_error { "Error from cloudfront" } else { "Hit from cloudfront" };
+            let age = now.duration_since(*since).unwrap_or_default().as_secs();
+            return Viewed { answer: answer.clone(), x_cache, age: Some(age) };
         }
-        let object =
-            origin(config, url.path()).and_then(|(bucket, key)| self.objects.get(&(bucket, key))).cloned();
-        self.kept.insert(name, Kept { object: object.clone(), since: Instant::now() });
-        let x_cache = if object.is_some() { "Miss from cloudfront" } else { "Error from cloudfront" };
-        Viewed { object, x_cache, age: None }
+        let (answer, ttl) = answer(config, url.path(), buckets);
+        let ttl = ttl.filter(|ttl| !self.errors_expire || !ttl.is_zero());
+        match (&answer, ttl) {
+            (Answer { is_error: true, .. }, None) => self.kept.remove(&name),
+            (_, ttl) => {
+                let until = ttl.filter(|_| self.errors_expire).map(|ttl| now + ttl);
+                self.kept.insert(name, Kept { answer: answer.clone(), since: now, until })
+            }
+        };
+        let x_cache = if answer.is_error { "Error from cloudfront" } else { "Miss from cloudfront" };
+        Viewed { answer, x_cache, age: None }
     }
 
     /// Removes what these items match from the cache. Each query string is a path of its own.
@@ -85,8 +119,76 @@ impl Edge {
     }
 }
 
+/// Returns what CloudFront answers without its cache, and for an error the time for which it keeps
+/// it. `None` if it does not keep it.
+fn answer(config: &Value, path: &str, buckets: &Buckets) -> (Answer, Option<Duration>) {
+    let answer = fetch(config, path, buckets);
+    if !answer.is_error {
+        return (answer, None);
+    }
+    let Some(rule) = error_rule(config, answer.status) else {
+        let ttl = KEPT_ERRORS.contains(&answer.status).then_some(ERROR_TTL);
+        return (answer, ttl);
+    };
+    let answer = match rule.page.map(|page| fetch(config, page, buckets)) {
+        Some(page) if !page.is_error => Answer { status: rule.status, is_error: true, ..page },
+        Some(missing) => missing,
+        None => answer,
+    };
+    (answer, Some(rule.ttl))
+}
+
+/// Returns the custom error response for a status.
+fn error_rule(config: &Value, status: u16) -> Option<ErrorRule<'_>> {
+    let mut rules = config["CustomErrorResponses"]["Items"].as_array()?.iter();
+    let rule = rules.find(|rule| rule["ErrorCode"] == status)?;
+    let page = rule["ResponsePagePath"].as_str().filter(|page| !page.is_empty());
+    let shown = rule["ResponseCode"].as_str().and_then(|code| code.parse().ok());
+    let ttl = rule["ErrorCachingMinTTL"].as_u64().map_or(ERROR_TTL, Duration::from_secs);
+    Some(ErrorRule { page, status: shown.unwrap_or(status), ttl })
+}
+
+/// Returns what the origin answers.
+fn fetch(config: &Value, path: &str, buckets: &Buckets) -> Answer {
+    let Some(Source { bucket, key, is_website }) = source(config, path) else { return Answer::error(404) };
+    let Some(bucket) = buckets.existing(&bucket) else { return Answer::error(404) };
+    let current = bucket.current(&key).and_then(|version| Some((version, version.content.as_ref()?)));
+    match current {
+        Some((version, content)) => serve(bucket, version, content, is_website),
+        None if bucket.lists_for_viewers => Answer::error(404),
+        None => Answer::error(403),
+    }
+}
+
+/// Returns S3's answer with an object.
+fn serve(bucket: &Bucket, version: &Version, content: &Content, is_website: bool) -> Answer {
+    const REDIRECT: &str = "x-amz-website-redirect-location";
+    if !content.storage_class.is_readable() {
+        return Answer::error(403);
+    }
+    if let Some((_, location)) = content.headers.iter().find(|(name, _)| is_website && name == REDIRECT) {
+        let headers = vec![("location".to_owned(), location.clone())];
+        return Answer { status: 301, headers, body: Bytes::new(), is_error: false };
+    }
+    let mut headers = content.headers.clone();
+    headers.push(("etag".to_owned(), format!("\"{}\"", content.etag)));
+    headers.push(("last-modified".to_owned(), http_date(version.modified)));
+    if let Some(id) = bucket.shown(version.id.clone()) {
+        headers.push(("x-amz-version-id".to_owned(), id));
+    }
+    Answer { status: 200, headers, body: content.bytes.clone(), is_error: false }
+}
+
+/// The place from which a distribution requests a path.
+struct Source {
+    bucket: String,
+    key: String,
+    /// Whether it is the bucket's website endpoint.
+    is_website: bool,
+}
+
 /// Returns the bucket and key that a distribution requests for a path.
-fn origin(config: &Value, path: &str) -> Option<(String, String)> {
+fn source(config: &Value, path: &str) -> Option<Source> {
     let items = |list: &str| config[list]["Items"].as_array().cloned().unwrap_or_default();
     let matches = |behavior: &Value| {
         let pattern = behavior["PathPattern"].as_str().unwrap_or_default();
@@ -110,7 +212,7 @@ fn origin(config: &Value, path: &str) -> Option<(String, String)> {
     if is_website && (key.is_empty() || key.ends_with('/')) {
         key.push_str("index.html");
     }
-    Some((bucket.to_owned(), key))
+    Some(Source { bucket: bucket.to_owned(), key, is_website })
 }
 
 /// Returns whether a path pattern matches a path.

@@ -1,4 +1,5 @@
-//! Holds the state of the account: its invalidations, the pending faults, the cache, and the queues.
+//! Holds the state of the account: its invalidations, the pending faults, the buckets, the cache, and
+//! the queues.
 
 use std::{
     collections::BTreeMap,
@@ -7,9 +8,11 @@ use std::{
 
 use super::{
     Fault, Options,
+    clock::Clock,
     edge::Edge,
     rate::Tokens,
     rules,
+    s3::Buckets,
     sqs::Queues,
     wire::{self, InvalidationBatch, Refusal, Summary, TenantsRequest},
 };
@@ -115,6 +118,8 @@ pub(super) struct Store {
     /// and the fault.
     pub(super) read_faults: Vec<(&'static str, usize, Fault)>,
     pub(super) reads: Vec<&'static str>,
+    pub(super) clock: Clock,
+    pub(super) buckets: Buckets,
     pub(super) edge: Edge,
     pub(super) queues: Queues,
 }
@@ -124,6 +129,7 @@ impl Store {
         Self {
             tokens: options.rate.map(Tokens::full),
             throttled: 0,
+            edge: Edge::new(options.errors_expire),
             options,
             invalidations: Vec::new(),
             references: BTreeMap::new(),
@@ -131,7 +137,8 @@ impl Store {
             calls: 0,
             read_faults: Vec::new(),
             reads: Vec::new(),
-            edge: Edge::default(),
+            clock: Clock::default(),
+            buckets: Buckets::default(),
             queues: Queues::default(),
         }
     }

@@ -12,11 +12,14 @@ use crate::{
 /// The number of keys to map between two looks at the time.
 const KEYS_BETWEEN_LOOKS: usize = 512;
 
-/// The weight of [`OBJECTS`], as expected collateral.
-const PRIOR: f64 = 0.05;
+/// Maximum number of bytes of paths. If the known objects have more, nothing is known.
+const MOST_BYTES: usize = 12 * 1024 * 1024;
 
-/// The number of unchanged objects for one unit of expected collateral, if nothing else is known.
-/// `cargo bench --bench deploys` measures it.
+/// The weight of [`OBJECTS`], as expected collateral.
+const PRIOR: f64 = 0.01;
+
+/// The number of unchanged objects for one unit of expected collateral while no wildcard is known. A
+/// guess, which a few known wildcards outweigh.
 const OBJECTS: f64 = 100.0;
 
 /// The unchanged objects that a group serves, as far as they are known.
@@ -39,7 +42,7 @@ pub(super) struct Collateral<'a> {
 
 impl<'a> Collateral<'a> {
     /// Maps the known objects beside the changed ones, whose keys are sorted, to their paths. Returns
-    /// `None` if nothing is known about these buckets, or if it is late.
+    /// `None` if nothing is known about these buckets, if that is too much, or if it is late.
     pub(super) fn of(
         serving: &'a Serving,
         neighbors: &'a Neighbors,
@@ -59,7 +62,7 @@ impl<'a> Collateral<'a> {
         for (bucket, changed) in changed {
             for (index, key) in neighbors.keys(&bucket).enumerate() {
                 is_known = true;
-                if index % KEYS_BETWEEN_LOOKS == 0 && is_late() {
+                if all.text.len() > MOST_BYTES || (index % KEYS_BETWEEN_LOOKS == 0 && is_late()) {
                     return None;
                 }
                 if changed.binary_search(&key).is_err() {

@@ -13,7 +13,7 @@ use tokio::{
 const QUEUE: &str = "https://sqs.eu-central-1.amazonaws.com/123456789012/changes";
 
 /// Returns the header of a request that is signed for a service.
-fn signed(service: &str) -> String {
+pub(crate) fn signed(service: &str) -> String {
     format!(
         "Authorization: AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/20261125/eu-central-1/{service}/aws4_request, \
          SignedHeaders=host, Signature=00\r\n"

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use cloudfront_invalidator::local::{Options, Server};
+use cloudfront_invalidator::local::{DeleteResult, Deleted, Options, PutResult, Server};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Request, Response,
@@ -340,6 +340,110 @@ pub(crate) fn eventbridge(key: &str, sequencer: &str) -> Value {
             "reason": "PutObject",
         },
     })
+}
+
+/// A change to an object, of which S3 sends events.
+#[derive(Clone, Debug)]
+pub(crate) struct S3Event {
+    bucket: String,
+    key: String,
+    /// The event's name, without `s3:`.
+    name: String,
+    version_id: Option<String>,
+    /// The entity tag and size. `None` for an object that is gone for good.
+    content: Option<(String, u64)>,
+    time: SystemTime,
+    sequencer: String,
+}
+
+impl S3Event {
+    /// Creates the event of an object that was put into a bucket.
+    pub(crate) fn put(bucket: &str, key: &str, put: &PutResult) -> Self {
+        Self {
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            name: "ObjectCreated:Put".to_owned(),
+            version_id: put.version_id.clone(),
+            content: Some((put.etag.clone(), put.size)),
+            time: put.time,
+            sequencer: put.sequencer.clone(),
+        }
+    }
+
+    /// Creates the event of an object or version that was deleted. `None` if there was none.
+    pub(crate) fn deleted(bucket: &str, key: &str, result: &DeleteResult) -> Option<Self> {
+        let (name, version_id, content) = match &result.deleted {
+            Deleted::Nothing => return None,
+            Deleted::Permanently { version_id } => ("ObjectRemoved:Delete", version_id.clone(), None),
+            Deleted::Marker { version_id } => {
+                // The MD5 digest of nothing.
+                let etag = "d41d8cd98f00b204e9800998ecf8427e".to_owned();
+                ("ObjectRemoved:DeleteMarkerCreated", Some(version_id.clone()), Some((etag, 0)))
+            }
+        };
+        Some(Self {
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            name: name.to_owned(),
+            version_id,
+            content,
+            time: result.time,
+            sequencer: result.sequencer.clone(),
+        })
+    }
+
+    /// Replaces the event's name, such as with `LifecycleExpiration:Delete`.
+    pub(crate) fn named(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
+    }
+
+    /// Creates the record of the event in a notification.
+    pub(crate) fn record(&self) -> Value {
+        let mut record = s3_record(&form_encoded(self.key.as_bytes()), &self.sequencer);
+        record["eventName"] = json!(self.name);
+        record["eventTime"] = json!(humantime::format_rfc3339_millis(self.time).to_string());
+        let bucket = &self.bucket;
+        record["s3"]["bucket"] = json!({"name": bucket, "arn": format!("arn:aws:s3:::{bucket}")});
+        self.describe(&mut record["s3"]["object"], ["eTag", "versionId"]);
+        record
+    }
+
+    /// Creates the notification with the event.
+    pub(crate) fn notification(&self) -> Value {
+        json!({"Records": [self.record()]})
+    }
+
+    /// Creates the event as EventBridge delivers it.
+    pub(crate) fn eventbridge(&self) -> Value {
+        let mut event = eventbridge(&self.key, &self.sequencer);
+        event["time"] = json!(humantime::format_rfc3339_seconds(self.time).to_string());
+        event["resources"] = json!([format!("arn:aws:s3:::{}", self.bucket)]);
+        let detail = &mut event["detail"];
+        detail["bucket"]["name"] = json!(self.bucket);
+        self.describe(&mut detail["object"], ["etag", "version-id"]);
+        if !self.name.starts_with("ObjectCreated:") {
+            let is_lifecycle = self.name.starts_with("LifecycleExpiration:");
+            detail["reason"] = json!(if is_lifecycle { "Lifecycle Expiration" } else { "DeleteObject" });
+            let is_marker = self.name.ends_with(":DeleteMarkerCreated");
+            let deletion = if is_marker { "Delete Marker Created" } else { "Permanently Deleted" };
+            detail["deletion-type"] = json!(deletion);
+            event["detail-type"] = json!("Object Deleted");
+        }
+        event
+    }
+
+    /// Sets the fields of an object, whose entity tag and version have different names in different
+    /// events.
+    fn describe(&self, object: &mut Value, [etag, version]: [&str; 2]) {
+        let fields = object.as_object_mut().expect("an object");
+        fields.retain(|name, _| name == "key" || name == "sequencer");
+        if let Some((tag, size)) = &self.content {
+            fields.extend([(etag.to_owned(), json!(tag)), ("size".to_owned(), json!(size))]);
+        }
+        if let Some(id) = &self.version_id {
+            fields.insert(version.to_owned(), json!(id));
+        }
+    }
 }
 
 /// Creates an SNS notification as it appears in the body of an SQS message.
