@@ -89,13 +89,16 @@ impl Deploy {
 /// The bucket of every site.
 const BUCKET: &str = "site";
 
-/// Maximum number of keys in an answer of S3.
-const PAGE: usize = 1_000;
+/// The bucket after a deploy, as S3 lists it.
+pub(crate) struct Listing<'d> {
+    pub(crate) deploy: &'d Deploy,
+    /// Maximum number of keys in an answer.
+    pub(crate) page: usize,
+}
 
-impl Source for &Deploy {
+impl Source for Listing<'_> {
     type Error = std::convert::Infallible;
 
-    /// Lists the bucket after the deploy, as S3 does.
     async fn page(
         &self,
         prefix: &[u8],
@@ -106,12 +109,12 @@ impl Source for &Deploy {
         let page = |keys: &'_ [Rc<[u8]>]| -> Vec<Key> {
             let first = keys.partition_point(|key| **key < *prefix);
             let from = keys[first..].iter().map(|key| &**key).filter(is_meant);
-            from.take(PAGE + 1).map(Key::from).collect()
+            from.take(self.page + 1).map(Key::from).collect()
         };
-        let mut keys = [page(&self.unchanged), page(&self.put)].concat();
+        let mut keys = [page(&self.deploy.unchanged), page(&self.deploy.put)].concat();
         keys.sort_unstable();
-        let is_last = keys.len() <= PAGE;
-        keys.truncate(PAGE);
+        let is_last = keys.len() <= self.page;
+        keys.truncate(self.page);
         Ok((keys, is_last))
     }
 }

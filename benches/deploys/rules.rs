@@ -12,7 +12,7 @@ use cloudfront_invalidator::{
 };
 use futures_util::FutureExt;
 
-use crate::history::Deploy;
+use crate::history::{Deploy, Listing};
 
 /// A way to fold a deploy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Rule {
                 widened.collect()
             }
             Self::Cover => sent(cover(changed(), budget)),
-            Self::Asking => asking(deploy, budget).0,
+            Self::Asking => asking(deploy, budget, PAGE).0,
             Self::Perfect => {
                 let cost = |stem: &str| real(deploy.unchanged_below(stem));
                 sent(cover_by(changed(), budget, Effort::default(), |candidate| cost(candidate.stem)))
@@ -82,9 +82,13 @@ impl Rule {
     }
 }
 
-/// Plans a deploy as the function does with `INVALIDATOR_LIST_BUCKET`. Returns the paths, and the
+/// Maximum number of keys in an answer of S3.
+pub(crate) const PAGE: usize = 1_000;
+
+/// Plans a deploy as the function does with `INVALIDATOR_LIST_BUCKET`, if an answer has at most `page`
+/// keys. Returns the paths, and the
 /// number of calls to list the bucket.
-pub(crate) fn asking(deploy: &Deploy, budget: Budget) -> (BTreeSet<String>, usize) {
+pub(crate) fn asking(deploy: &Deploy, budget: Budget, page: usize) -> (BTreeSet<String>, usize) {
     let policy = Policy { watch: Watch::default(), budget, manual: false, list_bucket: true };
     let distribution = "E1EXAMPLE".parse().expect("an id");
     let forms = Forms {
@@ -99,7 +103,7 @@ pub(crate) fn asking(deploy: &Deploy, budget: Budget) -> (BTreeSet<String>, usiz
     let planner = Planner::new(&batch, &policy, &sites);
     let mut known = Neighbors::default();
     let wanted = planner.wanted(&|| false);
-    let listing = list(&mut known, wanted, |_| deploy, Duration::from_mins(1));
+    let listing = list(&mut known, wanted, |_| Listing { deploy, page }, Duration::from_mins(1));
     let listed = listing.now_or_never().expect("a source that answers at once");
     let mut planner = planner.knowing(known);
     let planned = planner.next(&|| Pace::Thorough).expect("an invalidation");
