@@ -106,8 +106,8 @@ pub(crate) fn asking(deploy: &Deploy, budget: Budget, page: usize) -> (BTreeSet<
     let listing = list(&mut known, wanted, |_| Listing { deploy, page }, Duration::from_mins(1));
     let listed = listing.now_or_never().expect("a source that answers at once");
     let mut planner = planner.knowing(known);
-    let planned = planner.next(&|| Pace::Thorough).expect("an invalidation");
-    (planned.paths().map(str::to_owned).collect(), listed.calls)
+    let invalidation = planner.next(&|| Pace::Thorough).expect("an invalidation");
+    (invalidation.paths().map(str::to_owned).collect(), listed.calls)
 }
 
 fn sent(cover: Cover) -> BTreeSet<String> {
