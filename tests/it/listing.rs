@@ -124,6 +124,22 @@ proptest! {
     }
 
     #[test]
+    fn the_keys_below_a_stem_include_every_object_with_such_a_path(
+        key in keys(2), len in 1_usize..12, origin in select(vec!["", "/a", "/b%20b"]), clean in any::<bool>(),
+    ) {
+        let clean = if clean { "true" } else { "false" };
+        let variables = [("INVALIDATOR_ORIGIN_PATH", origin), ("INVALIDATOR_INDEX_DOCUMENT", "ab"),
+            ("INVALIDATOR_BARE_DIRECTORIES", clean)];
+        let (_, sites) = settings(&variables);
+        let key = key.first().expect("a key").as_bytes();
+        for (item, _) in sites.list[0].paths(BUCKET, key).into_iter().flatten() {
+            let wildcard = item.wildcard(len);
+            let below = sites.list[0].serving().keys_below(BUCKET, wildcard.stem());
+            prop_assert!(below.iter().any(|prefix| key.starts_with(prefix)), "{wildcard}: {below:?}");
+        }
+    }
+
+    #[test]
     fn whoever_knows_the_bucket_purges_no_more(
         bucket in keys_of(60, ONE_PATH.to_vec()), changed in keys_of(20, ONE_PATH.to_vec()),
     ) {
@@ -323,4 +339,25 @@ async fn a_bucket_that_cannot_be_listed_fails_no_batch() {
         "{line}"
     );
     assert!(line["error"].as_str().expect("an error").contains("ListObjectsV2"), "{line}");
+}
+
+#[tokio::test]
+async fn thirty_thousand_keys_take_few_megabytes() {
+    let mut peaks = Vec::new();
+    for lists in ["false", "true"] {
+        let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+        let key = |index: usize| format!("{:0>50}/{index:09}", index % 7);
+        for index in 0..29_000 {
+            cloudfront.put(BUCKET, &key(index), Some(b"x"));
+        }
+        let endpoint = cloudfront.endpoint_url();
+        let variables = [("AWS_ENDPOINT_URL_S3", &*endpoint), ("INVALIDATOR_LIST_BUCKET", lists)];
+        let mut function = Function::start(&endpoint, &variables).await;
+        let records: Vec<_> = (0..29_000).step_by(10).map(|index| s3_record(&key(index), "1")).collect();
+        let event = sqs([("m", json!({"Records": records}).to_string())]);
+        assert_eq!(function.invoke(event.to_string()).await.handed_back(), [""; 0]);
+        assert_eq!(cloudfront.reads().len() >= 29, lists == "true");
+        peaks.push(function.peak_memory());
+    }
+    assert!(peaks[1] < peaks[0] + 16 * 1024, "{peaks:?} KiB");
 }
