@@ -16,7 +16,7 @@ use std::{sync::OnceLock, time::Instant};
 pub use self::error::Error;
 #[cfg(feature = "cli")]
 pub use self::readiness::{Readiness, Replaced, Versioning};
-use self::{call::Call, error::Kind};
+use self::{call::Call, error::Kind, xml::Invalid};
 use crate::{
     cloudfront::{Client, Received},
     event::Key,
@@ -94,7 +94,7 @@ pub struct Version {
     pub is_marker: bool,
     /// Whether it is the current version.
     pub is_latest: bool,
-    /// Whether the content is in an archive, where nobody can read it.
+    /// Whether the content is in an archive, where nobody can read it unless it was restored.
     pub is_archived: bool,
     /// The entity tag without quotes, as in events. Empty for a delete marker.
     pub etag: Box<str>,
@@ -157,7 +157,7 @@ impl<'a> S3<'a> {
     }
 
     /// Returns a bucket in this region, or in the client's own if it is `None`. If S3 says that the
-    /// bucket is in another region, its first call finds out.
+    /// bucket is in another region, the calls go there.
     #[must_use]
     pub fn bucket(self, name: &str, region: Option<&str>) -> Bucket<'a> {
         let region = region.unwrap_or(&self.client.settings().region);
@@ -166,8 +166,7 @@ impl<'a> S3<'a> {
 }
 
 impl Bucket<'_> {
-    /// Lists versions and delete markers, at most one page of them. S3 answers with fewer than the
-    /// query allows if they would not fit into an answer.
+    /// Lists versions and delete markers, at most one page of them.
     ///
     /// Retries transient errors with growing waits until `deadline`.
     ///
@@ -188,7 +187,8 @@ impl Bucket<'_> {
             .with("prefix", prefix)
             .with_some("key-marker", key_marker)
             .with_some("version-id-marker", version_id_marker.map(str::as_bytes));
-        self.page(call, max_keys, list::versions, deadline).await
+        let answer = self.page(&call, max_keys, deadline).await?;
+        list::versions(&answer).map_err(|why| self.invalid(&call, &why))
     }
 
     /// Lists objects, at most one page of them.
@@ -212,7 +212,8 @@ impl Bucket<'_> {
             .with("prefix", prefix)
             .with_some("start-after", start_after)
             .with_some("continuation-token", continuation_token.map(str::as_bytes));
-        self.page(call, max_keys, list::objects, deadline).await
+        let answer = self.page(&call, max_keys, deadline).await?;
+        list::objects(&answer).map_err(|why| self.invalid(&call, &why))
     }
 
     /// Looks up a version of an object, or the current one. `None` if it does not exist or is a delete
@@ -239,26 +240,29 @@ impl Bucket<'_> {
             Err(error) if error.kind == Kind::Missing => return Ok(None),
             Err(error) => return Err(error),
         };
-        let lacking = || self.error(&call, Kind::Other, "the answer lacks a required header".to_owned());
-        Head::of(&answer).map(Some).ok_or_else(lacking)
+        Head::of(&answer).map(Some).map_err(|why| self.invalid(&call, &why))
     }
 }
 
 impl Head {
-    /// Reads an answer. `None` if it lacks a required header.
-    fn of(answer: &Received) -> Option<Self> {
-        let get = |name: &str| answer.headers.get(name)?.to_str().ok();
+    /// Reads an answer.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the answer has no entity tag, size or time.
+    fn of(answer: &Received) -> Result<Self, Invalid> {
+        let get = |name| answer.headers.get(name).ok_or(Invalid::Missing(name));
         let is_stored = |name: &str| STORED.contains(&name) || name.starts_with(METADATA);
-        let stored = answer.headers.iter().filter(|(name, _)| is_stored(name.as_str()));
-        let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into();
+        let stored = answer.headers.iter().filter(|(name, _)| is_stored(name));
         let mut headers: Vec<(Box<str>, Box<str>)> =
-            stored.map(|(name, value)| (name.as_str().into(), text(value))).collect();
+            stored.map(|(name, value)| (name.into(), value.into())).collect();
         headers.sort_unstable();
-        Some(Self {
+        let (size, modified) = ("content-length", "last-modified");
+        Ok(Self {
             etag: get("etag")?.trim_matches('"').into(),
-            size: get("content-length")?.parse().ok()?,
-            modified: http_milliseconds(get("last-modified")?)?,
-            version: get("x-amz-version-id").map(Into::into),
+            size: get(size)?.parse().map_err(|_| Invalid::Missing(size))?,
+            modified: http_milliseconds(get(modified)?).ok_or(Invalid::Missing(modified))?,
+            version: answer.headers.get("x-amz-version-id").map(Into::into),
             headers,
         })
     }

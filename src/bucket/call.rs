@@ -10,7 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use tokio::time::sleep;
 
 use super::{
-    Bucket, Error, Page,
+    Bucket, Error,
     address::{address, is_region},
     error::Kind,
     xml::{Invalid, Problem},
@@ -86,21 +86,13 @@ impl Call {
 
 impl Bucket<'_> {
     /// Requests a page of a list. If the answer is over the size limit, requests a smaller page.
-    pub(super) async fn page<T, M>(
-        &self,
-        call: Call,
-        max_keys: u16,
-        read: impl Fn(&[u8]) -> Result<Page<T, M>, Invalid>,
-        deadline: Instant,
-    ) -> Result<Page<T, M>, Error> {
-        let mut max_keys = max_keys;
+    pub(super) async fn page(&self, call: &Call, max_keys: u16, deadline: Instant) -> Result<Vec<u8>, Error> {
+        // S3 answers a request for nothing as if there were nothing.
+        let mut max_keys = max_keys.max(1);
         loop {
             let part = call.clone().with("max-keys", max_keys.to_string().as_bytes());
             match self.call(&part, deadline).await {
-                Ok(answer) => {
-                    let page = read(&answer.body);
-                    return page.map_err(|why| self.error(&call, Kind::Other, why.to_string()));
-                }
+                Ok(answer) => return Ok(answer.body),
                 Err(error) if error.kind == Kind::TooLong && max_keys > 1 => max_keys /= 2,
                 Err(error) => return Err(error),
             }
@@ -163,7 +155,7 @@ impl Bucket<'_> {
     /// Returns whether S3 says that the bucket is not in `region`, and remembers the region that it
     /// names. It may do so only once.
     fn is_elsewhere(&self, answer: &Received, region: &str) -> bool {
-        let named = answer.headers.get("x-amz-bucket-region").and_then(|named| named.to_str().ok());
+        let named = answer.headers.get("x-amz-bucket-region");
         match (answer.status, named) {
             (300..=400, Some(named)) if named != region && is_region(named) => {
                 **self.redirected.get_or_init(|| named.into()) != *region
@@ -189,7 +181,12 @@ impl Bucket<'_> {
         self.redirected.get().unwrap_or(&self.region)
     }
 
-    pub(super) fn error(&self, call: &Call, kind: Kind, text: String) -> Error {
+    /// Creates the error for an answer that is not what S3 documents.
+    pub(super) fn invalid(&self, call: &Call, why: &Invalid) -> Error {
+        self.error(call, Kind::Other, why.to_string())
+    }
+
+    fn error(&self, call: &Call, kind: Kind, text: String) -> Error {
         Error { operation: call.operation, bucket: self.name.clone(), kind, text }
     }
 }

@@ -86,7 +86,7 @@ impl Bucket<'_> {
             Err(error) if error.kind == Kind::NotConfigured => None,
             Err(error) => return Err(error),
         };
-        interpret(answer.as_deref()).map_err(|why| self.error(&call, Kind::Other, why.to_string()))
+        interpret(answer.as_deref()).map_err(|why| self.invalid(&call, &why))
     }
 }
 

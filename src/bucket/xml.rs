@@ -11,20 +11,14 @@ use thiserror::Error;
 const DEEPEST: usize = 16;
 
 /// The reason why an answer is not what S3 documents.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(super) enum Invalid {
-    /// An answer that is not XML.
-    #[error("the answer is not XML: {0}")]
-    Xml(String),
-    /// An answer that lacks an element, or that has one with an invalid value.
+    /// An answer that is not complete and harmless XML.
+    #[error("the answer is not valid XML")]
+    Xml,
+    /// An answer that lacks an element or a header, or has one with an invalid value.
     #[error("the answer has no valid {0}")]
     Missing(&'static str),
-}
-
-impl From<quick_xml::Error> for Invalid {
-    fn from(error: quick_xml::Error) -> Self {
-        Self::Xml(error.to_string())
-    }
 }
 
 /// Reads a document with this root. Calls `visit` at the end of each element with the name of its
@@ -39,28 +33,28 @@ pub(super) fn read(
     root: &'static str,
     visit: &mut dyn FnMut(&str, &str, &str) -> Result<(), Invalid>,
 ) -> Result<(), Invalid> {
-    let document = std::str::from_utf8(document).map_err(|error| Invalid::Xml(error.to_string()))?;
+    let document = std::str::from_utf8(document).map_err(|_| Invalid::Xml)?;
     let mut reader = Reader::from_str(document);
     reader.config_mut().expand_empty_elements = true;
     let mut open: Vec<String> = Vec::new();
     let mut text = String::new();
     let mut is_complete = false;
     loop {
-        match reader.read_event()? {
+        match reader.read_event().map_err(|_| Invalid::Xml)? {
             Event::Start(start) => {
                 let name = start.local_name().into_inner().to_owned();
                 if open.is_empty() && (is_complete || name != root) {
                     return Err(Invalid::Missing(root));
                 }
                 if open.len() == DEEPEST {
-                    return Err(Invalid::Xml("it is too deep".to_owned()));
+                    return Err(Invalid::Xml);
                 }
                 open.push(name);
                 text.clear();
             }
             Event::Text(part) => text.push_str(&part.xml10_content()),
             Event::CData(part) => text.push_str(&part.xml10_content()),
-            Event::GeneralRef(reference) => text.push_str(&resolve(&reference)?),
+            Event::GeneralRef(reference) => resolve(&reference, &mut text)?,
             Event::End(_) => {
                 // The reader has checked that the names match.
                 let name = open.pop().unwrap_or_default();
@@ -70,7 +64,8 @@ pub(super) fn read(
                 }
                 text.clear();
             }
-            Event::DocType(_) => return Err(Invalid::Xml("it has a document type".to_owned())),
+            // It may define entities.
+            Event::DocType(_) => return Err(Invalid::Xml),
             Event::Eof if is_complete => return Ok(()),
             Event::Eof => return Err(Invalid::Missing(root)),
             Event::Decl(_) | Event::PI(_) | Event::Comment(_) | Event::Empty(_) => {}
@@ -78,14 +73,14 @@ pub(super) fn read(
     }
 }
 
-/// Resolves a reference to a character, such as `&amp;` or `&#13;`.
-fn resolve(reference: &BytesRef<'_>) -> Result<String, Invalid> {
-    if let Some(character) = reference.resolve_char_ref()? {
-        return Ok(character.to_string());
+/// Appends the character to which a reference refers, such as `&amp;` or `&#13;`.
+fn resolve(reference: &BytesRef<'_>, text: &mut String) -> Result<(), Invalid> {
+    match reference.resolve_char_ref() {
+        Ok(Some(character)) => text.push(character),
+        Ok(None) => text.push_str(resolve_xml_entity(&reference.xml10_content()).ok_or(Invalid::Xml)?),
+        Err(_) => return Err(Invalid::Xml),
     }
-    let name = reference.xml10_content();
-    let known = resolve_xml_entity(&name).map(str::to_owned);
-    known.ok_or_else(|| Invalid::Xml(format!("it has an unknown entity {name:?}")))
+    Ok(())
 }
 
 /// An error that S3 answers. The code is empty if the answer has none.

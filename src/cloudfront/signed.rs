@@ -12,9 +12,9 @@ use aws_sigv4::{
     },
     sign::v4,
 };
-use aws_smithy_runtime_api::{box_error::BoxError, client::orchestrator::HttpRequest};
+use aws_smithy_runtime_api::{box_error::BoxError, client::orchestrator::HttpRequest, http::Headers};
 use aws_smithy_types::body::SdkBody;
-use http::{HeaderMap, Request};
+use http::Request;
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
@@ -35,7 +35,7 @@ const S3: &str = "s3";
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: Headers,
     pub(crate) body: Vec<u8>,
 }
 
@@ -63,15 +63,10 @@ impl Client {
         let request = HttpRequest::try_from(request.map(SdkBody::from));
         let call = http.call(request.map_err(|error| other(error.into()))?);
         let answer = async {
-            let answer = call.await.map_err(|error| Error::unreachable(chain(&error)))?;
-            let answer = answer.try_into_http1x().map_err(|error| Error::unreachable(chain(&error)))?;
-            let (head, body) = answer.into_parts();
-            let body = body.collect().await.map_err(|error| Error::incomplete(&*error))?;
-            Ok(Received {
-                status: head.status.as_u16(),
-                headers: head.headers,
-                body: body.to_bytes().to_vec(),
-            })
+            let mut answer = call.await.map_err(|error| Error::unreachable(chain(&error)))?;
+            let body = answer.take_body().collect().await.map_err(|error| Error::incomplete(&*error))?;
+            let status = answer.status().as_u16();
+            Ok(Received { status, headers: answer.headers().clone(), body: body.to_bytes().to_vec() })
         };
         let late = || Err(Error::unreachable(format!("no complete answer within {} ms", limit.as_millis())));
         let answer: Result<_, Error> = timeout(limit, answer).await.unwrap_or_else(|_| late());

@@ -142,7 +142,11 @@ fn the_function_needs_credentials_unless_it_is_a_dry_run() {
     ];
     let Ok((_, Some(aws))) = Config::of_function(variables(&set)) else { panic!("settings") };
     assert_eq!((&*aws.region, aws.endpoint_url.as_deref()), ("eu-west-1", Some("http://127.0.0.1:2")));
+    assert_eq!(aws.s3_endpoint_url.as_deref(), Some("http://127.0.0.1:1"), "the one of all services");
+    let with_s3 = [&set[..], &[("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:3")]].concat();
+    let Ok((_, Some(aws))) = Config::of_function(variables(&with_s3)) else { panic!("settings") };
+    assert_eq!(aws.s3_endpoint_url.as_deref(), Some("http://127.0.0.1:3"));
     let ignored = [&set[..], &[("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")]].concat();
     let Ok((_, Some(aws))) = Config::of_function(variables(&ignored)) else { panic!("settings") };
-    assert_eq!(aws.endpoint_url, None);
+    assert_eq!((aws.endpoint_url, aws.s3_endpoint_url), (None, None));
 }

@@ -66,7 +66,7 @@ impl Peer {
 
     /// Returns the folder of moto and the AWS command line, below `VENV` or, if that is unset,
     /// `.venv`.
-    fn programs() -> PathBuf {
+    pub(crate) fn programs() -> PathBuf {
         Self::programs_of("VENV", ".venv")
     }
 

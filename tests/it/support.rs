@@ -120,6 +120,7 @@ impl Function {
                 ("AWS_SESSION_TOKEN", "a token that no log may show"),
                 ("AWS_ENDPOINT_URL_CLOUDFRONT", cloudfront),
                 ("AWS_ENDPOINT_URL_SQS", cloudfront),
+                ("AWS_ENDPOINT_URL_S3", cloudfront),
                 ("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE"),
             ])
             .envs(variables.iter().copied())

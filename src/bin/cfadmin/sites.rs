@@ -17,7 +17,7 @@ use crate::{Exit, LIMIT, Stop, account::Connection, explain::LOWER_TTL, out::Out
 
 /// Show the distributions that have a bucket as an origin, and how they serve it
 ///
-/// If you name a bucket, also shows whether it keeps what INVALIDATOR_SKIP_UNCHANGED_SINCE needs.
+/// If you name a bucket, also shows whether it keeps replaced versions.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Bucket [default: every bucket behind a distribution]
@@ -75,8 +75,8 @@ struct BucketJson<'a> {
 
 /// Returns the region that an origin names for the bucket.
 fn region_of(distribution: &Distribution, bucket: &str, aliases: &[BucketAlias]) -> Option<String> {
-    let origins = distribution.origins.iter().filter(|origin| origin.is_bucket(bucket, aliases));
-    origins.filter_map(|origin| origin.location()?.endpoint.region).next()
+    let mut origins = distribution.origins.iter().filter(|origin| origin.is_bucket(bucket, aliases));
+    origins.find_map(|origin| origin.location()?.endpoint.region)
 }
 
 fn show_readiness(out: &mut dyn Write, document: &BucketJson<'_>) -> io::Result<()> {
