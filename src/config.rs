@@ -40,6 +40,7 @@ variables! {
     QUERY_STRINGS = "INVALIDATOR_QUERY_STRINGS";
     MAX_PATHS = "INVALIDATOR_MAX_PATHS";
     MAX_WILDCARDS = "INVALIDATOR_MAX_WILDCARDS";
+    LIST_BUCKET = "INVALIDATOR_LIST_BUCKET";
     BUCKET_ALIASES = "INVALIDATOR_BUCKET_ALIASES";
     MANUAL = "INVALIDATOR_MANUAL";
     DRY_RUN = "INVALIDATOR_DRY_RUN";
@@ -203,7 +204,13 @@ impl Reader {
         let manual = self.choice(MANUAL).unwrap_or(true);
         let skip = Skip { unchanged_since: self.time(SKIP_UNCHANGED_SINCE), new: self.flag(SKIP_NEW) };
         Config {
-            policy: Policy { watch, budget: Budget { items, wildcards }, manual, skip },
+            policy: Policy {
+                watch,
+                budget: Budget { items, wildcards },
+                manual,
+                list_bucket: self.flag(LIST_BUCKET),
+                skip,
+            },
             search: Search {
                 distributions,
                 origin_path: origin_path.unwrap_or_default(),

@@ -1,8 +1,8 @@
 //! Folds many paths into few items, for a batch that changes more paths than you want to pay for or
 //! CloudFront accepts.
 //!
-//! A wildcard also purges objects that did not change: its **collateral**. The function does not
-//! list the bucket, so it has to estimate how many those are. The expected collateral of the
+//! A wildcard also purges objects that did not change: its **collateral**. Unless the function lists the
+//! bucket, it has to estimate how many those are. The expected collateral of the
 //! wildcard for a common prefix is
 //!
 //! ```text
@@ -117,6 +117,25 @@ pub fn expected_collateral(candidate: &Candidate<'_>) -> f64 {
     (alone + PER_PATH_LACKING * candidate.lacking as f64).max(candidate.within)
 }
 
+/// A measure of the collateral of wildcards.
+pub trait Measure {
+    /// Looks at all candidates before any of them gets a cost. Their `within` is not known yet.
+    fn prepare(&mut self, _candidates: &mut dyn Iterator<Item = Candidate<'_>>) {}
+
+    /// Returns the collateral of a wildcard for this candidate. It must not be less than
+    /// [`Candidate::within`].
+    fn cost(&self, candidate: &Candidate<'_>) -> f64;
+}
+
+/// A function as a measure.
+struct Function<F>(F);
+
+impl<F: Fn(&Candidate<'_>) -> f64> Measure for Function<F> {
+    fn cost(&self, candidate: &Candidate<'_>) -> f64 {
+        (self.0)(candidate)
+    }
+}
+
 /// Returns the items within `budget` that cover all of `items` at the least expected collateral.
 ///
 /// If the items fit the budget, this only removes duplicates and items that another one covers, and
@@ -141,16 +160,16 @@ pub fn cover_by(
     effort: Effort<'_>,
     collateral: impl Fn(&Candidate<'_>) -> f64,
 ) -> Cover {
-    cover_list(items.into_iter().collect(), budget, effort, collateral)
+    cover_measured(items.into_iter().collect(), budget, effort, &mut Function(collateral))
 }
 
-/// Covers a list of items. This is separate from [`cover_by`] so that the search is compiled once,
-/// not for every type of iterator.
-fn cover_list(
+/// Covers items as [`cover_by`] does, with a measure that may look at all candidates first.
+#[must_use]
+pub fn cover_measured(
     mut paths: Vec<Item>,
     budget: Budget,
     effort: Effort<'_>,
-    collateral: impl Fn(&Candidate<'_>) -> f64,
+    measure: &mut dyn Measure,
 ) -> Cover {
     let is_tag = |item: &Item| item.kind() == Kind::Tag;
     // Most batches have no tags. Partitioning only if there are some avoids moving many paths.
@@ -173,7 +192,7 @@ fn cover_list(
     let leaves = without_covered(paths);
 
     let room = budget.items.checked_sub(tags.len());
-    let folded = room.and_then(|items| fold(leaves, Budget { items, ..budget }, effort, collateral));
+    let folded = room.and_then(|items| fold(leaves, Budget { items, ..budget }, effort, measure));
     let mut cover = folded.unwrap_or_else(|| {
         let everything = Covering { item: Item::everything(), covers: given, folded: true };
         tags.clear();
@@ -201,7 +220,7 @@ fn fold(
     leaves: Vec<Covering>,
     budget: Budget,
     effort: Effort<'_>,
-    collateral: impl Fn(&Candidate<'_>) -> f64,
+    measure: &mut dyn Measure,
 ) -> Option<Cover> {
     let wildcard: Vec<bool> = leaves.iter().map(|leaf| leaf.item.kind() == Kind::Wildcard).collect();
     let forced = wildcard.iter().filter(|wildcard| **wildcard).count();
@@ -209,7 +228,7 @@ fn fold(
         return Some(Cover { items: leaves, cost: 0.0, at_least: 0.0 });
     }
     let branches = branches(&leaves);
-    let folds = candidates(&leaves, &branches, collateral);
+    let folds = candidates(&leaves, &branches, measure);
     let lengths: Vec<u32> = branches.iter().map(|branch| branch.len).collect();
     drop(branches);
     let (max_items, max_wildcards) = (budget.items, budget.wildcards);
@@ -284,32 +303,31 @@ fn directory(leaf: &Covering) -> &str {
 }
 
 /// Returns a fold for each branch, with its cost.
-fn candidates(
-    leaves: &[Covering],
-    branches: &[Branch],
-    collateral: impl Fn(&Candidate<'_>) -> f64,
-) -> Vec<Fold> {
+fn candidates(leaves: &[Covering], branches: &[Branch], measure: &mut dyn Measure) -> Vec<Fold> {
     let directories = Directories::of(leaves.iter().map(|leaf| leaf.item.stem()));
+    let candidate = |branch: &Branch, within: f64| {
+        let (run, len) = (branch.leaves(), branch.len as usize);
+        let below = directories.below(&run, len);
+        // Add the directory that the stem itself is in, if some path is directly in it.
+        let outer = usize::from(branch.directory < branch.len);
+        Candidate {
+            stem: &leaves[run.start].item.stem()[..len],
+            directories: below.holding + outer,
+            lacking: below.lacking,
+            within,
+        }
+    };
+    measure.prepare(&mut branches.iter().map(|branch| candidate(branch, 0.0)));
     let around = parents(branches);
     let mut within = vec![0.0; branches.len()];
     let mut folds = Vec::with_capacity(branches.len());
     // Visit the innermost branches first, so that `within` is complete for those around them.
     for (index, branch) in branches.iter().enumerate().rev() {
-        let (run, len) = (branch.leaves(), branch.len as usize);
-        let below = directories.below(&run, len);
-        // Add the directory that the stem itself is in, if some path is directly in it.
-        let outer = usize::from(branch.directory < branch.len);
-        let candidate = Candidate {
-            stem: &leaves[run.start].item.stem()[..len],
-            directories: below.holding + outer,
-            lacking: below.lacking,
-            within: within[index],
-        };
-        let cost = collateral(&candidate);
+        let cost = measure.cost(&candidate(branch, within[index]));
         if let Some(parent) = around[index] {
             within[parent] += cost;
         }
-        folds.push(Fold { leaves: run, cost });
+        folds.push(Fold { leaves: branch.leaves(), cost });
     }
     folds.reverse();
     folds

@@ -35,7 +35,7 @@
 //! bytes ─event─▶ Batch ─watch, site, path─▶ items ─cover─▶ fewer items ─plan─▶ Plan ─submit─▶ results ─narrow─▶ what is left ─report─▶ answer, log
 //! ```
 //!
-//! `discover` and `submit` call CloudFront, `versions` asks S3, and `narrow` calls SQS; the others are pure functions. A dry run stops after the
+//! `discover` and `submit` call CloudFront, `versions` and `neighbors` ask S3, and `narrow` calls SQS; the others are pure functions. A dry run stops after the
 //! plan. The function (`src/main.rs`), cfadmin (`src/bin/cfadmin`) and the tests all call `run`.
 //!
 //! In reading order:
@@ -48,6 +48,7 @@
 //! - [`bucket`] asks S3 for the objects and versions of a bucket
 //! - [`versions`] decides which changes made no difference
 //! - [`cover`] folds many paths into few, with the least collateral
+//! - [`neighbors`] lists what the buckets hold around the changed keys
 //! - [`plan`] decides which invalidations to send, and which messages depend on each
 //! - [`cloudfront`] is the client of CloudFront's API
 //! - [`submit`] sends the invalidations
@@ -70,6 +71,7 @@ pub mod event;
 #[cfg(feature = "local")]
 pub mod local;
 pub mod narrow;
+pub mod neighbors;
 pub mod path;
 pub mod plan;
 pub mod queue;
@@ -89,6 +91,17 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use crate::{
+    bucket::S3,
+    discover::Finder,
+    event::Reading,
+    narrow::{Moment, Narrowing},
+    neighbors::Neighbors,
+    plan::{Known, Pace, Planner, Policy},
+    queue::Queue,
+    report::{Behind, Ended},
+    versions::Findings,
+};
 pub use crate::{
     cloudfront::{Client, Settings},
     config::Config,
@@ -96,15 +109,6 @@ pub use crate::{
     report::Report,
     request::InvalidationRequest,
     site::DistributionId,
-};
-use crate::{
-    discover::Finder,
-    event::Reading,
-    narrow::{Moment, Narrowing},
-    plan::{Known, Pace, Planner, Policy},
-    queue::Queue,
-    report::{Behind, Ended},
-    versions::Findings,
 };
 
 /// Turns events into invalidations. Remembers the account's distributions from one event to the next.
@@ -149,7 +153,8 @@ impl Invalidator {
         let found =
             self.finder.find(&batch, &self.policy.watch, client, begun + left / 2, SystemTime::now()).await;
         let mut findings = Findings::default();
-        if let Some(client) = self.asking.as_ref().or(client) {
+        let asked = self.asking.as_ref().or(client);
+        if let Some(client) = asked {
             // S3 may take what is left of the first half.
             let asking = (&self.policy.watch, self.policy.skip);
             findings = versions::ask(&batch, asking, &found.sites, client, begun + left / 2, now()).await;
@@ -169,6 +174,20 @@ impl Invalidator {
         };
         let known = Known { sites: &found.sites, findings: &findings };
         let mut planner = Planner::new(&batch, &self.policy, known);
+        let mut listing = None;
+        if self.policy.list_bucket
+            && let Some(client) = asked
+        {
+            let wanted = planner.wanted(&|| begun.elapsed() > left / 2);
+            if !wanted.is_empty() {
+                let mut known = Neighbors::default();
+                let rest = deadline.saturating_duration_since(Instant::now());
+                let open =
+                    |name: &str| S3::of(client).bucket(name, batch.regions.get(name).map(|region| &**region));
+                listing = Some(neighbors::list(&mut known, wanted, open, rest / 3).await);
+                planner = planner.knowing(known);
+            }
+        }
         let mut ended = Ended::new(client.is_none());
         let mut next = || {
             since.set(Instant::now());
@@ -195,7 +214,7 @@ impl Invalidator {
             narrowing = narrow::narrow(&batch, &plan, &left, moment, (&queue, client), deadline).await;
         }
         let report = Report::new(batch, found, plan, results, now());
-        report.with_findings(findings).with_narrowing(narrowing)
+        report.with_findings(findings).with_listing(listing).with_narrowing(narrowing)
     }
 
     /// Returns the policy for changes.

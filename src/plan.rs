@@ -4,10 +4,13 @@
 //! Distributions that need the same purge are planned once. A [`Planner`] makes one invalidation at
 //! a time, so that each can be sent and dropped before the next one is made.
 
+mod collateral;
 mod demand;
+mod reasons;
 
 use std::{
     cmp::Ordering,
+    collections::BTreeSet,
     fmt::{self, Write},
     sync::Arc,
 };
@@ -15,13 +18,20 @@ use std::{
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-pub use self::demand::{Cause, MOST_PEERS, Rejected};
-use self::demand::{Demand, Group, ignore};
+use self::{
+    collateral::Collateral,
+    demand::{Demand, Group, ignore},
+};
+pub use self::{
+    demand::{Cause, MOST_PEERS, Rejected},
+    reasons::{Reason, reasons},
+};
 use crate::{
-    cover::{Budget, Cover, Covering, Effort, cover_by, expected_collateral},
+    cover::{Budget, Cover, Covering, Effort, cover_by, cover_measured, expected_collateral},
     event::Batch,
+    neighbors::{Neighbors, Wanted},
     path::{Item, Kind},
-    site::{DistributionId, Form, Sites, Unserved},
+    site::{DistributionId, Sites, Unserved},
     versions::{Findings, Needless, Skip},
     watch::{Unwatched, Watch},
 };
@@ -37,6 +47,8 @@ pub struct Policy {
     pub manual: bool,
     /// The changes to skip if they made no difference.
     pub skip: Skip,
+    /// Whether to list the buckets if a batch exceeds the budget.
+    pub list_bucket: bool,
 }
 
 /// What is known about a batch, besides the batch itself.
@@ -115,8 +127,8 @@ pub struct Invalidation {
     pub messages: Arc<[usize]>,
     /// The items to purge there, and what they are for.
     pub purge: Arc<Purge>,
-    /// The caller reference. With the same sites and policy, the same batch gives the same one unless
-    /// planning ran out of time, and any other batch a different one: see [`plan`].
+    /// The caller reference. With the same sites, policy and knowledge of the buckets, the same batch gives
+    /// the same one unless planning ran out of time, and any other batch a different one: see [`plan`].
     pub caller_reference: String,
 }
 
@@ -245,6 +257,8 @@ const MOST_KEPT: usize = 4 * 1024 * 1024;
 pub struct Planner<'a> {
     policy: &'a Policy,
     demand: Demand<'a>,
+    /// The content of the buckets, as far as it is known.
+    neighbors: Neighbors,
     /// Whether the sites may be out of date. The message of a change that they do not serve then
     /// returns to the queue: the change must not be ignored.
     is_old: bool,
@@ -286,11 +300,56 @@ impl<'a> Planner<'a> {
             policy,
             is_old: known.sites.is_old,
             demand: Demand::of(batch, policy, known),
+            neighbors: Neighbors::default(),
             begun: 0,
             current: None,
             kept: Vec::new(),
             kept_bytes: 0,
         }
+    }
+
+    /// Returns the changed keys of the groups that exceed the budget, so that knowing what else the
+    /// buckets hold would make a better plan. Stops early if it is late.
+    #[must_use]
+    pub fn wanted(&self, is_late: &dyn Fn() -> bool) -> Vec<Wanted<'a>> {
+        let mut indices = Vec::new();
+        for group in self.demand.groups.iter().filter(|group| !group.is_crowd) {
+            if is_late() {
+                break;
+            }
+            let mut changes = self.demand.changes(group);
+            changes.retain(|index| self.demand.skips(group, *index).is_none());
+            if self.exceeds(group, &changes) {
+                indices.extend(changes);
+            }
+        }
+        let by_bucket = self.demand.keys(&sorted(indices)).into_iter();
+        by_bucket.map(|(bucket, keys)| Wanted { bucket, keys }).collect()
+    }
+
+    /// Returns whether a group, which serves these changes, needs more items than the budget allows.
+    fn exceeds(&self, group: &Group<'_>, changes: &[usize]) -> bool {
+        let requested = self.demand.requests(group).flat_map(|(_, _, items)| items.iter().cloned());
+        let paths = changes.iter().filter_map(|index| self.demand.paths(group, *index).ok());
+        let mut items = BTreeSet::new();
+        let mut wildcards = 0;
+        for item in requested.chain(paths.flat_map(|(_, paths)| paths).map(|(item, _)| item)) {
+            if item == Item::everything() {
+                return false;
+            }
+            let is_wildcard = item.kind() == Kind::Wildcard;
+            wildcards += usize::from(items.insert(item) && is_wildcard);
+            if items.len() > self.policy.budget.items || wildcards > self.policy.budget.wildcards {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Plans with this knowledge of the buckets from now on.
+    #[must_use]
+    pub fn knowing(self, neighbors: Neighbors) -> Self {
+        Self { neighbors, ..self }
     }
 
     /// Plans the next invalidation, as thoroughly as `pace` allows at the time. Returns `None`
@@ -397,11 +456,16 @@ impl<'a> Planner<'a> {
             Cause::Request(_) => None,
         });
         let (oldest, change_count) = (oldest.min(), served.len());
-        served.truncate(Purge::MOST_CHANGES);
         let messages = sorted(causes.iter().map(Cause::message).collect());
         let labels = Effort::LABELS / self.demand.share(group).max(1);
         let budget = if group.is_crowd { Budget { items: 1, wildcards: 1 } } else { self.policy.budget };
-        let (items, is_hasty) = self.cover(items, budget, labels, pace);
+        let is_late = || pace() != Pace::Thorough;
+        let effort = Effort { labels, is_late: &is_late };
+        let (items, is_hasty) = match self.collateral(group, &items, &served, effort) {
+            Some(mut known) => covered(cover_measured(items, budget, effort, &mut known), effort),
+            None => self.cover(items, budget, effort),
+        };
+        served.truncate(Purge::MOST_CHANGES);
         let digest = digest(&items, &causes);
         let purge = Purge {
             item_count: items.len(),
@@ -415,18 +479,30 @@ impl<'a> Planner<'a> {
         Some(Current { purge: Arc::new(purge), digest, messages: messages.into(), given: 0 })
     }
 
+    /// Returns the measure for covering the items of a group, which serves these changes, by what is
+    /// known of the buckets. `None` if nothing is known, the items fit the budget, or it is late.
+    fn collateral<'c>(
+        &'c self,
+        group: &'c Group<'a>,
+        items: &[Item],
+        served: &[usize],
+        effort: Effort<'_>,
+    ) -> Option<Collateral<'c>> {
+        let Budget { items: most, wildcards } = self.policy.budget;
+        let is_wildcard = |item: &&Item| item.kind() == Kind::Wildcard;
+        let fits = items.len() <= most && items.iter().filter(is_wildcard).count() <= wildcards;
+        if self.neighbors.is_empty() || fits || group.is_crowd {
+            return None;
+        }
+        Collateral::of(group.serving?, &self.neighbors, self.demand.keys(served), effort.is_late)
+    }
+
     /// Covers the items within the budget, or reuses the cover of an earlier group with the same
     /// items. Also returns whether time ran out.
-    fn cover(
-        &mut self,
-        items: Vec<Item>,
-        budget: Budget,
-        labels: usize,
-        pace: &dyn Fn() -> Pace,
-    ) -> (Arc<[Covering]>, bool) {
+    fn cover(&mut self, items: Vec<Item>, budget: Budget, effort: Effort<'_>) -> (Arc<[Covering]>, bool) {
         let digest = (self.demand.groups.len() > 1).then(|| {
             let mut hash = Fields::default();
-            for number in [labels, budget.items] {
+            for number in [effort.labels, budget.items] {
                 hash.add(&(number as u64).to_le_bytes());
             }
             for item in &items {
@@ -437,11 +513,7 @@ impl<'a> Planner<'a> {
         if let Some(kept) = self.kept.iter().find(|kept| Some(kept.digest) == digest) {
             return (Arc::clone(&kept.items), kept.is_hasty);
         }
-        let is_late = || pace() != Pace::Thorough;
-        let effort = Effort { labels, is_late: &is_late };
-        let Cover { items, cost, at_least } = cover_by(items, budget, effort, expected_collateral);
-        let is_hasty = cost > at_least && is_late();
-        let items: Arc<[Covering]> = items.into();
+        let (items, is_hasty) = covered(cover_by(items, budget, effort, expected_collateral), effort);
         let bytes = items.iter().map(|one| one.item.as_str().len()).sum::<usize>();
         if let Some(digest) = digest
             && self.kept_bytes + bytes <= MOST_KEPT
@@ -453,95 +525,10 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// The reason why an item is in a plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason<'a> {
-    /// Index of the invalidation in the list that was passed to [`reasons`].
-    pub invalidation: usize,
-    /// Index of the item in the invalidation.
-    pub covering: usize,
-    /// The change or request that needs the item.
-    pub cause: Cause<'a>,
-    /// Its index among the changes or the requests of the batch.
-    pub index: usize,
-    /// The item that the cause itself needs. It may have been folded into the item that is sent.
-    pub item: Item,
-    /// The form in which `item` follows from the cause.
-    pub form: Form,
-}
-
-/// Finds every reason for every item of `invalidations`, which were planned from the other
-/// arguments.
-#[must_use]
-pub fn reasons<'a>(
-    batch: &'a Batch,
-    policy: &Policy,
-    known: impl Into<Known<'a>>,
-    invalidations: &[Invalidation],
-) -> Vec<Reason<'a>> {
-    let demand = Demand::of(batch, policy, known.into());
-    let mut reasons = Vec::new();
-    for (index, invalidation) in invalidations.iter().enumerate() {
-        let part = invalidation.part.unwrap_or(batch.narrowed.len());
-        let is_its = |group: &&Group<'_>| {
-            group.part == part && group.distributions.contains(&invalidation.distribution)
-        };
-        let Some(group) = demand.groups.iter().find(is_its) else { continue };
-        let by_stem = ByStem::of(&invalidation.purge.items);
-        let mut find = |(cause, of), item: Item, form| {
-            if let Some(covering) = by_stem.covering(&item) {
-                reasons.push(Reason { invalidation: index, covering, cause, index: of, item, form });
-            }
-        };
-        for change in demand.changes(group) {
-            if demand.skips(group, change).is_some() {
-                continue;
-            }
-            let Ok((cause, paths)) = demand.paths(group, change) else { continue };
-            for (item, form) in paths {
-                find((cause, change), item, form);
-            }
-        }
-        for (request, cause, requested) in demand.requests(group) {
-            for item in requested {
-                find((cause, request), item.clone(), Form::Request);
-            }
-        }
-    }
-    reasons
-}
-
-/// The items of a cover in the order of their stems. None of them covers another.
-struct ByStem<'a> {
-    items: &'a [Covering],
-    order: Vec<usize>,
-}
-
-impl<'a> ByStem<'a> {
-    fn of(items: &'a [Covering]) -> Self {
-        let mut order: Vec<usize> = (0..items.len()).collect();
-        order.sort_unstable_by_key(|index| items[*index].item.stem());
-        Self { items, order }
-    }
-
-    /// Returns the index of the item that covers `asked`.
-    fn covering(&self, asked: &Item) -> Option<usize> {
-        if let [everything] = self.items
-            && everything.item == Item::everything()
-        {
-            return Some(0);
-        }
-        if asked.kind() == Kind::Tag {
-            return self.items.iter().position(|one| one.item.covers(asked));
-        }
-        // The stem of a wildcard that covers `asked` is a prefix of its stem. Every stem between
-        // the two in this order also begins with that prefix, so the wildcard would cover that item
-        // as well, and a cover holds no such item. Only the nearest item can therefore cover
-        // `asked`.
-        let after = self.order.partition_point(|index| self.items[*index].item.stem() <= asked.stem());
-        let nearest = self.order[..after].last()?;
-        self.items[*nearest].item.covers(asked).then_some(*nearest)
-    }
+/// Returns the items of a cover, and whether time ran out.
+fn covered(cover: Cover, effort: Effort<'_>) -> (Arc<[Covering]>, bool) {
+    let Cover { items, cost, at_least } = cover;
+    (items.into(), cost > at_least && (effort.is_late)())
 }
 
 /// Sorts indices and drops duplicates.

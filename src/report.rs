@@ -23,10 +23,12 @@ pub use self::{
     price::{FREE_PATHS, dollars},
 };
 use crate::{
+    bucket,
     cloudfront::Error,
     discover::Found,
     event::{Batch, Change, Effect, Key},
     narrow::Narrowing,
+    neighbors::Listed,
     path::Item,
     plan::{Ignored, Invalidation, Known, Plan, Purge, sorted},
     submit::{Outcome, Part, Sent},
@@ -54,6 +56,8 @@ pub struct Report {
     pub narrowing: Narrowing,
     /// What S3 says about the changes.
     pub findings: Findings,
+    /// The result of listing the buckets. `None` if that was not necessary.
+    pub listing: Option<Listed<bucket::Error>>,
     /// The items that CloudFront refused or never received, and what needs them.
     behind: Vec<Behind>,
 }
@@ -92,13 +96,19 @@ impl Report {
         let (outcome, behind) =
             results.map_or((None, Vec::new()), |(outcome, behind)| (Some(outcome), behind));
         let (narrowing, findings) = (Narrowing::default(), Findings::default());
-        Self { batch, found, plan, outcome, ended, narrowing, findings, behind }
+        Self { batch, found, plan, outcome, ended, narrowing, findings, listing: None, behind }
     }
 
     /// Adds what became of the messages that are not done.
     #[must_use]
     pub fn with_narrowing(self, narrowing: Narrowing) -> Self {
         Self { narrowing, ..self }
+    }
+
+    /// Adds the result of listing the buckets.
+    #[must_use]
+    pub fn with_listing(self, listing: Option<Listed<bucket::Error>>) -> Self {
+        Self { listing, ..self }
     }
 
     /// Adds what S3 says about the changes.

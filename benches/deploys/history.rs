@@ -6,9 +6,14 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     rc::Rc,
+    time::Instant,
 };
 
-use cloudfront_invalidator::path::Item;
+use cloudfront_invalidator::{
+    event::{Batch, Change, Effect, Key},
+    neighbors::Source,
+    path::Item,
+};
 use flate2::read::GzDecoder;
 use percent_encoding::percent_decode_str;
 
@@ -23,6 +28,10 @@ const MOST_CHANGES: usize = 10_000;
 pub(crate) struct Deploy {
     /// The paths of the objects that it put or deleted.
     pub(crate) changed: Vec<Item>,
+    /// The keys of these objects: sorted.
+    keys: Vec<Rc<[u8]>>,
+    /// The keys that it put: sorted.
+    put: Vec<Rc<[u8]>>,
     /// The keys that were in the bucket after it and did not change: sorted.
     unchanged: Vec<Rc<[u8]>>,
     /// The number of keys in the bucket after it.
@@ -40,6 +49,20 @@ impl Deploy {
     /// Returns the number of objects that did not change.
     pub(crate) fn unchanged(&self) -> usize {
         self.unchanged.len()
+    }
+
+    /// Returns the batch of events of the deploy.
+    pub(crate) fn batch(&self) -> Batch {
+        let change = |key: &Rc<[u8]>| Change {
+            message: 0,
+            bucket: BUCKET.into(),
+            key: Key::from(&**key),
+            event: "ObjectCreated:Put".into(),
+            effect: Effect::Content,
+            time: None,
+            identity: "1".into(),
+        };
+        Batch { changes: self.keys.iter().map(change).collect(), ..Batch::default() }
     }
 
     /// Returns the number of unchanged objects whose path begins with `stem`.
@@ -60,6 +83,39 @@ impl Deploy {
             !within
         });
         stems.into_iter().map(|stem| self.unchanged_below(stem)).sum()
+    }
+}
+
+/// The bucket of every site.
+const BUCKET: &str = "site";
+
+/// The bucket after a deploy, as S3 lists it.
+pub(crate) struct Listing<'d> {
+    pub(crate) deploy: &'d Deploy,
+    /// Maximum number of keys in an answer.
+    pub(crate) page: usize,
+}
+
+impl Source for Listing<'_> {
+    type Error = std::convert::Infallible;
+
+    async fn page(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        _deadline: Instant,
+    ) -> Result<(Vec<Key>, bool), Self::Error> {
+        let is_meant = |key: &&[u8]| key.starts_with(prefix) && after.is_none_or(|after| *key > after);
+        let page = |keys: &'_ [Rc<[u8]>]| -> Vec<Key> {
+            let first = keys.partition_point(|key| **key < *prefix);
+            let from = keys[first..].iter().map(|key| &**key).filter(is_meant);
+            from.take(self.page + 1).map(Key::from).collect()
+        };
+        let mut keys = [page(&self.deploy.unchanged), page(&self.deploy.put)].concat();
+        keys.sort_unstable();
+        let is_last = keys.len() <= self.page;
+        keys.truncate(self.page);
+        Ok((keys, is_last))
     }
 }
 
@@ -94,7 +150,9 @@ fn finish(changed: &mut BTreeSet<Rc<[u8]>>, bucket: &BTreeSet<Rc<[u8]>>) -> Opti
     let changed = std::mem::take(changed);
     (1..=MOST_CHANGES).contains(&changed.len()).then(|| Deploy {
         changed: changed.iter().map(|key| Item::from_key(key)).collect(),
+        put: changed.intersection(bucket).cloned().collect(),
         unchanged: bucket.difference(&changed).cloned().collect(),
         bucket: bucket.len(),
+        keys: changed.into_iter().collect(),
     })
 }

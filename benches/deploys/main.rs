@@ -11,14 +11,18 @@ mod history;
 mod picture;
 mod rules;
 
+use cloudfront_invalidator::cover::Budget;
 use history::{Deploy, SITES, deploys};
-use rules::{Rule, real};
+use rules::{PAGE, Rule, asking, real};
 
 /// The budgets of the tables: the number of items, and of wildcards among them.
 const BUDGETS: [(usize, usize); 4] = [(15, 10), (50, 15), (150, 5), (150, 15)];
 
 /// The numbers of items in the picture, each with 15 wildcards or as many as there are items.
 const PICTURED: [usize; 8] = [8, 15, 25, 50, 100, 150, 300, 600];
+
+/// The numbers of keys in an answer of S3: the real one, and fewer, as if the buckets were larger.
+const PAGES: [usize; 4] = [PAGE, 100, 30, 10];
 
 /// The file for the picture.
 const PICTURE: &str = "docs/cover.svg";
@@ -81,6 +85,17 @@ fn main() {
         println!("|---|---:|---:|---:|---:|---:|---|");
         for (rule, total) in Rule::ALL.iter().zip(&totals) {
             println!("{}", total.row(rule.name(), best));
+        }
+        println!();
+        for page in PAGES {
+            let (mut sum, mut most, mut collateral) = (0, 0, 0);
+            for deploy in sites.iter().flatten().filter(|deploy| deploy.counts(items)) {
+                let (sent, calls) = asking(deploy, Budget { items, wildcards }, page);
+                (sum, most) = (sum + calls, most.max(calls));
+                collateral += deploy.collateral(&sent);
+            }
+            let ratio = real(collateral) / real(best.collateral);
+            println!("Asking for {page} keys a call: {sum} calls, at most {most}; {ratio:.2} × the best.");
         }
     }
     let lines = Rule::ALL.map(|rule| {

@@ -8,12 +8,13 @@ use plotters::prelude::{
 /// A line of the picture: its name, and the collateral at each number of items.
 pub(crate) type Line = (&'static str, Vec<(usize, f64)>);
 
-const COLOURS: [RGBColor; 6] = [
+const COLOURS: [RGBColor; 7] = [
     RGBColor(0x99, 0x99, 0x99),
     RGBColor(0xE6, 0x9F, 0x00),
     RGBColor(0xD5, 0x5E, 0x00),
     RGBColor(0xCC, 0x79, 0xA7),
     RGBColor(0x00, 0x72, 0xB2),
+    RGBColor(0x56, 0xB4, 0xE9),
     RGBColor(0x00, 0x9E, 0x73),
 ];
 

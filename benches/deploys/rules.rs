@@ -1,13 +1,19 @@
 //! Compares ways to fold a deploy.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use cloudfront_invalidator::{
     cover::{Budget, Cover, Effort, cover, cover_by},
+    neighbors::{Neighbors, list},
     path::Item,
+    plan::{Pace, Planner, Policy},
+    site::{Forms, OriginPath, Site, Sites},
+    versions::Skip,
+    watch::Watch,
 };
+use futures_util::FutureExt;
 
-use crate::history::Deploy;
+use crate::history::{Deploy, Listing};
 
 /// A way to fold a deploy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,17 +28,20 @@ pub(crate) enum Rule {
     Directories,
     /// This project's cover.
     Cover,
+    /// This project's cover with `INVALIDATOR_LIST_BUCKET`.
+    Asking,
     /// The same search, if the content of the bucket is known: the best possible cover.
     Perfect,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Everything,
         Self::S3deployAtEight,
         Self::S3deploy,
         Self::Directories,
         Self::Cover,
+        Self::Asking,
         Self::Perfect,
     ];
 
@@ -43,6 +52,7 @@ impl Rule {
             Self::S3deploy => "s3deploy's rule, at N",
             Self::Directories => "best directories, knowing the bucket",
             Self::Cover => "this cover",
+            Self::Asking => "this cover, asking the bucket",
             Self::Perfect => "this cover, knowing the bucket",
         }
     }
@@ -64,12 +74,42 @@ impl Rule {
                 widened.collect()
             }
             Self::Cover => sent(cover(changed(), budget)),
+            Self::Asking => asking(deploy, budget, PAGE).0,
             Self::Perfect => {
                 let cost = |stem: &str| real(deploy.unchanged_below(stem));
                 sent(cover_by(changed(), budget, Effort::default(), |candidate| cost(candidate.stem)))
             }
         }
     }
+}
+
+/// Maximum number of keys in an answer of S3.
+pub(crate) const PAGE: usize = 1_000;
+
+/// Plans a deploy as the function does with `INVALIDATOR_LIST_BUCKET`, if an answer has at most `page`
+/// keys. Returns the paths, and the
+/// number of calls to list the bucket.
+pub(crate) fn asking(deploy: &Deploy, budget: Budget, page: usize) -> (BTreeSet<String>, usize) {
+    let policy =
+        Policy { watch: Watch::default(), budget, manual: false, skip: Skip::default(), list_bucket: true };
+    let distribution = "E1EXAMPLE".parse().expect("an id");
+    let forms = Forms {
+        index_document: String::new(),
+        bare_directories: false,
+        clean_urls: false,
+        query_strings: None,
+    };
+    let site = Site::given(distribution, OriginPath::default(), forms);
+    let sites = Sites { list: vec![site.into()], ..Sites::default() };
+    let batch = deploy.batch();
+    let planner = Planner::new(&batch, &policy, &sites);
+    let mut known = Neighbors::default();
+    let wanted = planner.wanted(&|| false);
+    let listing = list(&mut known, wanted, |_| Listing { deploy, page }, Duration::from_mins(1));
+    let listed = listing.now_or_never().expect("a source that answers at once");
+    let mut planner = planner.knowing(known);
+    let invalidation = planner.next(&|| Pace::Thorough).expect("an invalidation");
+    (invalidation.paths().map(str::to_owned).collect(), listed.calls)
 }
 
 fn sent(cover: Cover) -> BTreeSet<String> {

@@ -33,7 +33,8 @@ pub fn event(data: &[u8]) {
     let site = Site::given(id, OriginPath::default(), forms(None));
     let sites = Sites { list: vec![Arc::new(site)], named: true, ..Sites::default() };
     let budget = Budget { items: config::DEFAULT_MAX_PATHS, wildcards: config::DEFAULT_MAX_WILDCARDS };
-    let policy = Policy { watch: Watch::default(), budget, manual: true, skip: Skip::default() };
+    let policy =
+        Policy { watch: Watch::default(), budget, manual: true, list_bucket: false, skip: Skip::default() };
     let plan = plan(&batch, &policy, &sites);
     for change in batch.changes.iter().filter(|change| change.effect == Effect::Content) {
         let item = Item::from_key(change.key.as_bytes());

@@ -63,7 +63,7 @@ pub(super) struct Group<'a> {
     /// The distributions, in the order of their ids.
     pub(super) distributions: Vec<DistributionId>,
     /// The rules by which they serve objects. `None` for distributions that only requests name.
-    serving: Option<&'a Serving>,
+    pub(super) serving: Option<&'a Serving>,
     /// Whether they are among so many tenants that each gets one path.
     pub(super) is_crowd: bool,
     /// The changes that they need not know of.
@@ -398,6 +398,19 @@ impl<'a> Demand<'a> {
         }
         changes.sort_unstable();
         changes
+    }
+
+    /// Returns the keys of changes by bucket, in lower case: sorted, without duplicates.
+    pub(super) fn keys(&self, changes: &[usize]) -> BTreeMap<String, Vec<&'a [u8]>> {
+        let mut by_bucket: BTreeMap<String, Vec<&[u8]>> = BTreeMap::new();
+        for change in changes.iter().map(|index| &self.batch.changes[*index]) {
+            by_bucket.entry(change.bucket.to_ascii_lowercase()).or_default().push(change.key.as_bytes());
+        }
+        for keys in by_bucket.values_mut() {
+            keys.sort_unstable();
+            keys.dedup();
+        }
+        by_bucket
     }
 
     /// Returns the requests that concern a group, each with its index and its items.

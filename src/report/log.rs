@@ -113,6 +113,7 @@ impl Log {
         lines.extend(look_up(report, context));
         lines.extend(unjudged(report, context));
         lines.extend((0..report.plan.invalidations.len()).map(|index| invalidation(report, index, context)));
+        lines.extend(unlisted(report, context));
         lines.extend(hasty(report, context));
         lines.extend(gone(report, context));
         lines.extend(narrowed(report, context));
@@ -298,6 +299,17 @@ fn gone(report: &Report, context: Context<'_>) -> Option<String> {
     let fields = Fields { count: gone.len(), distributions: &gone[..gone.len().min(MOST_GONE)] };
     let message = "nothing is left to do for these distributions: they no longer serve the changed objects";
     (fields.count > 0).then(|| context.line("INFO", message, fields))
+}
+
+/// Returns the line about a bucket that could not be listed.
+fn unlisted(report: &Report, context: Context<'_>) -> Option<String> {
+    #[derive(Serialize)]
+    struct Fields {
+        error: String,
+    }
+    let error = report.listing.as_ref()?.failure.as_ref()?.to_string();
+    let message = "a bucket could not be listed, so the wildcards may be wider than necessary";
+    Some(context.line("WARN", message, Fields { error }))
 }
 
 /// Returns the line about what is left to do, or `None` if nothing was narrowed.

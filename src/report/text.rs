@@ -148,6 +148,9 @@ impl Report {
                 None => writeln!(f, "  {}", Plain(&why))?,
             }
         }
+        if let Some(error) = self.listing.as_ref().and_then(|listing| listing.failure.as_ref()) {
+            writeln!(f, "NOT LISTED  {}; the wildcards are an estimate", Plain(&error.to_string()))?;
+        }
         if let Some(failed) = self.look_up() {
             writeln!(f, "distribution lookup failed: {}: {}", failed.error_type, Plain(&failed.error))?;
             let waiting = counted(failed.waiting, "message");

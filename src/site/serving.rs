@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use super::{
@@ -199,6 +200,30 @@ impl Serving {
             paths = self.rewritten(&holders);
         }
         if paths.is_empty() { Err(why) } else { Ok(paths) }
+    }
+
+    /// Returns the prefixes of keys outside which the distribution serves no object of a bucket under a
+    /// path that begins with `stem`, unless an edge function rewrites the path. There may be more
+    /// prefixes than necessary, and shorter ones. `stem` begins with a slash and ends after a whole
+    /// character.
+    #[must_use]
+    pub fn keys_below(&self, bucket: &str, stem: &str) -> Vec<Vec<u8>> {
+        // A plus may stand for a space or for itself.
+        let certain = stem.split('+').next().unwrap_or_default();
+        let path: Vec<u8> = percent_decode_str(certain.strip_prefix('/').unwrap_or(certain)).collect();
+        let below = |source: &Source| match source.buckets {
+            Buckets::InPath => {
+                let own = [bucket.as_bytes(), b"/"].concat();
+                match path.strip_prefix(&own[..]) {
+                    Some(key) => Some(key.to_vec()),
+                    None => own.starts_with(&path).then(Vec::new),
+                }
+            }
+            Buckets::Named(_) | Buckets::Any => {
+                source.buckets.include(bucket).then(|| source.path.join(&path))
+            }
+        };
+        self.sources.iter().filter_map(below).collect()
     }
 
     /// Returns the item for a path. It is a wildcard if query strings are in the cache key, or as

@@ -19,6 +19,7 @@ mod function;
 mod hostile;
 mod isolation;
 mod limits;
+mod listing;
 mod local;
 mod local_edge;
 mod local_s3;

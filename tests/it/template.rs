@@ -108,6 +108,20 @@ fn statements(stack: &Stack) -> Vec<(BTreeSet<String>, Vec<String>)> {
 }
 
 #[test]
+fn the_role_lists_the_buckets_only_if_it_has_to() {
+    let lists = |stack: &Stack| {
+        let list = BTreeSet::from(["s3:ListBucket".to_owned()]);
+        statements(stack).into_iter().find(|(actions, _)| *actions == list).map(|(_, resources)| resources)
+    };
+    assert_eq!(lists(&stack(&[])), None);
+    for partition in ["aws", "aws-cn", "aws-eusc"] {
+        let stack = Stack::of(&[("BucketNames", "site,other.site"), ("ListBucket", "true")], partition);
+        let arns = ["site", "other.site"].map(|bucket| format!("arn:{partition}:s3:::{bucket}"));
+        assert_eq!(lists(&stack), Some(arns.to_vec()));
+    }
+}
+
+#[test]
 fn the_role_is_limited_to_its_distributions_and_key() {
     for (partition, ids) in [("aws", "E1"), ("aws-cn", "E1,E2"), ("aws-eusc", "E1,E2,E3"), ("aws", "E1,E2")] {
         let stack = Stack::of(&[REQUIRED, ("DistributionIds", ids)], partition);

@@ -36,7 +36,7 @@ fn code(source: &str) -> String {
 }
 
 /// The library's modules.
-const MODULES: [&str; 20] = [
+const MODULES: [&str; 21] = [
     "event",
     "watch",
     "path",
@@ -44,6 +44,7 @@ const MODULES: [&str; 20] = [
     "discover",
     "cover",
     "versions",
+    "neighbors",
     "plan",
     "cloudfront",
     "submit",
@@ -125,7 +126,7 @@ fn rules() -> Vec<Rule> {
         rule("src/cover", Some(&["path"]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["serde"]]),
         rule(
             "src/plan",
-            Some(&["event", "watch", "path", "site", "cover", "versions", "text"]),
+            Some(&["event", "watch", "path", "site", "cover", "versions", "neighbors", "text"]),
             &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["async"]],
         ),
         rule(
@@ -133,6 +134,7 @@ fn rules() -> Vec<Rule> {
             Some(&["event", "watch", "site", "cloudfront", "bucket"]),
             &[SDK, NOW, ENVIRONMENT, LAMBDA, &["serde_json"]],
         ),
+        rule("src/neighbors", Some(&["bucket", "event"]), &[SDK, ENVIRONMENT, LAMBDA, &["serde"]]),
         rule("src/cloudfront", Some(&["site", "text"]), &[ENVIRONMENT, LAMBDA, &["serde_json"]]),
         rule(
             "src/discover",
@@ -162,6 +164,8 @@ fn rules() -> Vec<Rule> {
                 "cover",
                 "plan",
                 "cloudfront",
+                "bucket",
+                "neighbors",
                 "submit",
                 "narrow",
                 "config",

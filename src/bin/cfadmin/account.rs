@@ -56,8 +56,7 @@ impl Distributions {
 /// The option to ask S3.
 #[derive(Debug, Args)]
 pub(crate) struct Asking {
-    /// Ask S3, with your credentials, which objects differ, as INVALIDATOR_SKIP_UNCHANGED_SINCE and
-    /// INVALIDATOR_SKIP_NEW say
+    /// Ask S3 about the objects, with your credentials, as the function would with its settings
     #[arg(long)]
     pub(crate) ask_bucket: bool,
 }
@@ -70,11 +69,12 @@ impl Asking {
         max_attempts: Option<u32>,
     ) -> Result<Option<Client>, Stop> {
         if !self.ask_bucket {
-            config.policy.skip = Skip::default();
+            (config.policy.skip, config.policy.list_bucket) = (Skip::default(), false);
             return Ok(None);
         }
-        if config.policy.skip.is_off() {
-            let why = "--ask-bucket needs INVALIDATOR_SKIP_UNCHANGED_SINCE or INVALIDATOR_SKIP_NEW; set one of them";
+        if config.policy.skip.is_off() && !config.policy.list_bucket {
+            let why = "--ask-bucket does nothing without INVALIDATOR_SKIP_UNCHANGED_SINCE, INVALIDATOR_SKIP_NEW or \
+                       INVALIDATOR_LIST_BUCKET; set one of them";
             return Err(Stop::Usage(why.to_owned()));
         }
         Ok(Some(Client::of_profile(&Profile::load(max_attempts, None, None, None).await)))

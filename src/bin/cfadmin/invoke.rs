@@ -38,9 +38,10 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let stands_in = is_local && !arguments.distributions.are_given();
     let (mut config, max_attempts) = Config::of_caller(variables(stands_in))?;
     // Without --local, the function's settings apply as they are.
-    let asking = match is_local || arguments.asking.ask_bucket {
-        true => arguments.asking.client(&mut config, max_attempts).await?,
-        false => None,
+    let asking = if is_local || arguments.asking.ask_bucket {
+        arguments.asking.client(&mut config, max_attempts).await?
+    } else {
+        None
     };
     let events = arguments.events.read()?;
     let local = if is_local {
