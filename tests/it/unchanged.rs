@@ -8,6 +8,7 @@ use cloudfront_invalidator::local::{
 use serde_json::{Value, json};
 
 use crate::{
+    cfadmin::cfadmin,
     function::refusal,
     support::{Function, S3Event, narrowed, sqs},
 };
@@ -415,6 +416,43 @@ async fn what_is_left_of_a_batch_is_judged_again() {
     assert_eq!(site.function.invoke(left).await.handed_back(), [""; 0]);
     let recorded = site.server.recorded();
     assert_eq!((&*recorded[1].distribution, &*recorded[1].paths), ("E2", &["/b".to_owned()][..]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cfadmin_says_which_objects_need_no_purge() {
+    let site = Site::start(&[]).await;
+    site.put("a", "1");
+    let events = [created("a", &site.put("a", "1")), created("b", &site.put("b", "1"))];
+    let records: Vec<&Value> = events.iter().map(|event| &event["Records"][0]).collect();
+    let event = json!({"Records": records}).to_string();
+    let endpoint = site.server.endpoint_url();
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", "x"),
+        ("AWS_SECRET_ACCESS_KEY", "x"),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ENDPOINT_URL", &endpoint),
+        ("INVALIDATOR_DISTRIBUTIONS", "E1"),
+        ("INVALIDATOR_SKIP_UNCHANGED_SINCE", "2026-11-01"),
+    ];
+    let shown = |arguments: &[&str]| {
+        let output = cfadmin(arguments, &variables, &event);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let plan: Value = serde_json::from_str(&shown(&["plan", "--json", "--ask-bucket", "-"])).expect("JSON");
+    assert_eq!(plan["ignored"], json!([{"bucket": "site", "key": "a", "reason": "unchanged"}]));
+    assert_eq!(plan["billed_paths"], 1);
+    assert!(shown(&["plan", "--ask-bucket", "-"]).contains("uploaded again without a change"));
+    let plan: Value = serde_json::from_str(&shown(&["plan", "--json", "-"])).expect("JSON");
+    assert_eq!(plan["billed_paths"], 2, "without the option, S3 is not asked");
+    let explained = shown(&["explain", "--ask-bucket", "s3://site/a"]);
+    assert!(explained.contains("needs no purge: uploaded again without a change"), "{explained}");
+    assert!(!shown(&["explain", "--ask-bucket", "s3://site/b"]).contains("needs no purge"));
+    let invoked: Value = serde_json::from_str(&shown(&["invoke", "--json", "-"])).expect("JSON");
+    assert_eq!(invoked["billed_paths"], 1, "the function's settings apply");
+
+    let nothing_to_ask = cfadmin(&["plan", "--ask-bucket", "-"], &variables[..5], &event);
+    assert_eq!(nothing_to_ask.status.code(), Some(2));
 }
 
 #[tokio::test]
