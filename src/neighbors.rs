@@ -185,6 +185,12 @@ impl Neighbors {
         Some(Span { from, until: span.until })
     }
 
+    /// Returns the number of known keys of a bucket, whose name is in lower case.
+    #[must_use]
+    pub fn count(&self, bucket: &str) -> usize {
+        self.pages(bucket).iter().map(|page| page.ends.len()).sum()
+    }
+
     /// Returns the range of the page that ends at `until`, and the number of keys in it.
     fn page_before(&self, bucket: &str, until: &[u8]) -> Option<(Span<'_>, usize)> {
         let ending = self.pages(bucket).iter().filter(|page| page.until.as_deref() == Some(until));

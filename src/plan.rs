@@ -494,7 +494,8 @@ impl<'a> Planner<'a> {
         if self.neighbors.is_empty() || fits || group.is_crowd {
             return None;
         }
-        Collateral::of(group.serving?, &self.neighbors, self.demand.keys(served), effort.is_late)
+        let (changed, share) = (self.demand.keys(served), self.demand.share(group));
+        Collateral::of(group.serving?, &self.neighbors, changed, share, effort.is_late)
     }
 
     /// Covers the items within the budget, or reuses the cover of an earlier group with the same

@@ -12,6 +12,10 @@ use crate::{
 /// The number of keys to map between two looks at the time.
 const KEYS_BETWEEN_LOOKS: usize = 512;
 
+/// Maximum number of known keys to map for all groups of a batch, so that planning does not run out of
+/// time because of them.
+const MOST_KEYS: usize = 250_000;
+
 /// Maximum number of bytes of paths. If the known objects have more, nothing is known.
 const MOST_BYTES: usize = 12 * 1024 * 1024;
 
@@ -42,13 +46,19 @@ pub(super) struct Collateral<'a> {
 
 impl<'a> Collateral<'a> {
     /// Maps the known objects beside the changed ones, whose keys are sorted, to their paths. Returns
-    /// `None` if nothing is known about these buckets, if that is too much, or if it is late.
+    /// `None` if nothing is known about these buckets, if that is too much for one of `share` groups, or if
+    /// it is late.
     pub(super) fn of(
         serving: &'a Serving,
         neighbors: &'a Neighbors,
         changed: BTreeMap<String, Vec<&[u8]>>,
+        share: usize,
         is_late: &dyn Fn() -> bool,
     ) -> Option<Self> {
+        let count: usize = changed.keys().map(|bucket| neighbors.count(bucket)).sum();
+        if count == 0 || count > MOST_KEYS / share.max(1) {
+            return None;
+        }
         let mut all = Self {
             serving,
             neighbors,
@@ -58,10 +68,8 @@ impl<'a> Collateral<'a> {
             shared: Vec::new(),
             scale: OBJECTS,
         };
-        let mut is_known = false;
         for (bucket, changed) in changed {
             for (index, key) in neighbors.keys(&bucket).enumerate() {
-                is_known = true;
                 if all.text.len() > MOST_BYTES || (index % KEYS_BETWEEN_LOOKS == 0 && is_late()) {
                     return None;
                 }
@@ -75,7 +83,7 @@ impl<'a> Collateral<'a> {
         for sorted in [stems, shared] {
             sorted.sort_unstable_by(|a, b| slice(text, a).cmp(slice(text, b)));
         }
-        is_known.then_some(all)
+        Some(all)
     }
 
     fn add(&mut self, bucket: &str, key: &[u8]) {
