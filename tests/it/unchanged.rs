@@ -440,7 +440,10 @@ async fn cfadmin_says_which_objects_need_no_purge() {
         String::from_utf8(output.stdout).expect("text")
     };
     let plan: Value = serde_json::from_str(&shown(&["plan", "--json", "--ask-bucket", "-"])).expect("JSON");
-    assert_eq!(plan["ignored"], json!([{"bucket": "site", "key": "a", "reason": "unchanged"}]));
+    assert_eq!(
+        (&plan["ignored"][0]["key"], &plan["ignored"][0]["reason"]),
+        (&json!("a"), &json!("unchanged"))
+    );
     assert_eq!(plan["billed_paths"], 1);
     assert!(shown(&["plan", "--ask-bucket", "-"]).contains("uploaded again without a change"));
     let plan: Value = serde_json::from_str(&shown(&["plan", "--json", "-"])).expect("JSON");
