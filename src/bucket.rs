@@ -20,6 +20,7 @@ use self::{call::Call, error::Kind, xml::Invalid};
 use crate::{
     cloudfront::{Client, Received},
     event::Key,
+    order,
     time::http_milliseconds,
 };
 
@@ -256,7 +257,7 @@ impl Head {
         let stored = answer.headers.iter().filter(|(name, _)| is_stored(name));
         let mut headers: Vec<(Box<str>, Box<str>)> =
             stored.map(|(name, value)| (name.into(), value.into())).collect();
-        headers.sort_unstable();
+        order::sort(&mut headers, Ord::cmp);
         let (size, modified) = ("content-length", "last-modified");
         Ok(Self {
             etag: get("etag")?.trim_matches('"').into(),

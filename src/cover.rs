@@ -45,7 +45,10 @@ mod search;
 
 use std::ops::Range;
 
-use crate::path::{Item, Kind};
+use crate::{
+    order,
+    path::{Item, Kind},
+};
 use directories::Directories;
 pub use search::Effort;
 use search::{Fold, Row, cheapest};
@@ -177,7 +180,7 @@ pub fn cover_measured(
     if paths.iter().any(is_tag) {
         (tags, paths) = paths.into_iter().partition(is_tag);
     }
-    tags.sort_unstable_by(|a, b| {
+    order::sort(&mut tags, |a, b| {
         let lower = |tag: &Item| tag.as_str().to_ascii_lowercase();
         lower(a).cmp(&lower(b)).then_with(|| a.cmp(b))
     });
@@ -199,7 +202,7 @@ pub fn cover_measured(
         Cover { items: vec![everything], cost: f64::INFINITY, at_least: f64::INFINITY }
     });
     cover.items.extend(tags.into_iter().map(|item| Covering { item, covers: 1, folded: false }));
-    cover.items.sort_unstable_by(|a, b| a.item.cmp(&b.item));
+    order::sort(&mut cover.items, |a, b| a.item.cmp(&b.item));
     cover
 }
 

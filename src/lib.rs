@@ -58,6 +58,7 @@
 //! - [`report`] writes the answer, the log, the metrics and the texts for people
 //! - [`config`] reads the environment variables
 //! - [`text`] makes text from outside safe to print
+//! - `order` sorts lists with little code
 //! - `time` parses times as AWS writes them
 //! - `verify` compares what viewers get with what the bucket holds (feature `cli`)
 //! - `local` is a CloudFront on loopback (feature `local`)
@@ -72,6 +73,7 @@ pub mod event;
 pub mod local;
 pub mod narrow;
 pub mod neighbors;
+mod order;
 pub mod path;
 pub mod plan;
 pub mod queue;

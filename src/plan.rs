@@ -30,6 +30,7 @@ use crate::{
     cover::{Budget, Cover, Covering, Effort, cover_by, cover_measured, expected_collateral},
     event::Batch,
     neighbors::{Neighbors, Wanted},
+    order,
     path::{Item, Kind},
     site::{DistributionId, Sites, Unserved},
     versions::{Findings, Needless, Skip},
@@ -400,7 +401,7 @@ impl<'a> Planner<'a> {
             waiting.extend(gone.iter().flat_map(|(_, messages)| messages));
         }
         let waiting = sorted(waiting);
-        invalidations.sort_unstable_by(Invalidation::in_order);
+        order::sort(&mut invalidations, Invalidation::in_order);
         let unread = unread.into_iter().map(|(distribution, messages)| (distribution, sorted(messages)));
         let gone = gone.into_iter().filter(|_| !self.is_old).map(|(distribution, _)| distribution);
         let (unread, gone) = (unread.collect(), gone.collect());

@@ -17,6 +17,7 @@ use serde::Serialize;
 pub use self::ask::ask;
 use crate::{
     bucket::Error,
+    order,
     site::{Caching, Errors},
 };
 
@@ -153,7 +154,7 @@ impl Findings {
             Finding::Different | Finding::First => None,
         };
         let mut times: Vec<u64> = of_changes.iter().filter_map(time).collect();
-        times.sort_unstable();
+        order::sort(&mut times, Ord::cmp);
         times.dedup();
         Self { of_changes, times, ..Self::default() }
     }

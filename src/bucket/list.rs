@@ -41,12 +41,22 @@ pub(super) fn versions(answer: &[u8]) -> Result<Page<Version>, Invalid> {
     }
     // S3 lists versions and delete markers in one order. Others list all markers after all versions.
     if !entries.is_sorted_by_key(|entry| &entry.key) {
-        entries.sort_by(|a, b| {
-            let order = |entry: &Version| (!entry.is_latest, Reverse(entry.modified));
-            a.key.cmp(&b.key).then_with(|| order(a).cmp(&order(b)))
-        });
+        insertion_sort(&mut entries);
     }
     Ok(Page { entries, next })
+}
+
+/// Sorts versions by key, the newest first, and keeps the order of those that are equal. A page has at most
+/// 1,000, and this takes less code than the library's sort.
+fn insertion_sort(entries: &mut [Version]) {
+    let order = |entry: &Version| (!entry.is_latest, Reverse(entry.modified));
+    for next in 1..entries.len() {
+        let (sorted, entry) = (&entries[..next], &entries[next]);
+        let at = sorted.partition_point(|one| {
+            one.key.cmp(&entry.key).then_with(|| order(one).cmp(&order(entry))).is_le()
+        });
+        entries[at..=next].rotate_right(1);
+    }
 }
 
 /// Reads an answer of ListObjectsV2.

@@ -10,6 +10,7 @@ use futures_util::{StreamExt, stream};
 use super::{AT_ONCE, TENANTS_FRESH, lookup::Lookup};
 use crate::{
     cloudfront::Error,
+    order,
     site::{Distribution, DistributionId, Tenant},
 };
 
@@ -125,7 +126,7 @@ impl Tenants {
 /// Returns the enabled tenants of a list. They have the parameters that were read before, unless
 /// their `ETag` has changed since.
 fn with_parameters(mut list: Vec<Tenant>, mut before: Vec<Tenant>) -> Vec<Tenant> {
-    before.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    order::sort(&mut before, |a, b| a.id.cmp(&b.id));
     list.retain(|one| one.enabled);
     for tenant in &mut list {
         if let Ok(at) = before.binary_search_by(|one| one.id.cmp(&tenant.id))

@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Batch, Change, Effect, Key, Origin, Request, Text, Unreadable, full, manual::MOST_PATHS_TOGETHER,
 };
+use crate::order;
 
 const WHAT: &str = "a narrowed message";
 
@@ -226,13 +227,13 @@ impl Content {
     #[must_use]
     pub fn new(batch: &Batch, changes: &[usize], requests: &[usize], share: usize) -> Self {
         let mut changes = changes.to_vec();
-        let order = |a: &usize, b: &usize| {
-            let (a, b) = (&batch.changes[*a], &batch.changes[*b]);
+        let by_group = |a: usize, b: usize| {
+            let (a, b) = (&batch.changes[a], &batch.changes[b]);
             let of_group = (&a.bucket, &a.event, a.effect as u8).cmp(&(&b.bucket, &b.event, b.effect as u8));
             of_group.then_with(|| (&a.key, &a.identity).cmp(&(&b.key, &b.identity)))
         };
-        changes.sort_unstable_by(order);
-        changes.dedup_by(|a, b| order(a, b).is_eq());
+        order::sort_indices(&mut changes, &by_group);
+        changes.dedup_by(|a, b| by_group(*a, *b).is_eq());
         let mut groups: Vec<Changes<'_>> = Vec::new();
         for index in changes {
             let change = &batch.changes[index];
@@ -263,7 +264,7 @@ impl Content {
             }
         }
         let mut requests: Vec<&Request> = requests.iter().map(|index| &batch.requests[*index]).collect();
-        requests.sort_unstable_by(|a, b| {
+        order::sort(&mut requests, |a, b| {
             (&a.identity, &a.paths, &a.distribution).cmp(&(&b.identity, &b.paths, &b.distribution))
         });
         let requests = requests.into_iter().map(|request| Requested {

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     bucket::{self, Bucket, ObjectsQuery},
     event::Key,
+    order,
 };
 
 /// Maximum number of calls for a batch. Together they cost a thirtieth of a path.
@@ -73,7 +74,7 @@ pub async fn list<S: Source>(
     let deadline = Instant::now() + left;
     let mut listed = Listed { calls: 0, failure: None };
     // The calls that a bucket with few changes does not need are left for the next ones.
-    wanted.sort_by_key(|one| one.keys.len());
+    order::sort(&mut wanted, |a, b| a.keys.len().cmp(&b.keys.len()));
     for (index, one) in wanted.iter().enumerate() {
         let share = (MOST_CALLS - listed.calls) / (wanted.len() - index);
         let until = listed.calls + share;

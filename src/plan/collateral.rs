@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, ops::Range};
 use crate::{
     cover::{Candidate, Measure, expected_collateral},
     neighbors::Neighbors,
+    order,
     site::Serving,
 };
 
@@ -81,7 +82,7 @@ impl<'a> Collateral<'a> {
         }
         let Self { text, stems, shared, .. } = &mut all;
         for sorted in [stems, shared] {
-            sorted.sort_unstable_by(|a, b| slice(text, a).cmp(slice(text, b)));
+            order::sort(sorted, |a, b| slice(text, a).cmp(slice(text, b)));
         }
         Some(all)
     }
@@ -89,7 +90,7 @@ impl<'a> Collateral<'a> {
     fn add(&mut self, bucket: &str, key: &[u8]) {
         let Ok(paths) = self.serving.paths(bucket, key) else { return };
         let mut stems: Vec<&str> = paths.iter().map(|(item, _)| item.stem()).collect();
-        stems.sort_unstable();
+        order::sort(&mut stems, Ord::cmp);
         for (index, stem) in stems.iter().enumerate() {
             let start = number(self.text.len());
             self.text.push_str(stem);

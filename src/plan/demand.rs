@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::{
     event::{Batch, Change, Effect, Narrowed, NarrowedMessage, Request},
+    order,
     path::{Item, ParseItemError},
     plan::{Ignored, Known, Policy},
     site::{Directory, DistributionId, Form, NoDistribution, Serving, Site, Sites, Unserved},
@@ -349,7 +350,7 @@ impl<'a> Demand<'a> {
         }
         let changes = &self.batch.changes;
         for InBucket { objects, is_served, .. } in part.by_bucket.values_mut() {
-            objects.sort_unstable_by(|a, b| changes[*a].key.cmp(&changes[*b].key));
+            order::sort_indices(objects, &|a, b| changes[a].key.cmp(&changes[b].key));
             // No group may serve the directory of the object, so none may find out more.
             for &index in objects.iter().filter(|_| *is_served) {
                 ignore(&mut self.ignored[index], Ignored::Unserved(Unserved::OriginPath));
@@ -407,7 +408,7 @@ impl<'a> Demand<'a> {
             by_bucket.entry(change.bucket.to_ascii_lowercase()).or_default().push(change.key.as_bytes());
         }
         for keys in by_bucket.values_mut() {
-            keys.sort_unstable();
+            order::sort(keys, Ord::cmp);
             keys.dedup();
         }
         by_bucket

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     event::Batch,
+    order,
     path::{Item, Kind},
     site::Form,
 };
@@ -77,7 +78,7 @@ struct ByStem<'a> {
 impl<'a> ByStem<'a> {
     fn of(items: &'a [Covering]) -> Self {
         let mut order: Vec<usize> = (0..items.len()).collect();
-        order.sort_unstable_by_key(|index| items[*index].item.stem());
+        order::sort_indices(&mut order, &|a, b| items[a].item.stem().cmp(items[b].item.stem()));
         Self { items, order }
     }
 

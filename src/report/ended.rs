@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     event::{Batch, Key},
     narrow::Undone,
+    order,
     plan::{Cause, Invalidation, Known, Policy, reasons},
     submit::{Isolated, Outcome, Sent},
 };
@@ -109,7 +110,7 @@ impl Ended {
     /// in a dry run.
     #[must_use]
     pub fn in_order(mut self) -> (Vec<Invalidation>, Option<(Outcome, Vec<Behind>)>) {
-        self.list.sort_unstable_by(|(a, _), (b, _)| a.in_order(b));
+        order::sort(&mut self.list, |(a, _), (b, _)| a.in_order(b));
         let (invalidations, sent): (Vec<_>, Vec<_>) = self.list.into_iter().unzip();
         let results = (!self.is_dry).then(|| {
             let (sent, behind): (Vec<_>, Vec<_>) = sent.into_iter().flatten().unzip();

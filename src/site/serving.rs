@@ -10,7 +10,10 @@ use super::{
     bucket::Buckets,
     pattern::{PathPattern, readings},
 };
-use crate::path::{Item, Kind, Spelling};
+use crate::{
+    order,
+    path::{Item, Kind, Spelling},
+};
 
 /// The settings by which a distribution serves the objects of its buckets. They are equal for
 /// distributions that serve the same objects under the same paths, even if the distributions differ
@@ -144,7 +147,7 @@ impl Serving {
             let prefix = source.path.prefix();
             directories.extend(source.buckets.names()?.iter().map(|bucket| Directory { bucket, prefix }));
         }
-        directories.sort_unstable();
+        order::sort(&mut directories, Ord::cmp);
         directories
             .dedup_by(|inner, outer| inner.bucket == outer.bucket && inner.prefix.starts_with(outer.prefix));
         Some(directories)

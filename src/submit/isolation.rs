@@ -15,6 +15,7 @@ use super::{
 use crate::{
     cloudfront::{Client, Error},
     cover::{Budget, Covering, cover},
+    order,
     path::Item,
     plan,
 };
@@ -62,7 +63,7 @@ impl<'a> Isolation<'a> {
         let (plain, odd) = items.partition(|index| self.item(*index).is_plain());
         self.find(VecDeque::from([plain, odd])).await;
         self.widen().await;
-        self.isolated.refused.sort_unstable_by_key(|refused| refused.item);
+        order::sort(&mut self.isolated.refused, |one, other| one.item.cmp(&other.item));
         self.isolated.unsent.sort_unstable();
         self.isolated
     }

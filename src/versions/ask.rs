@@ -15,6 +15,7 @@ use crate::{
     bucket::{Bucket, Error, Head, S3},
     cloudfront::Client,
     event::Batch,
+    order,
     site::Sites,
     watch::Watch,
 };
@@ -145,7 +146,7 @@ fn questions<'a>(
             created.push((&*change.bucket, &change.key, &**version, index));
         }
     }
-    created.sort_unstable();
+    order::sort(&mut created, Ord::cmp);
     let mut asked = Vec::new();
     for of_bucket in created.chunk_by(|one, other| one.0 == other.0) {
         let name = of_bucket[0].0;
