@@ -119,20 +119,28 @@ impl Source for Listing<'_> {
     }
 }
 
-/// Reads every deploy of a site that may count for some budget.
-pub(crate) fn deploys(site: &str) -> Vec<Deploy> {
+/// Reads the changes of a site: whether the key was put rather than deleted, and the key. `None` after
+/// each deploy but the last.
+pub(crate) fn changes(site: &str) -> impl Iterator<Item = Option<(bool, Rc<[u8]>)>> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("benches/deploys/data/{site}.txt.gz"));
     let history = BufReader::new(GzDecoder::new(File::open(file).expect("the history opens")));
+    history.lines().map(|line| {
+        let line = line.expect("the history is readable");
+        line.split_once(' ').map(|(what, key)| (what == "P", key.as_bytes().into()))
+    })
+}
+
+/// Reads every deploy of a site that may count for some budget.
+pub(crate) fn deploys(site: &str) -> Vec<Deploy> {
     let mut bucket: BTreeSet<Rc<[u8]>> = BTreeSet::new();
     let mut changed: BTreeSet<Rc<[u8]>> = BTreeSet::new();
     let mut deploys = Vec::new();
-    for line in history.lines().map(|line| line.expect("the history is readable")) {
-        match line.split_once(' ') {
+    for change in changes(site) {
+        match change {
             None => deploys.extend(finish(&mut changed, &bucket)),
-            Some((what, key)) => {
-                let key: Rc<[u8]> = key.as_bytes().into();
+            Some((is_put, key)) => {
                 changed.insert(Rc::clone(&key));
-                if what == "P" {
+                if is_put {
                     bucket.insert(key)
                 } else {
                     bucket.remove(&key)

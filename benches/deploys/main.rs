@@ -1,6 +1,6 @@
 //! Replays every deploy of three real sites and measures the collateral of each way to fold it: the
 //! number of objects that a plan purges although they did not change. `cargo bench --bench deploys`
-//! prints the tables and draws the picture of docs/cover.md.
+//! prints the tables and draws the picture of docs/cover.md, and prints the table of docs/sync.md.
 //!
 //! `benches/deploys/data` holds the histories: the keys that each deploy put (`P`) and deleted
 //! (`D`). They come from the public repositories of flink.apache.org, hexo.io and kafka.apache.org.
@@ -9,6 +9,7 @@
 
 mod history;
 mod picture;
+mod reupload;
 mod rules;
 
 use cloudfront_invalidator::cover::Budget;
@@ -107,4 +108,5 @@ fn main() {
     });
     picture::draw(PICTURE, &lines);
     println!("\nwrote {PICTURE}");
+    reupload::print();
 }

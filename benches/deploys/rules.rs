@@ -92,15 +92,7 @@ pub(crate) const PAGE: usize = 1_000;
 pub(crate) fn asking(deploy: &Deploy, budget: Budget, page: usize) -> (BTreeSet<String>, usize) {
     let policy =
         Policy { watch: Watch::default(), budget, manual: false, skip: Skip::default(), list_bucket: true };
-    let distribution = "E1EXAMPLE".parse().expect("an id");
-    let forms = Forms {
-        index_document: String::new(),
-        bare_directories: false,
-        clean_urls: false,
-        query_strings: None,
-    };
-    let site = Site::given(distribution, OriginPath::default(), forms);
-    let sites = Sites { list: vec![site.into()], ..Sites::default() };
+    let sites = Sites { list: vec![site().into()], ..Sites::default() };
     let batch = deploy.batch();
     let planner = Planner::new(&batch, &policy, &sites);
     let mut known = Neighbors::default();
@@ -110,6 +102,18 @@ pub(crate) fn asking(deploy: &Deploy, budget: Budget, page: usize) -> (BTreeSet<
     let mut planner = planner.knowing(known);
     let invalidation = planner.next(&|| Pace::Thorough).expect("an invalidation");
     (invalidation.paths().map(str::to_owned).collect(), listed.calls)
+}
+
+/// Returns the site of every deploy. It has one path for each key.
+pub(crate) fn site() -> Site {
+    let distribution = "E1EXAMPLE".parse().expect("an id");
+    let forms = Forms {
+        index_document: String::new(),
+        bare_directories: false,
+        clean_urls: false,
+        query_strings: None,
+    };
+    Site::given(distribution, OriginPath::default(), forms)
 }
 
 fn sent(cover: Cover) -> BTreeSet<String> {

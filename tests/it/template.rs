@@ -3,6 +3,7 @@
 mod deployed;
 mod forwarded;
 mod stack;
+mod turned_on;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
