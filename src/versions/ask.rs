@@ -163,6 +163,7 @@ fn questions<'a>(
             key: same[0].1,
             version: same[0].2,
             changes: same.iter().map(|one| one.3).collect(),
+            begun_after: now.saturating_sub(MOST_AGE),
         });
         asked.push(Asked {
             bucket: S3::of(client).bucket(name, batch.regions.get(name).map(|region| &**region)),

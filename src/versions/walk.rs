@@ -21,6 +21,9 @@ pub(super) struct Question<'b> {
     pub(super) version: &'b str,
     /// Indices of the changes that created it. More than one if the event was delivered repeatedly.
     pub(super) changes: Vec<usize>,
+    /// The time in milliseconds since 1970 after which its upload must have begun. A multipart upload may
+    /// take days, and lifecycle rules count the days of the version below from its beginning.
+    pub(super) begun_after: u64,
 }
 
 /// What a list of versions says about one of them.
@@ -153,8 +156,11 @@ fn answer(page: &Page<Version>, prefix: &[u8], question: &Question<'_>) -> Optio
     let Some(at) = versions.iter().position(|version| *version.id == *question.version) else {
         return is_complete.then_some(Seen::Different);
     };
-    let Some(below) = versions.get(at + 1) else { return is_complete.then_some(Seen::First) };
     let own = &versions[at];
+    if own.modified < question.begun_after {
+        return Some(Seen::Different);
+    }
+    let Some(below) = versions.get(at + 1) else { return is_complete.then_some(Seen::First) };
     let is_content =
         |version: &Version| !version.is_marker && !version.is_archived && !version.etag.is_empty();
     let is_same = is_content(own) && is_content(below) && own.etag == below.etag && own.size == below.size;

@@ -5,15 +5,15 @@
 //! Runs the real function on random histories of a bucket with versions, behind distributions that
 //! cache. `make chaos SEED=7 CHANGES=100000` runs these tests with another seed and length.
 
+mod changes;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
     time::{Duration, SystemTime},
 };
 
-use cloudfront_invalidator::local::{
-    Account, DeleteResult, Deleted, Fault, Options, PutResult, Server, StorageClass, Upload, Versioning,
-};
+use cloudfront_invalidator::local::{Account, Fault, Options, Server, StorageClass, Upload, Versioning};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -34,7 +34,7 @@ const IDS: [&str; 3] = ["E1", "E2", "E3"];
 
 /// The keys. A distribution with the origin path `/next` serves those in that directory.
 const KEYS: [&str; 10] =
-    ["a", "a.html", "b/c", "b/d e", "f", "next/a", "next/a.html", "next/b/c", "next/f", "next/g"];
+    ["a", "a.html", "b/c", "d e", "f", "next/a", "next/a.html", "next/b/c", "next/d e", "next/g"];
 
 /// The headers that viewers get and that may differ from the bucket: S3's time and version, and the
 /// times that upload tools keep.
@@ -44,7 +44,7 @@ const EXEMPT: [&str; 4] = ["last-modified", "x-amz-version-id", "x-amz-meta-mtim
 const OF_CLOUDFRONT: [&str; 5] = ["age", "content-length", "date", "x-amz-cf-pop", "x-cache"];
 
 /// The number of changes after which the queue is emptied and all viewers look.
-const ROUND: usize = 40;
+const ROUND: usize = 25;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -118,6 +118,8 @@ struct Fresh {
     /// The content and headers that were uploaded last.
     current: BTreeMap<&'static str, Upload>,
     made: Vec<Made>,
+    /// Two keys that change, and are looked at, most often.
+    often: [&'static str; 2],
     messages: Vec<Message>,
     deliveries: usize,
     changes: usize,
@@ -141,23 +143,25 @@ impl Fresh {
         server.stop_clock();
         server.set_versioning(BUCKET, Versioning::Enabled);
         server.set_lists_for_viewers(BUCKET, seed.is_multiple_of(2));
+        let now = server.now();
         let configured = |id| Configured {
             id,
             directory: "",
             // Named distributions have to keep errors for less than a minute.
             error_ttl: if law.looks_up { None } else { Some(59) },
-            modified: SystemTime::UNIX_EPOCH,
+            modified: now - DAY,
             due: BTreeSet::new(),
         };
         let mut fresh = Self {
             dice: Dice(seed),
             law,
-            since: server.now(),
+            since: now,
             server,
             distributions: IDS.into_iter().map(configured).collect(),
             function: None,
             current: BTreeMap::new(),
             made: Vec::new(),
+            often: [KEYS[0], KEYS[5]],
             messages: Vec::new(),
             deliveries: 0,
             changes: 0,
@@ -173,8 +177,22 @@ impl Fresh {
         fresh.since = fresh.server.now();
         fresh.messages.clear();
         fresh.distributions.iter_mut().for_each(|one| one.due.clear());
-        fresh.history.push("the function is responsible from now on".to_owned());
+        fresh.history.push("the given time".to_owned());
+        if law.skips_new {
+            fresh.begin_anew();
+        }
         fresh
+    }
+
+    /// Requests that everything is purged, and gives the present as the time since when it is.
+    fn begin_anew(&mut self) {
+        self.since = self.server.now();
+        self.stop();
+        for id in IDS {
+            self.queue(json!({"distribution": id, "paths": ["/*"]}), 0);
+        }
+        self.distributions.iter_mut().for_each(|one| one.due.extend(KEYS));
+        self.history.push("the given time, and everything is to be purged".to_owned());
     }
 
     /// Makes CloudFront use the configurations.
@@ -224,137 +242,13 @@ impl Fresh {
         }
     }
 
-    /// Makes one random change to the bucket, and sends its events.
-    fn change(&mut self) {
-        let key = KEYS[self.dice.of(KEYS.len())];
-        match self.dice.of(100) {
-            0..35 => self.put(key, self.uploaded(key)),
-            35..52 => {
-                let content = [&b"one"[..], b"two", b"three"][self.dice.of(3)].to_vec();
-                self.put(key, Upload { content, ..self.uploaded(key) });
-            }
-            52..62 => {
-                let headers = self.headers();
-                self.put(key, Upload { headers, ..self.uploaded(key) });
-            }
-            62..70 => self.delete(key, "ObjectRemoved:DeleteMarkerCreated"),
-            70..72 => self.delete(key, "LifecycleExpiration:DeleteMarkerCreated"),
-            72..80 => {
-                let of_key = |made: &&Made| made.key == key;
-                let most_recent = self.made.iter().rev().filter(of_key).take(3).map(|made| made.id.clone());
-                let ids: Vec<String> = most_recent.collect();
-                if let Some(id) = ids.get(self.dice.of(ids.len())) {
-                    self.delete_version(key, id, "ObjectRemoved:Delete");
-                }
-            }
-            80..82 => {
-                let ids = self.made.iter().filter(|made| made.key == key).map(|made| made.id.clone());
-                for id in ids.collect::<Vec<_>>() {
-                    self.delete_version(key, &id, "ObjectRemoved:Delete");
-                }
-            }
-            82..85 => {
-                let storage_class = [StorageClass::Glacier, StorageClass::StandardIa][self.dice.of(2)];
-                self.put(key, Upload { storage_class, ..self.uploaded(key) });
-            }
-            85..88 => {
-                // As if the digests were too short: an entity tag alone is not enough.
-                let content = vec![b'x'; 1 + self.dice.of(2)];
-                self.put(key, Upload { content, etag: Some("the-same".to_owned()), ..self.uploaded(key) });
-            }
-            88..92 => {
-                // A multipart upload, which has the time at which it began.
-                let began = self.server.now() - Duration::from_hours([1, 30][self.dice.of(2)]);
-                let content = [&b"one"[..], b"two"][self.dice.of(2)].to_vec();
-                self.put(key, Upload { began: Some(began), content, ..self.uploaded(key) });
-            }
-            92..95 => {
-                self.server.set_versioning(BUCKET, Versioning::Suspended);
-                match self.dice.of(3) {
-                    0 => self.delete(key, "ObjectRemoved:DeleteMarkerCreated"),
-                    _ => self.put(key, self.uploaded(key)),
-                }
-                self.server.set_versioning(BUCKET, Versioning::Enabled);
-            }
-            // A whole deploy.
-            _ => KEYS.into_iter().for_each(|key| self.put(key, self.uploaded(key))),
-        }
-    }
-
-    /// Returns random headers. Some of them make no difference.
-    fn headers(&mut self) -> Vec<(String, String)> {
-        let names = ["Cache-Control", "Content-Type", "x-amz-meta-author", "x-amz-meta-mtime"];
-        let some: Vec<&str> = names.into_iter().filter(|_| self.dice.happens(400)).collect();
-        some.into_iter().map(|name| (name.to_owned(), format!("text/{}", self.dice.of(2)))).collect()
-    }
-
-    /// Returns what was uploaded last under a key, as an upload of its own.
-    fn uploaded(&self, key: &'static str) -> Upload {
-        let last = self.current.get(key).cloned();
-        let last = last.unwrap_or_else(|| Upload { content: b"one".to_vec(), ..Upload::default() });
-        Upload { storage_class: StorageClass::Standard, etag: None, began: None, ..last }
-    }
-
-    fn put(&mut self, key: &'static str, upload: Upload) {
-        self.current.insert(key, upload.clone());
-        let text = String::from_utf8_lossy(&upload.content).into_owned();
-        let put: PutResult = self.server.put_object(BUCKET, key, upload.clone());
-        let about = (&upload.headers, upload.storage_class.name(), upload.began.is_some());
-        self.note(key, &format!("is {text:?} {about:?}, version {:?}", put.version_id));
-        let id = put.version_id.clone().expect("a bucket with versions");
-        self.made.push(Made { key, id });
-        let event = S3Event::put(BUCKET, key, &put);
-        self.send(key, &event);
-    }
-
-    fn delete(&mut self, key: &'static str, name: &str) {
-        let deleted = self.server.delete(BUCKET, key);
-        if let Deleted::Marker { version_id } = &deleted.deleted {
-            self.made.push(Made { key, id: version_id.clone() });
-        }
-        self.deleted(key, &deleted, name);
-    }
-
-    fn delete_version(&mut self, key: &'static str, id: &str, name: &str) {
-        let deleted = self.server.delete_version(BUCKET, key, id);
-        self.made.retain(|made| made.key != key || made.id != id);
-        self.deleted(key, &deleted, name);
-    }
-
-    fn deleted(&mut self, key: &'static str, deleted: &DeleteResult, name: &str) {
-        self.note(key, &format!("{name} {:?}", deleted.deleted));
-        if let Some(event) = S3Event::deleted(BUCKET, key, deleted) {
-            self.send(key, &event.named(name));
-        }
-    }
-
-    /// Lets S3's lifecycle rules delete the versions that were replaced a day ago, and the delete
-    /// markers without a version.
-    fn expire(&mut self) {
-        for (key, id) in self.server.expire_noncurrent(BUCKET, DAY) {
-            let key = KEYS.into_iter().find(|known| *known == key).expect("a known key");
-            self.note(key, &format!("version {id} expired"));
-            self.made.retain(|made| made.key != key || made.id != id);
-        }
-        for key in KEYS {
-            let ids: Vec<String> =
-                self.made.iter().filter(|made| made.key == key).map(|made| made.id.clone()).collect();
-            if let ([id], None) = (&*ids, self.server.object(BUCKET, key)) {
-                self.delete_version(key, id, "LifecycleExpiration:Delete");
-            }
-        }
-    }
-
     fn note(&mut self, key: &str, what: &str) {
         self.history.push(format!("{} {key:?} {what}", humantime::format_rfc3339_millis(self.server.now())));
     }
 
     /// Sends the event of a change to the queue, which delivers it now or much later.
-    fn send(&mut self, key: &'static str, event: &S3Event) {
+    fn send(&mut self, event: &S3Event) {
         self.changes += 1;
-        for one in &mut self.distributions {
-            one.due.insert(key);
-        }
         let body = if self.dice.happens(250) { event.eventbridge() } else { event.notification() };
         let later = [0, 0, 2, 12][self.dice.of(4)];
         self.queue(body, later);
@@ -387,7 +281,9 @@ impl Fresh {
         } else {
             let time = humantime::format_rfc3339_millis(now - age).to_string();
             let field = if body["Records"].is_array() { "/Records/0/eventTime" } else { "/time" };
-            *body.pointer_mut(field).expect("a time") = time.into();
+            if let Some(told) = body.pointer_mut(field) {
+                *told = time.into();
+            }
         }
         body.to_string()
     }
@@ -478,9 +374,11 @@ impl Fresh {
 
     /// Lets a viewer look at a random object in a random distribution.
     async fn view(&mut self) {
+        let key = self.key();
         let one = &self.distributions[self.dice.of(self.distributions.len())];
-        if let Some(path) = one.path(KEYS[self.dice.of(KEYS.len())]) {
-            seen(&self.server, one.id, &path).await;
+        let (id, path) = (one.id, one.path(key));
+        if let Some(path) = path {
+            seen(&self.server, id, &path).await;
         }
     }
 
@@ -498,13 +396,18 @@ impl Fresh {
     async fn run(&mut self, changes: usize) {
         while self.changes < changes {
             let until = self.changes + ROUND;
+            // The same file in two directories, which may be that of one path before and after a change.
+            let which = self.dice.of(4);
+            self.often = [KEYS[which], KEYS[5 + which]];
             while self.changes < until {
                 self.change();
-                for _ in 0..self.dice.of(4) {
+                for _ in 0..self.dice.of(5) {
                     self.view().await;
                 }
-                if self.law.looks_up && self.dice.happens(30) {
+                if self.law.looks_up && self.dice.happens(50) {
                     self.reconfigure();
+                } else if self.law.skips_new && self.dice.happens(25) {
+                    self.begin_anew();
                 }
                 self.pass_time();
                 if self.dice.happens(500) {
@@ -529,8 +432,10 @@ impl Fresh {
                 let should_be = held(&self.server, key);
                 if is != should_be {
                     let mut told = format!("{} {path}: viewers get {is:?}, not {should_be:?}", one.id);
-                    let about = |line: &&String| line.contains(&format!("{key:?}")) || !line.contains('"');
-                    for line in self.history.iter().filter(|line| about(line) || line.contains(one.id)) {
+                    let about = |line: &&String| line.contains(&format!(" {key:?} ")) || !line.contains('"');
+                    let history = self.history.iter().filter(|line| about(line) || line.contains(one.id));
+                    let history: Vec<&String> = history.collect();
+                    for line in &history[history.len().saturating_sub(40)..] {
                         write!(told, "\n{line}").expect("text");
                     }
                     panic!("{told}");
