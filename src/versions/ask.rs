@@ -198,3 +198,26 @@ fn is_same(one: &Head, other: &Head) -> bool {
     };
     one.etag == other.etag && one.size == other.size && headers(one) == headers(other)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_and_headers_have_to_be_the_same_but_for_the_times_of_files() {
+        let head = |etag: &str, size, headers: &[(&str, &str)]| Head {
+            etag: etag.into(),
+            size,
+            modified: 0,
+            version: None,
+            headers: headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+        };
+        let one = head("e", 1, &[("cache-control", "no-cache"), ("x-amz-meta-mtime", "1")]);
+        assert!(is_same(&one, &head("e", 1, &[("cache-control", "no-cache"), ("x-amz-meta-mtime", "2")])));
+        assert!(is_same(&one, &head("e", 1, &[("cache-control", "no-cache")])));
+        assert!(!is_same(&one, &head("f", 1, &[("cache-control", "no-cache")])));
+        assert!(!is_same(&one, &head("e", 2, &[("cache-control", "no-cache")])));
+        assert!(!is_same(&one, &head("e", 1, &[("cache-control", "no-store")])));
+        assert!(!is_same(&one, &head("e", 1, &[])));
+    }
+}

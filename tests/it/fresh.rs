@@ -184,10 +184,18 @@ impl Fresh {
         fresh
     }
 
-    /// Requests that everything is purged, and gives the present as the time since when it is.
+    /// Lets distributions that are looked up keep errors briefly, requests that everything is purged, and
+    /// gives the present as the time since when it is.
     fn begin_anew(&mut self) {
-        self.since = self.server.now();
+        if self.law.looks_up {
+            for one in &mut self.distributions {
+                (one.error_ttl, one.modified) = (None, self.server.now());
+            }
+            self.configure();
+        }
         self.stop();
+        self.server.advance(Duration::from_millis(1));
+        self.since = self.server.now();
         for id in IDS {
             self.queue(json!({"distribution": id, "paths": ["/*"]}), 0);
         }
@@ -209,6 +217,8 @@ impl Fresh {
         let which = self.dice.of(self.distributions.len());
         let (kind, ttl) = (self.dice.of(3), [None, Some(10), Some(59), Some(60)][self.dice.of(4)]);
         let one = &mut self.distributions[which];
+        // While errors last, nothing is skipped.
+        let kind = if one.error_ttl == Some(60) { 1 } else { kind };
         match kind {
             0 => one.directory = if one.directory.is_empty() { "next/" } else { "" },
             1 => one.error_ttl = ttl,
@@ -404,9 +414,9 @@ impl Fresh {
                 for _ in 0..self.dice.of(5) {
                     self.view().await;
                 }
-                if self.law.looks_up && self.dice.happens(50) {
+                if self.law.looks_up && self.dice.happens(40) {
                     self.reconfigure();
-                } else if self.law.skips_new && self.dice.happens(25) {
+                } else if self.law.skips_new && self.dice.happens(40) {
                     self.begin_anew();
                 }
                 self.pass_time();
@@ -480,7 +490,7 @@ fn held(server: &Server, key: &str) -> Seen {
 async fn obey(law: Law) {
     let seed = u64::try_from(number("SEED", 1)).expect("a seed");
     let mut fresh = Fresh::new(seed, law).await;
-    fresh.run(number("CHANGES", 800)).await;
+    fresh.run(number("CHANGES", 600)).await;
     println!("seed {seed}: {} changes, skipped: {:?}", fresh.changes, fresh.skipped);
     assert!(fresh.skipped["unchanged"] > 0, "the test must not be vacuous: {:?}", fresh.skipped);
     let may_skip_new = law.skips_new && law.looks_up;
