@@ -54,9 +54,9 @@ bench: venv
 	mkdir -p target/measured && cp target/release/invalidator target/release/examples/floor target/measured
 	PYTHON="$(VENV)/bin/python" ROUNDS=$(ROUNDS) ONLY="$(ONLY)" cargo bench --locked --bench start
 
-## chaos: test with random faults that no change is lost; options SEED=<n> CHANGES=<n>
+## chaos: test with random faults that no change is lost and nothing stale is left; options SEED=<n> CHANGES=<n>
 chaos:
-	SEED=$(SEED) CHANGES=$(CHANGES) cargo test --locked --test it chaos -- --nocapture
+	SEED=$(SEED) CHANGES=$(CHANGES) cargo test --locked --test it -- chaos fresh --nocapture
 
 ## venv: install the Python tools
 venv: $(VENV)/installed $(VENV_MINISTACK)/installed

@@ -107,7 +107,8 @@ impl Skip {
     ///
     /// Nothing is skipped if a cached error could outlast the upload, and unchanged objects only if they
     /// were already there when the configuration changed last: caches may hold what an earlier
-    /// configuration served.
+    /// configuration served. Of a new object, nothing tells whether its path was purged since such a
+    /// change, so the given time has to be later.
     #[must_use]
     pub fn rule(&self, caching: Option<&Caching>) -> Rule {
         let Some(caching) = caching else {
@@ -116,7 +117,10 @@ impl Skip {
         let unchanged_since = self.unchanged_since.filter(|_| caching.errors != Errors::Lasting);
         let both = unchanged_since.zip(caching.modified);
         let unchanged_after = both.map(|(since, modified)| since.max(modified.get()));
-        Rule { unchanged_after, new: self.new && caching.errors == Errors::Brief }
+        let is_settled = self
+            .unchanged_since
+            .is_none_or(|since| caching.modified.is_some_and(|modified| modified.get() < since));
+        Rule { unchanged_after, new: self.new && is_settled && caching.errors == Errors::Brief }
     }
 }
 
@@ -205,10 +209,12 @@ mod tests {
 
     #[test]
     fn the_configuration_of_the_distribution_decides_what_is_skipped() {
-        assert_eq!(skipped(SKIP, Some(BRIEF)), "-n--u");
-        assert_eq!(skipped(SKIP, Some(Caching { modified: NonZeroU64::new(20), ..BRIEF })), "-n-uu");
-        assert_eq!(skipped(SKIP, Some(Caching { modified: None, ..BRIEF })), "-n---");
-        assert_eq!(skipped(SKIP, Some(Caching { errors: Errors::Short, ..BRIEF })), "----u");
+        assert_eq!(skipped(SKIP, Some(BRIEF)), "----u");
+        assert_eq!(skipped(SKIP, Some(Caching { modified: NonZeroU64::new(100), ..BRIEF })), "---uu");
+        assert_eq!(skipped(SKIP, Some(Caching { modified: NonZeroU64::new(99), ..BRIEF })), "-n-uu");
+        assert_eq!(skipped(SKIP, Some(Caching { modified: None, ..BRIEF })), "-----");
+        let short = Caching { modified: NonZeroU64::new(99), errors: Errors::Short };
+        assert_eq!(skipped(SKIP, Some(short)), "---uu");
         assert_eq!(skipped(SKIP, Some(Caching { errors: Errors::Lasting, ..BRIEF })), "-----");
         assert_eq!(skipped(SKIP, None), "---uu");
         assert_eq!(skipped(Skip { new: false, ..SKIP }, Some(BRIEF)), "----u");

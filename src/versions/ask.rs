@@ -166,6 +166,7 @@ fn questions<'a>(
             key: same[0].1,
             version: same[0].2,
             changes: same.iter().map(|one| one.3).collect(),
+            begun_after: now.saturating_sub(MOST_AGE),
         });
         asked.push(Asked {
             bucket: S3::of(client).bucket(name, batch.regions.get(name).map(|region| &**region)),
@@ -199,4 +200,27 @@ fn is_same(one: &Head, other: &Head) -> bool {
         head.headers.iter().filter(|(name, _)| !TIMES.contains(&&**name)).cloned().collect()
     };
     one.etag == other.etag && one.size == other.size && headers(one) == headers(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_and_headers_have_to_be_the_same_but_for_the_times_of_files() {
+        let head = |etag: &str, size, headers: &[(&str, &str)]| Head {
+            etag: etag.into(),
+            size,
+            modified: 0,
+            version: None,
+            headers: headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+        };
+        let one = head("e", 1, &[("cache-control", "no-cache"), ("x-amz-meta-mtime", "1")]);
+        assert!(is_same(&one, &head("e", 1, &[("cache-control", "no-cache"), ("x-amz-meta-mtime", "2")])));
+        assert!(is_same(&one, &head("e", 1, &[("cache-control", "no-cache")])));
+        assert!(!is_same(&one, &head("f", 1, &[("cache-control", "no-cache")])));
+        assert!(!is_same(&one, &head("e", 2, &[("cache-control", "no-cache")])));
+        assert!(!is_same(&one, &head("e", 1, &[("cache-control", "no-store")])));
+        assert!(!is_same(&one, &head("e", 1, &[])));
+    }
 }

@@ -21,6 +21,9 @@ pub(super) struct Question<'b> {
     pub(super) version: &'b str,
     /// Indices of the changes that created it. More than one if the event was delivered repeatedly.
     pub(super) changes: Vec<usize>,
+    /// The time in milliseconds since 1970 after which its upload must have begun. A multipart upload may
+    /// take days, and lifecycle rules count the days of the version below from its beginning.
+    pub(super) begun_after: u64,
 }
 
 /// What a list of versions says about one of them.
@@ -153,8 +156,11 @@ fn answer(page: &Page<Version>, prefix: &[u8], question: &Question<'_>) -> Optio
     let Some(at) = versions.iter().position(|version| *version.id == *question.version) else {
         return is_complete.then_some(Seen::Different);
     };
-    let Some(below) = versions.get(at + 1) else { return is_complete.then_some(Seen::First) };
     let own = &versions[at];
+    if own.modified < question.begun_after {
+        return Some(Seen::Different);
+    }
+    let Some(below) = versions.get(at + 1) else { return is_complete.then_some(Seen::First) };
     let is_content =
         |version: &Version| !version.is_marker && !version.is_archived && !version.etag.is_empty();
     let is_same = is_content(own) && is_content(below) && own.etag == below.etag && own.size == below.size;
@@ -163,4 +169,85 @@ fn answer(page: &Page<Version>, prefix: &[u8], question: &Question<'_>) -> Optio
     } else {
         Seen::Different
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bucket::Marker;
+
+    fn key(key: &str) -> Key {
+        Key::from(key.as_bytes())
+    }
+
+    fn version(id: &str) -> Version {
+        Version {
+            key: key("a"),
+            id: id.into(),
+            is_marker: false,
+            is_latest: false,
+            is_archived: false,
+            etag: "etag".into(),
+            size: 1,
+            modified: 5,
+        }
+    }
+
+    /// Returns what a page says about the version `own` of the key `a`.
+    fn says(entries: Vec<Version>, next: Option<Marker>) -> Option<Seen> {
+        let key = key("a");
+        let question = Question { key: &key, version: "own", changes: vec![0], begun_after: 5 };
+        answer(&Page { entries, next }, b"", &question)
+    }
+
+    #[test]
+    fn only_two_versions_that_viewers_can_read_have_the_same_content() {
+        let same = Some(Seen::SameContent { below: "below".into(), uploaded: 5 });
+        let pair = || [version("own"), version("below")];
+        assert_eq!(says(pair().into(), None), same);
+        let changes: [fn(&mut Version); 4] = [
+            |one| one.is_marker = true,
+            |one| one.is_archived = true,
+            |one| one.etag = "another".into(),
+            |one| one.size = 2,
+        ];
+        for (number, change) in changes.into_iter().enumerate() {
+            for which in 0..2 {
+                let mut pair = pair();
+                change(&mut pair[which]);
+                assert_eq!(says(pair.into(), None), Some(Seen::Different), "{number}, {which}");
+            }
+        }
+        let without = pair().map(|one| Version { etag: "".into(), ..one });
+        assert_eq!(says(without.into(), None), Some(Seen::Different), "nothing is known of the content");
+        let [own, below] = pair();
+        let long = Version { modified: 4, ..own };
+        assert_eq!(says(vec![long.clone(), below], None), Some(Seen::Different), "a long upload");
+        assert_eq!(says(vec![long], None), Some(Seen::Different), "a long upload");
+    }
+
+    #[test]
+    fn a_page_says_nothing_about_versions_on_the_next_one() {
+        let marker = |key_marker: &str, version: Option<&str>| {
+            Some(Marker { key: key(key_marker), version: version.map(Into::into) })
+        };
+        let (own, other) = (|| version("own"), || version("newer"));
+        let after = || Version { key: key("b"), ..version("x") };
+        assert_eq!(says(vec![own()], None), Some(Seen::First));
+        assert_eq!(says(vec![own()], marker("a", None)), Some(Seen::First));
+        assert_eq!(says(vec![own()], marker("a", Some("own"))), None);
+        assert_eq!(says(vec![own(), after()], marker("b", Some("x"))), Some(Seen::First));
+        assert_eq!(says(vec![other()], None), Some(Seen::Different));
+        assert_eq!(says(vec![other()], marker("a", Some("newer"))), None);
+        let before = Version { key: key("A"), ..version("x") };
+        assert_eq!(says(vec![before.clone()], None), Some(Seen::Different));
+        assert_eq!(says(vec![before], marker("A", None)), None);
+    }
+
+    #[test]
+    fn a_page_says_nothing_about_keys_without_its_prefix() {
+        let key = key("b");
+        let question = Question { key: &key, version: "own", changes: vec![0], begun_after: 0 };
+        assert_eq!(answer(&Page { entries: vec![version("own")], next: None }, b"a", &question), None);
+    }
 }

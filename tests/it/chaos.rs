@@ -489,13 +489,13 @@ async fn no_change_is_lost_while_configurations_change() {
     run(true).await;
 }
 
+/// Returns the number in an environment variable, or `default` if it is not set.
+pub(crate) fn number(name: &str, default: usize) -> usize {
+    let set = env::var(name).ok().filter(|value| !value.is_empty());
+    set.map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} is not a number: {value}")))
+}
+
 async fn run(looks_up: bool) {
-    let number = |name: &str, default: usize| {
-        let set = env::var(name).ok().filter(|value| !value.is_empty());
-        set.map_or(default, |value| {
-            value.parse().unwrap_or_else(|_| panic!("{name} is not a number: {value}"))
-        })
-    };
     let (seed, changes) = (number("SEED", 1), number("CHANGES", 2_000));
     let mut chaos = Chaos::new(u64::try_from(seed).expect("a seed"), looks_up).await;
     chaos.run(changes).await;

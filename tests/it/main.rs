@@ -15,6 +15,7 @@ mod event;
 mod failures;
 mod fanout;
 mod fixtures;
+mod fresh;
 mod function;
 mod hostile;
 mod isolation;

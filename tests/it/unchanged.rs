@@ -20,7 +20,7 @@ const SKIP: [(&str, &str); 2] =
     [("INVALIDATOR_DISTRIBUTIONS", ""), ("INVALIDATOR_SKIP_UNCHANGED_SINCE", "2026-11-01")];
 
 /// Creates a distribution for the bucket, with these changes to its configuration.
-fn distribution(id: &str, changes: &[(&str, Value)]) -> Value {
+pub(crate) fn distribution(id: &str, changes: &[(&str, Value)]) -> Value {
     let mut config = json!({
         "CallerReference": id,
         "Comment": "",
