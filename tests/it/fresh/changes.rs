@@ -90,11 +90,12 @@ impl Fresh {
     }
 
     fn put(&mut self, key: &'static str, upload: Upload) {
-        self.current.insert(key, upload.clone());
-        let text = String::from_utf8_lossy(&upload.content).into_owned();
-        let put: PutResult = self.server.put_object(BUCKET, key, upload.clone());
+        let text = String::from_utf8_lossy(&upload.content);
         let about = (&upload.headers, upload.storage_class.name(), upload.began.is_some());
-        self.note(key, &format!("is {text:?} {about:?}, version {:?}", put.version_id));
+        let what = format!("is {text:?} {about:?}");
+        self.current.insert(key, upload.clone());
+        let put: PutResult = self.server.put_object(BUCKET, key, upload);
+        self.note(key, &format!("{what}, version {:?}", put.version_id));
         let id = put.version_id.clone().expect("a bucket with versions");
         self.made.push(Made { key, id });
         let event = S3Event::put(BUCKET, key, &put);
