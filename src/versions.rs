@@ -5,7 +5,7 @@
 //! knows what really changed. The answer does not depend on what this function did before: not on
 //! crashes, on the order of events, or on their number.
 //!
-//! [`ask`] asks S3, and [`Skip`] decides. Whatever is in doubt is purged.
+//! [`ask()`] asks S3, and [`Skip`] decides. Whatever is in doubt is purged.
 
 mod ask;
 mod walk;
