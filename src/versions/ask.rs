@@ -20,14 +20,17 @@ use crate::{
     watch::Watch,
 };
 
-/// Number of lists to ask for at the same time.
-const LISTS_AT_ONCE: usize = 16;
+/// Number of lists and of objects to ask for at the same time. The headers of two versions of an object
+/// count as one.
+const AT_ONCE: usize = 16;
 
-/// Minimum number of questions that one walk answers, unless there are fewer.
+/// Minimum number of questions to answer one after the other, unless there are fewer. Neighboring keys
+/// share lists.
 const LEAST_QUESTIONS: usize = 4;
 
-/// Number of objects whose headers to ask for at the same time, two versions of each.
-const HEADS_AT_ONCE: usize = 16;
+/// Maximum number of questions to answer one after the other. If the time does not suffice for all, many
+/// are answered completely.
+const MOST_QUESTIONS: usize = 100;
 
 /// Metadata in which upload tools keep the time of a file, besides the time of the upload.
 const TIMES: [&str; 2] = ["x-amz-meta-mtime", "x-amz-meta-s3cmd-attrs"];
@@ -61,65 +64,73 @@ pub async fn ask(
     if asked.is_empty() {
         return Findings::default();
     }
+    let parts = asked.iter().flat_map(|asked| {
+        let size = asked.questions.len().div_ceil(AT_ONCE).clamp(LEAST_QUESTIONS, MOST_QUESTIONS);
+        asked.questions.chunks(size).map(move |questions| (asked, questions))
+    });
+    let calls = parts.map(|(asked, questions)| asked.judge(questions, deadline));
+    let mut judged = stream::iter(calls).buffer_unordered(AT_ONCE);
     let mut of_changes = vec![Finding::Different; batch.changes.len()];
     let (mut unjudged, mut failure, mut lists, mut heads) = (0, None, 0, 0);
-
-    let parts = asked.iter().flat_map(|asked| {
-        let least = LEAST_QUESTIONS.max(asked.questions.len().div_ceil(LISTS_AT_ONCE));
-        asked.questions.chunks(least).map(move |questions| (asked, questions))
-    });
-    let walks = parts.map(|(asked, questions)| async move {
-        if asked.has_failed.load(Ordering::Relaxed) {
-            return (asked, questions, (Vec::new(), None, 0));
-        }
-        let walked = walk(&asked.bucket, questions, deadline).await;
-        asked.has_failed.fetch_or(walked.1.is_some(), Ordering::Relaxed);
-        (asked, questions, walked)
-    });
-    let mut alike = Vec::new();
-    let mut walks = stream::iter(walks).buffer_unordered(LISTS_AT_ONCE);
-    while let Some((asked, questions, (seen, error, listed))) = walks.next().await {
-        lists += listed;
+    while let Some(Judged { questions, findings, error, calls }) = judged.next().await {
+        lists += calls.0;
+        heads += calls.1;
         failure = failure.or(error);
-        unjudged += questions[seen.len()..].iter().map(|one| one.changes.len()).sum::<usize>();
-        for (question, seen) in questions.iter().zip(seen) {
-            match seen {
-                Seen::Different => {}
-                Seen::First => question.changes.iter().for_each(|one| of_changes[*one] = Finding::First),
-                Seen::SameContent { below, uploaded } => {
-                    if asked.unchanged_after.is_some_and(|after| uploaded > after) {
-                        alike.push((asked, question, below, uploaded));
-                    }
-                }
-            }
-        }
-    }
-    drop(walks);
-
-    let comparisons = alike.into_iter().map(|(asked, question, below, uploaded)| async move {
-        if asked.has_failed.load(Ordering::Relaxed) {
-            return (question, None);
-        }
-        let is_same = have_same_headers(&asked.bucket, question, &below, deadline).await;
-        asked.has_failed.fetch_or(is_same.is_err(), Ordering::Relaxed);
-        (question, Some(is_same.map(|is_same| is_same.then_some(uploaded))))
-    });
-    let mut comparisons = stream::iter(comparisons).buffer_unordered(HEADS_AT_ONCE);
-    while let Some((question, compared)) = comparisons.next().await {
-        heads += 2 * usize::from(compared.is_some());
-        match compared {
-            Some(Ok(Some(uploaded))) => {
-                question.changes.iter().for_each(|one| of_changes[*one] = Finding::Same(uploaded));
-            }
-            Some(Ok(None)) => {}
-            None => unjudged += question.changes.len(),
-            Some(Err(error)) => {
-                unjudged += question.changes.len();
-                failure = failure.or(Some(error));
-            }
+        unjudged += questions[findings.len()..].iter().map(|one| one.changes.len()).sum::<usize>();
+        for (question, finding) in questions.iter().zip(findings) {
+            question.changes.iter().for_each(|change| of_changes[*change] = finding);
         }
     }
     Findings { unjudged, failure, lists, heads, ..Findings::new(of_changes) }
+}
+
+/// The answers to some of the questions about a bucket.
+struct Judged<'a> {
+    questions: &'a [Question<'a>],
+    /// The findings of the first questions.
+    findings: Vec<Finding>,
+    /// The reason why the others have none.
+    error: Option<Error>,
+    /// The numbers of lists and of objects whose headers were asked for.
+    calls: (usize, usize),
+}
+
+impl Asked<'_> {
+    /// Answers questions one after the other, until S3 fails.
+    async fn judge<'a>(&'a self, questions: &'a [Question<'a>], deadline: Instant) -> Judged<'a> {
+        let mut judged = Judged { questions, findings: Vec::new(), error: None, calls: (0, 0) };
+        if self.has_failed.load(Ordering::Relaxed) {
+            return judged;
+        }
+        let (seen, error, lists) = walk(&self.bucket, questions, deadline).await;
+        (judged.error, judged.calls.0) = (error, lists);
+        for (question, seen) in questions.iter().zip(seen) {
+            let finding = match seen {
+                Seen::Different => Finding::Different,
+                Seen::First => Finding::First,
+                Seen::SameContent { below, uploaded } if self.is_late(uploaded) => {
+                    judged.calls.1 += 2;
+                    match have_same_headers(&self.bucket, question, &below, deadline).await {
+                        Ok(true) => Finding::Same(uploaded),
+                        Ok(false) => Finding::Different,
+                        Err(error) => {
+                            judged.error = Some(error);
+                            break;
+                        }
+                    }
+                }
+                Seen::SameContent { .. } => Finding::Different,
+            };
+            judged.findings.push(finding);
+        }
+        self.has_failed.fetch_or(judged.error.is_some(), Ordering::Relaxed);
+        judged
+    }
+
+    /// Returns whether a version below was uploaded late enough for a distribution to skip the change.
+    fn is_late(&self, uploaded: u64) -> bool {
+        self.unchanged_after.is_some_and(|after| uploaded > after)
+    }
 }
 
 /// Returns the questions about the changes that a distribution may skip, by bucket.
