@@ -106,7 +106,6 @@ impl Asked<'_> {
         (judged.error, judged.calls.0) = (error, lists);
         for (question, seen) in questions.iter().zip(seen) {
             let finding = match seen {
-                Seen::Different => Finding::Different,
                 Seen::First => Finding::First,
                 Seen::SameContent { below, uploaded } if self.is_late(uploaded) => {
                     judged.calls.1 += 2;
@@ -119,7 +118,7 @@ impl Asked<'_> {
                         }
                     }
                 }
-                Seen::SameContent { .. } => Finding::Different,
+                Seen::SameContent { .. } | Seen::Different => Finding::Different,
             };
             judged.findings.push(finding);
         }
