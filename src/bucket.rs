@@ -134,7 +134,7 @@ pub struct Head {
     pub headers: Vec<(Box<str>, Box<str>)>,
 }
 
-/// The headers that are stored with an object, besides those that begin with [`METADATA`].
+/// The headers that S3 stores with an object. It also stores those that begin with [`METADATA`].
 ///
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html>
 const STORED: [&str; 7] = [

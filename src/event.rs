@@ -312,7 +312,7 @@ fn beginning(bytes: &[u8]) -> String {
     format!("{text:?}{more}")
 }
 
-/// What to keep of an event, besides what every batch needs.
+/// The optional parts of an event to keep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
     /// Whether to keep the ids of versions and the regions of buckets, which take memory.

@@ -52,12 +52,12 @@ pub struct Policy {
     pub list_bucket: bool,
 }
 
-/// What is known about a batch, besides the batch itself.
+/// The knowledge that a plan for a batch rests on.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {
     /// The sites that it concerns.
     pub sites: &'a Sites,
-    /// What S3 says about its changes.
+    /// The differences that S3 knows of, for each of its changes.
     pub findings: &'a Findings,
 }
 

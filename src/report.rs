@@ -54,7 +54,7 @@ pub struct Report {
     pub ended: u64,
     /// What became of the messages that are not done.
     pub narrowing: Narrowing,
-    /// What S3 says about the changes.
+    /// The differences that S3 knows of.
     pub findings: Findings,
     /// The result of listing the buckets. `None` if that was not necessary.
     pub listing: Option<Listed<bucket::Error>>,

@@ -102,7 +102,7 @@ pub struct Site {
     /// Whether the distribution reads cache tags, so that you can invalidate by tag. `None` if
     /// unknown.
     pub has_cache_tags: Option<bool>,
-    /// How it caches. `None` if its configuration is unknown.
+    /// The lifetime of what it caches. `None` if its configuration is unknown.
     pub caching: Option<Caching>,
     serving: Arc<Serving>,
 }

@@ -46,7 +46,7 @@ pub struct Rule {
     new: bool,
 }
 
-/// What the versions of an object say about a change.
+/// The difference between an uploaded version and the one below it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Finding {
     /// The content or a header differs from the version below, or nothing is known.
@@ -69,7 +69,7 @@ pub enum Needless {
     New,
 }
 
-/// What S3 says about the changes of a batch.
+/// The differences that S3 knows of, for each change of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     /// The findings by the index of the change. Empty if S3 was not asked.

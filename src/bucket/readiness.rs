@@ -15,9 +15,9 @@ use super::{
 /// replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Readiness {
-    /// Whether the bucket keeps replaced versions. `None` if that could not be read.
+    /// The state of versioning. `None` if that could not be read.
     pub versioning: Option<Versioning>,
-    /// The time for which it keeps them. `None` if that could not be read.
+    /// The time for which the bucket keeps replaced versions. `None` if that could not be read.
     pub replaced: Option<Replaced>,
     /// Whether it encrypts objects with keys of KMS by default. The entity tags of such objects differ
     /// although their contents are equal. `None` if that could not be read.
@@ -43,9 +43,9 @@ pub enum Versioning {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Replaced {
-    /// They stay, and cost money, until somebody deletes them.
+    /// No expiration: they stay, and cost money, until somebody deletes them.
     Kept,
-    /// They expire this number of days after they were replaced.
+    /// The number of days after which they expire, counted from their replacement.
     ExpireAfterDays(u32),
     /// Only those of some objects expire.
     ExpireInPart,

@@ -25,7 +25,7 @@ pub(super) use self::{
     rest::Call,
 };
 
-/// Whether a bucket keeps the versions of its objects.
+/// The state of a bucket's versioning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Versioning {
     /// Each object replaces the one before. Its version's id is `null`.
@@ -143,7 +143,7 @@ pub struct DeleteResult {
 /// The change that deleting an object or a version made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deleted {
-    /// None: there was no such object or version.
+    /// Nothing, since there was no such object or version.
     Nothing,
     /// A version or a delete marker is gone for good.
     Permanently {

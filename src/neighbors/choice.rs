@@ -1,9 +1,9 @@
 //! Chooses what to list of a bucket, so that few calls say the most about the changed keys.
 //!
 //! The wildcards to choose from are the common prefixes of changed keys. One of them is only known if
-//! everything below it is listed. So the choice begins at the common prefix of all changed keys and,
-//! as long as what lies below it is too much for the calls that are left, goes on to the longer prefix
-//! with the most changed keys that are not listed yet. The last page before a gap says how many objects
+//! everything below it is listed. So the choice begins at the common prefix of all changed keys. While
+//! more keys lie below it than the remaining calls can list, it goes on to the longer prefix with the most
+//! changed keys that are not listed yet. The last page before a gap says how many objects
 //! to expect for each changed key in it.
 
 use std::{iter, ops::Range};

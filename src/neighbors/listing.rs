@@ -59,7 +59,7 @@ impl Source for Bucket<'_> {
 pub struct Listed<E> {
     /// The number of calls.
     pub calls: usize,
-    /// The first error. What could not be listed is estimated.
+    /// The first error. The plan estimates the content of the other parts of a bucket.
     pub failure: Option<E>,
 }
 

@@ -17,19 +17,19 @@ const MISSING: [i32; 2] = [403, 404];
 pub struct Caching {
     /// The time of the last change of the configuration, in milliseconds since 1970. `None` if unknown.
     pub modified: Option<NonZeroU64>,
-    /// How long the answer stays in the cache that an object does not exist or is denied.
+    /// The time for which it caches the errors 403 and 404.
     pub errors: Errors,
 }
 
-/// How long a distribution caches the errors 403 and 404.
+/// The time for which a distribution caches the errors 403 and 404.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Errors {
-    /// At most ten seconds, which is the default.
+    /// A maximum of ten seconds, which is the default.
     Brief,
     /// Less than [`LASTING_ERROR`] seconds as configured. The errors of website endpoints and of origin
     /// groups may have a lifetime of their own, and Lambda@Edge functions may change it.
     Short,
-    /// At least [`LASTING_ERROR`] seconds.
+    /// A minimum of [`LASTING_ERROR`] seconds.
     Lasting,
 }
 

@@ -28,11 +28,11 @@ const AT_ONCE: usize = 16;
 /// share lists.
 const LEAST_QUESTIONS: usize = 4;
 
-/// Maximum number of questions to answer one after the other. If the time does not suffice for all, many
-/// are answered completely.
+/// Maximum number of questions to answer one after the other. With a maximum, many objects
+/// are judged even if the time is not enough for all.
 const MOST_QUESTIONS: usize = 100;
 
-/// Metadata in which upload tools keep the time of a file, besides the time of the upload.
+/// Metadata in which upload tools keep the times of a file. They may differ.
 const TIMES: [&str; 2] = ["x-amz-meta-mtime", "x-amz-meta-s3cmd-attrs"];
 
 /// The questions about one bucket.

@@ -26,7 +26,7 @@ pub(super) struct Question<'b> {
     pub(super) begun_after: u64,
 }
 
-/// What a list of versions says about one of them.
+/// The result of comparing a version with the one below it in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     /// It differs from the version below, or it is not there.
