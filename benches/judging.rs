@@ -10,6 +10,9 @@
 //! call of S3 takes 20 ms, over http. The CPU share is that of the memory, by way of a cgroup (as root).
 //! `ONLY=128` measures only this memory.
 
+#[path = "lambda/share.rs"]
+mod share;
+
 use std::{
     env, fs,
     path::PathBuf,
@@ -29,6 +32,8 @@ use tokio::{
     process::{Child, Command},
 };
 
+use share::{ONE_CPU, PERIOD, Share};
+
 const BUCKET: &str = "site";
 
 /// The time that S3 takes for each call.
@@ -36,50 +41,6 @@ const DELAY: Duration = Duration::from_millis(20);
 
 /// The function's timeout.
 const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The memory at which Lambda grants one CPU.
-///
-/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>
-const ONE_CPU: u64 = 1_769;
-
-/// The period of the CPU share in microseconds.
-const PERIOD: u64 = 20_000;
-
-/// A cgroup with the CPU share of an amount of memory.
-struct Share {
-    folder: PathBuf,
-}
-
-impl Share {
-    /// Creates the group for this many megabytes. Returns `None` if this machine does not allow it.
-    fn of(memory: u64) -> Option<Self> {
-        let quota = (PERIOD * memory / ONE_CPU).to_string();
-        let name = format!("invalidator-judging-{}-{memory}", std::process::id());
-        let one = PathBuf::from("/sys/fs/cgroup/cpu").join(&name);
-        let two = PathBuf::from("/sys/fs/cgroup").join(&name);
-        let old = fs::create_dir(&one).is_ok()
-            && fs::write(one.join("cpu.cfs_period_us"), PERIOD.to_string()).is_ok()
-            && fs::write(one.join("cpu.cfs_quota_us"), &quota).is_ok();
-        if old {
-            return Some(Self { folder: one });
-        }
-        let unified = PathBuf::from("/sys/fs/cgroup/cgroup.controllers").is_file();
-        let new = unified
-            && fs::create_dir(&two).is_ok()
-            && fs::write(two.join("cpu.max"), format!("{quota} {PERIOD}")).is_ok();
-        new.then_some(Self { folder: two })
-    }
-
-    fn add(&self, process: u32) {
-        fs::write(self.folder.join("cgroup.procs"), process.to_string()).expect("a process in the group");
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.folder);
-    }
-}
 
 /// The results of one invocation.
 struct Judged {

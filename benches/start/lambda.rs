@@ -4,7 +4,6 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, Sender, channel},
     time::{Duration, Instant, SystemTime},
@@ -13,6 +12,7 @@ use std::{
 use crate::{
     Contender, Scenario,
     peers::{Authority, CloudFront, head},
+    share::Share,
 };
 
 /// The measurements of one run, in milliseconds and megabytes.
@@ -43,7 +43,7 @@ pub(crate) fn run(
     scenario: &Scenario,
     cloudfront: &CloudFront,
     authority: &Authority,
-    throttle: Option<&Throttle>,
+    share: Option<&Share>,
 ) -> Run {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
@@ -81,8 +81,8 @@ pub(crate) fn run(
     let mut next = ask(&asked, &mut child, contender.name);
     assert!(next.is_next, "the function requests an event first");
     let init = next.at - begun;
-    if let Some(throttle) = throttle {
-        throttle.add(child.id());
+    if let Some(share) = share {
+        share.add(child.id());
         // Wait for more than one period of the group, so that the limit is in force before the
         // event, as it is on Lambda after init.
         std::thread::sleep(Duration::from_millis(25));
@@ -173,40 +173,4 @@ fn peak(process: u32) -> f64 {
     let line = told.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
     kilobytes.unwrap_or(f64::NAN) / 1024.0
-}
-
-/// A cgroup with the CPU share of 128 MB. Lambda grants one CPU at 1,769 MB.
-///
-/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>
-pub(crate) struct Throttle {
-    folder: PathBuf,
-}
-
-impl Throttle {
-    /// Creates the group. Returns `None` if this machine does not allow it.
-    pub(crate) fn new() -> Option<Self> {
-        let name = format!("invalidator-bench-{}", std::process::id());
-        let one = PathBuf::from("/sys/fs/cgroup/cpu").join(&name);
-        let two = PathBuf::from("/sys/fs/cgroup").join(&name);
-        let old = fs::create_dir(&one).is_ok()
-            && fs::write(one.join("cpu.cfs_period_us"), "20000").is_ok()
-            && fs::write(one.join("cpu.cfs_quota_us"), "1447").is_ok();
-        if old {
-            return Some(Self { folder: one });
-        }
-        let unified = PathBuf::from("/sys/fs/cgroup/cgroup.controllers").is_file();
-        let new =
-            unified && fs::create_dir(&two).is_ok() && fs::write(two.join("cpu.max"), "1447 20000").is_ok();
-        new.then_some(Self { folder: two })
-    }
-
-    fn add(&self, process: u32) {
-        fs::write(self.folder.join("cgroup.procs"), process.to_string()).expect("a process in the group");
-    }
-}
-
-impl Drop for Throttle {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.folder);
-    }
 }

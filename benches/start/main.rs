@@ -17,6 +17,8 @@
 mod lambda;
 mod peers;
 mod picture;
+#[path = "../lambda/share.rs"]
+mod share;
 
 use std::{
     collections::BTreeMap,
@@ -27,6 +29,7 @@ use std::{
 
 use lambda::{Run, run};
 use peers::{Authority, CloudFront};
+use share::Share;
 
 /// A function to measure.
 #[derive(Clone)]
@@ -184,7 +187,7 @@ fn main() {
     let mut bars = Vec::new();
     let only = env::var("ONLY").unwrap_or_default();
     for scenario in scenarios().into_iter().filter(|scenario| scenario.name.contains(&only)) {
-        let group = if scenario.throttled { lambda::Throttle::new() } else { None };
+        let group = if scenario.throttled { Share::of(128) } else { None };
         if scenario.throttled && group.is_none() {
             println!("\n{}: skipped, because this machine allows no cgroup (try as root)", scenario.name);
             continue;
