@@ -151,6 +151,10 @@ impl Report {
         if let Some(error) = self.listing.as_ref().and_then(|listing| listing.failure.as_ref()) {
             writeln!(f, "NOT LISTED  {}; the wildcards are an estimate", Plain(&error.to_string()))?;
         }
+        if let Some(error) = &self.findings.failure {
+            let (changes, why) = (counted(self.findings.unjudged, "change"), error.to_string());
+            writeln!(f, "NOT JUDGED  {}; {changes} purged without asking S3", Plain(&why))?;
+        }
         if let Some(failed) = self.look_up() {
             writeln!(f, "distribution lookup failed: {}: {}", failed.error_type, Plain(&failed.error))?;
             let waiting = counted(failed.waiting, "message");

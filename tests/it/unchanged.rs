@@ -454,6 +454,12 @@ async fn cfadmin_says_which_objects_need_no_purge() {
     let invoked: Value = serde_json::from_str(&shown(&["invoke", "--json", "-"])).expect("JSON");
     assert_eq!(invoked["billed_paths"], 1, "the function's settings apply");
 
+    site.server.set_denied(BUCKET, true);
+    let denied = shown(&["plan", "--ask-bucket", "-"]);
+    assert!(denied.contains("NOT JUDGED  ListObjectVersions of the bucket \"site\" failed: "), "{denied}");
+    assert!(denied.contains("; 2 changes purged without asking S3"), "{denied}");
+    site.server.set_denied(BUCKET, false);
+
     let nothing_to_ask = cfadmin(&["plan", "--ask-bucket", "-"], &variables[..5], &event);
     assert_eq!(nothing_to_ask.status.code(), Some(2));
 }
