@@ -79,6 +79,12 @@ impl Batch {
         outside(self.narrowed.iter().map(|part| part.changes.clone()), self.changes.len())
     }
 
+    /// Returns the region of a bucket. `None` if it is unknown.
+    #[must_use]
+    pub fn region(&self, bucket: &str) -> Option<&str> {
+        self.regions.get(bucket).map(|region| &**region)
+    }
+
     /// Returns the indices of the requests that are not in narrowed messages, in order.
     pub fn own_requests(&self) -> impl Iterator<Item = usize> {
         outside(self.narrowed.iter().map(|part| part.requests.clone()), self.requests.len())

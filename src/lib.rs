@@ -184,8 +184,7 @@ impl Invalidator {
             if !wanted.is_empty() {
                 let mut known = Neighbors::default();
                 let rest = deadline.saturating_duration_since(Instant::now());
-                let open =
-                    |name: &str| S3::of(client).bucket(name, batch.regions.get(name).map(|region| &**region));
+                let open = |name: &str| S3::of(client).bucket(name, batch.region(name));
                 listing = Some(neighbors::list(&mut known, wanted, open, rest / 3).await);
                 planner = planner.knowing(known);
             }

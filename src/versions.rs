@@ -82,7 +82,7 @@ pub struct Findings {
     pub failure: Option<Error>,
     /// The number of lists that S3 was asked for.
     pub lists: usize,
-    /// The number of objects whose headers S3 was asked for.
+    /// The number of HEAD requests, two for each object.
     pub heads: usize,
 }
 

@@ -258,7 +258,7 @@ impl Content {
                     bucket: Arc::clone(&change.bucket),
                     event: Arc::clone(&change.event),
                     effect,
-                    region: batch.regions.get(&change.bucket).map(|region| text(region)),
+                    region: batch.region(&change.bucket).map(text),
                     objects: vec![object],
                 }),
             }

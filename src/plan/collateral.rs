@@ -88,16 +88,14 @@ impl<'a> Collateral<'a> {
     }
 
     fn add(&mut self, bucket: &str, key: &[u8]) {
-        let Ok(paths) = self.serving.paths(bucket, key) else { return };
-        let mut stems: Vec<&str> = paths.iter().map(|(item, _)| item.stem()).collect();
-        order::sort(&mut stems, Ord::cmp);
-        for (index, stem) in stems.iter().enumerate() {
+        let Ok(mut paths) = self.serving.paths(bucket, key) else { return };
+        order::sort(&mut paths, |(one, _), (other, _)| one.stem().cmp(other.stem()));
+        for (index, (item, _)) in paths.iter().enumerate() {
             let start = number(self.text.len());
-            self.text.push_str(stem);
+            self.text.push_str(item.stem());
             self.stems.push(start..number(self.text.len()));
             if index > 0 {
-                let same = stem.bytes().zip(stems[index - 1].bytes()).take_while(|(a, b)| a == b).count();
-                self.shared.push(start..start + number(same));
+                self.shared.push(start..start + number(item.common_stem(&paths[index - 1].0)));
             }
         }
     }

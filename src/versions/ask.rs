@@ -8,7 +8,7 @@ use std::{
 use futures_util::{StreamExt, future, stream};
 
 use super::{
-    Finding, Findings, MOST_AGE, Rule, Skip,
+    Finding, Findings, MOST_AGE, Skip,
     walk::{Question, Seen, walk},
 };
 use crate::{
@@ -43,6 +43,8 @@ struct Asked<'a> {
     /// The time in milliseconds since 1970 after which the version below must have been uploaded for any
     /// distribution to skip the change. `None` if none skips unchanged objects.
     unchanged_after: Option<u64>,
+    /// The time in milliseconds since 1970 after which the uploads must have begun: see [`walk`].
+    begun_after: u64,
     /// Whether S3 failed, so that further questions would only take time.
     has_failed: AtomicBool,
 }
@@ -91,7 +93,7 @@ struct Judged<'a> {
     findings: Vec<Finding>,
     /// The reason why the others have none.
     error: Option<Error>,
-    /// The numbers of lists and of objects whose headers were asked for.
+    /// The numbers of lists and of HEAD requests.
     calls: (usize, usize),
 }
 
@@ -102,12 +104,12 @@ impl Asked<'_> {
         if self.has_failed.load(Ordering::Relaxed) {
             return judged;
         }
-        let (seen, error, lists) = walk(&self.bucket, questions, deadline).await;
+        let (seen, error, lists) = walk(&self.bucket, questions, self.begun_after, deadline).await;
         (judged.error, judged.calls.0) = (error, lists);
         for (question, seen) in questions.iter().zip(seen) {
             let finding = match seen {
                 Seen::First => Finding::First,
-                Seen::SameContent { below, uploaded } if self.is_late(uploaded) => {
+                Seen::SameContent { below, uploaded } if self.counts(uploaded) => {
                     judged.calls.1 += 2;
                     match have_same_headers(&self.bucket, question, &below, deadline).await {
                         Ok(true) => Finding::Same(uploaded),
@@ -126,8 +128,8 @@ impl Asked<'_> {
         judged
     }
 
-    /// Returns whether a version below was uploaded late enough for a distribution to skip the change.
-    fn is_late(&self, uploaded: u64) -> bool {
+    /// Returns whether a version below that was uploaded at this time lets any distribution skip the change.
+    fn counts(&self, uploaded: u64) -> bool {
         self.unchanged_after.is_some_and(|after| uploaded > after)
     }
 }
@@ -162,25 +164,23 @@ fn questions<'a>(
         let name = of_bucket[0].0;
         let lower = name.to_ascii_lowercase();
         let serving = sites.list.iter().filter(|site| site.serving().serves(&lower));
-        let rules = serving.map(|site| skip.rule(site.caching.as_ref())).filter(|rule| !rule.is_off());
-        let earliest = |one: Option<Rule>, other: Rule| {
-            let both = one.and_then(|one| one.unchanged_after).zip(other.unchanged_after);
-            let unchanged_after = both.map(|(one, other)| one.min(other));
-            let either = one.and_then(|one| one.unchanged_after).or(other.unchanged_after);
-            Some(Rule { unchanged_after: unchanged_after.or(either), ..other })
-        };
-        let Some(Rule { unchanged_after, .. }) = rules.fold(None, earliest) else { continue };
+        let rules = serving.map(|site| skip.rule(site.caching.as_ref()));
+        let mut rules = rules.filter(|rule| !rule.is_off()).peekable();
+        if rules.peek().is_none() {
+            continue;
+        }
+        let unchanged_after = rules.filter_map(|rule| rule.unchanged_after).min();
         let same =
             |one: &(&str, _, &str, _), other: &(&str, _, &str, _)| (one.1, one.2) == (other.1, other.2);
         let questions = of_bucket.chunk_by(same).map(|same| Question {
             key: same[0].1,
             version: same[0].2,
             changes: same.iter().map(|one| one.3).collect(),
-            begun_after: now.saturating_sub(MOST_AGE),
         });
         asked.push(Asked {
-            bucket: S3::of(client).bucket(name, batch.regions.get(name).map(|region| &**region)),
+            bucket: S3::of(client).bucket(name, batch.region(name)),
             questions: questions.collect(),
+            begun_after: now.saturating_sub(MOST_AGE),
             unchanged_after,
             has_failed: AtomicBool::new(false),
         });
@@ -195,21 +195,16 @@ async fn have_same_headers(
     below: &str,
     deadline: Instant,
 ) -> Result<bool, Error> {
-    let key = question.key.as_bytes();
-    let heads = [question.version, below].map(|version| bucket.head(key, Some(version), deadline));
-    let [own, below]: [Result<Option<Head>, Error>; 2] = {
-        let [own, below] = heads;
-        future::join(own, below).await.into()
-    };
+    let head = |version| bucket.head(question.key.as_bytes(), Some(version), deadline);
+    let (own, below) = future::join(head(question.version), head(below)).await;
     Ok(own?.zip(below?).is_some_and(|(own, below)| is_same(&own, &below)))
 }
 
 /// Returns whether viewers get the same from two versions, apart from the time of the upload.
 fn is_same(one: &Head, other: &Head) -> bool {
-    let headers = |head: &'_ Head| -> Vec<_> {
-        head.headers.iter().filter(|(name, _)| !TIMES.contains(&&**name)).cloned().collect()
-    };
-    one.etag == other.etag && one.size == other.size && headers(one) == headers(other)
+    let counts = |(name, _): &&(Box<str>, Box<str>)| !TIMES.contains(&&**name);
+    let [own, others] = [one, other].map(|head| head.headers.iter().filter(counts));
+    one.etag == other.etag && one.size == other.size && own.eq(others)
 }
 
 #[cfg(test)]

@@ -21,9 +21,6 @@ pub(super) struct Question<'b> {
     pub(super) version: &'b str,
     /// Indices of the changes that created it. More than one if the event was delivered repeatedly.
     pub(super) changes: Vec<usize>,
-    /// The time in milliseconds since 1970 after which its upload must have begun. A multipart upload may
-    /// take days, and lifecycle rules count the days of the version below from its beginning.
-    pub(super) begun_after: u64,
 }
 
 /// The result of comparing a version with the one below it in a list.
@@ -60,12 +57,17 @@ impl Mode {
 /// Answers these questions, which are sorted by key, until `deadline`. Returns what was seen, in order,
 /// the error that ended the walk, if any, and the number of lists.
 ///
+/// A version whose upload began before `begun_after`, in milliseconds since 1970, counts as different. A
+/// multipart upload may take days, and lifecycle rules count the days of the version below from its
+/// beginning.
+///
 /// Begins each list at the next key that is left. A list that answers many questions makes the next one
 /// longer, and one that answers a single question, because the keys have long histories or many
 /// neighbors, shows that asking for each key on its own is better.
 pub(super) async fn walk(
     bucket: &Bucket<'_>,
     questions: &[Question<'_>],
+    begun_after: u64,
     deadline: Instant,
 ) -> (Vec<Seen>, Option<Error>, usize) {
     let mut seen = Vec::with_capacity(questions.len());
@@ -91,7 +93,7 @@ pub(super) async fn walk(
                     max_keys: FEW_ENTRIES,
                 };
                 let mut page = bucket.versions(&few, deadline).await;
-                if page.as_ref().is_ok_and(|page| answer(page, key, question).is_none()) {
+                if page.as_ref().is_ok_and(|page| answer(page, key, question, begun_after).is_none()) {
                     lists += 1;
                     page = bucket.versions(&VersionsQuery { max_keys: MOST_ENTRIES, ..few }, deadline).await;
                 }
@@ -104,7 +106,9 @@ pub(super) async fn walk(
             Err(error) => return (seen, Some(error), lists),
         };
         let begun = seen.len();
-        while let Some(answer) = questions.get(seen.len()).and_then(|next| answer(&page, prefix, next)) {
+        while let Some(next) = questions.get(seen.len())
+            && let Some(answer) = answer(&page, prefix, next, begun_after)
+        {
             seen.push(answer);
         }
         let answered = seen.len() - begun;
@@ -143,7 +147,7 @@ fn is_complete(page: &Page<Version>, key: &Key) -> bool {
 
 /// Returns what a page says about a version. `None` if it does not reach far enough. The page must begin
 /// before the versions of the key, and have only keys with this prefix.
-fn answer(page: &Page<Version>, prefix: &[u8], question: &Question<'_>) -> Option<Seen> {
+fn answer(page: &Page<Version>, prefix: &[u8], question: &Question<'_>, begun_after: u64) -> Option<Seen> {
     if !question.key.as_bytes().starts_with(prefix) {
         return None;
     }
@@ -157,7 +161,7 @@ fn answer(page: &Page<Version>, prefix: &[u8], question: &Question<'_>) -> Optio
         return is_complete.then_some(Seen::Different);
     };
     let own = &versions[at];
-    if own.modified < question.begun_after {
+    if own.modified < begun_after {
         return Some(Seen::Different);
     }
     let Some(below) = versions.get(at + 1) else { return is_complete.then_some(Seen::First) };
@@ -196,8 +200,8 @@ mod tests {
     /// Returns what a page says about the version `own` of the key `a`.
     fn says(entries: Vec<Version>, next: Option<Marker>) -> Option<Seen> {
         let key = key("a");
-        let question = Question { key: &key, version: "own", changes: vec![0], begun_after: 5 };
-        answer(&Page { entries, next }, b"", &question)
+        let question = Question { key: &key, version: "own", changes: vec![0] };
+        answer(&Page { entries, next }, b"", &question, 5)
     }
 
     #[test]
@@ -247,7 +251,7 @@ mod tests {
     #[test]
     fn a_page_says_nothing_about_keys_without_its_prefix() {
         let key = key("b");
-        let question = Question { key: &key, version: "own", changes: vec![0], begun_after: 0 };
-        assert_eq!(answer(&Page { entries: vec![version("own")], next: None }, b"a", &question), None);
+        let question = Question { key: &key, version: "own", changes: vec![0] };
+        assert_eq!(answer(&Page { entries: vec![version("own")], next: None }, b"a", &question, 0), None);
     }
 }
