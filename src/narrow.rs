@@ -139,7 +139,7 @@ pub fn left<'a>(plan: &Plan, outcome: &Outcome, undone: impl IntoIterator<Item =
     left
 }
 
-/// What became of the messages of a batch that were not done.
+/// The result of narrowing the messages of a batch that were not done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Narrowing {
     /// Indices of the messages in whose place others are in the queue: sorted, without duplicates.

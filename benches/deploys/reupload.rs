@@ -38,7 +38,7 @@ const SINCE: u64 = 2;
 
 const BUCKET: &str = "site";
 
-/// One of so many deploys really asks the simulated S3.
+/// The number of deploys of which one really asks the simulated S3.
 const SAMPLED: usize = 100;
 
 /// A way to ask the simulated S3.
@@ -87,7 +87,7 @@ type Events<'d> = Vec<(&'d [u8], Event)>;
 
 /// A deploy that uploads the whole site again.
 struct Deploy {
-    /// What happens to each object, by key.
+    /// The event of each object, by key.
     events: BTreeMap<Rc<[u8]>, Event>,
     /// The paths of the objects that are as they were.
     unchanged: Vec<Item>,
@@ -216,7 +216,7 @@ fn batch(changes: impl Iterator<Item = Change>) -> Batch {
     Batch { changes: changes.collect(), ..Batch::default() }
 }
 
-/// How the distribution caches: with CloudFront's defaults, and unchanged for long.
+/// The caching of the distribution: CloudFront's defaults, in a configuration that is older than the setting.
 const CACHING: Caching = Caching { modified: NonZeroU64::new(SINCE - 1), errors: Errors::Brief };
 
 fn sites() -> Sites {
@@ -297,7 +297,7 @@ fn upload(server: &Server, key: &[u8], event: Event) -> Option<PutResult> {
     Some(server.put_object(BUCKET, key, Upload { content: content.into(), ..Upload::default() }))
 }
 
-/// What is measured of all deploys.
+/// The totals of all deploys.
 #[derive(Default)]
 struct Measured {
     deploys: usize,

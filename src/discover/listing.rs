@@ -36,7 +36,7 @@ pub(super) struct Listing {
     /// The account's own cache policies by id: `true` if query strings are in the cache key. `None`
     /// until a distribution needs them.
     policies: Option<BTreeMap<String, bool>>,
-    /// What is known of each distribution. `None` if it has not been read.
+    /// The knowledge about each distribution. `None` if it has not been read.
     read: Vec<Option<Read>>,
 }
 

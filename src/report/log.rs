@@ -297,7 +297,7 @@ fn gone(report: &Report, context: Context<'_>) -> Option<String> {
     }
     let gone = &report.plan.gone;
     let fields = Fields { count: gone.len(), distributions: &gone[..gone.len().min(MOST_GONE)] };
-    let message = "nothing is left to do for these distributions: they no longer serve the changed objects";
+    let message = "nothing is left to do for these distributions";
     (fields.count > 0).then(|| context.line("INFO", message, fields))
 }
 
