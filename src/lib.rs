@@ -35,7 +35,7 @@
 //! bytes ─event─▶ Batch ─watch, site, path─▶ items ─cover─▶ fewer items ─plan─▶ Plan ─submit─▶ results ─narrow─▶ what is left ─report─▶ answer, log
 //! ```
 //!
-//! `discover` and `submit` call CloudFront, `versions` and `neighbors` ask S3, and `narrow` calls SQS; the others are pure functions. A dry run stops after the
+//! `discover` and `submit` call CloudFront, `versions` and `neighbors` ask S3, `usage` asks CloudWatch, and `narrow` calls SQS; the others are pure functions. A dry run stops after the
 //! plan. The function (`src/main.rs`), cfadmin (`src/bin/cfadmin`) and the tests all call `run`.
 //!
 //! In reading order:
@@ -52,6 +52,8 @@
 //! - [`plan`] decides which invalidations to send, and which messages depend on each
 //! - [`cloudfront`] is the client of CloudFront's API
 //! - [`submit`] sends the invalidations
+//! - [`usage`] reads how many paths were sent this month
+//! - `rpc` calls services in AWS's JSON protocol
 //! - [`queue`] sends messages to the queue that a batch came from
 //! - [`narrow`] writes messages for what is left of a batch
 //! - [`request`] is an invalidation of paths that the caller names
@@ -59,7 +61,7 @@
 //! - [`config`] reads the environment variables
 //! - [`text`] makes text from outside safe to print
 //! - `order` sorts lists with little code
-//! - `time` parses times as AWS writes them
+//! - `time` parses times as AWS writes them, and finds the month of a time
 //! - `verify` compares what viewers get with what the bucket holds (feature `cli`)
 //! - `local` is a CloudFront on loopback (feature `local`)
 
@@ -79,10 +81,12 @@ pub mod plan;
 pub mod queue;
 pub mod report;
 pub mod request;
+mod rpc;
 pub mod site;
 pub mod submit;
 pub mod text;
 mod time;
+pub mod usage;
 #[cfg(feature = "cli")]
 pub mod verify;
 pub mod versions;

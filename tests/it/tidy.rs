@@ -36,7 +36,7 @@ fn code(source: &str) -> String {
 }
 
 /// The library's modules, except `order`, which every module may use.
-const MODULES: [&str; 21] = [
+const MODULES: [&str; 23] = [
     "event",
     "watch",
     "path",
@@ -48,7 +48,9 @@ const MODULES: [&str; 21] = [
     "plan",
     "cloudfront",
     "submit",
+    "rpc",
     "queue",
+    "usage",
     "bucket",
     "narrow",
     "request",
@@ -148,7 +150,9 @@ fn rules() -> Vec<Rule> {
             Some(&["path", "cover", "plan", "cloudfront", "site"]),
             &[SDK, ENVIRONMENT, LAMBDA, &["serde"]],
         ),
-        rule("src/queue", Some(&["cloudfront"]), &[SDK, ENVIRONMENT, LAMBDA]),
+        rule("src/rpc", Some(&["cloudfront"]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA]),
+        rule("src/queue", Some(&["cloudfront", "rpc"]), &[SDK, ENVIRONMENT, LAMBDA]),
+        rule("src/usage", Some(&["cloudfront", "rpc", "time"]), &[SDK, NOW, ENVIRONMENT, LAMBDA]),
         rule("src/bucket", Some(&["cloudfront", "event", "time"]), &[SDK, ENVIRONMENT, LAMBDA, NOW]),
         rule(
             "src/narrow",
@@ -170,6 +174,7 @@ fn rules() -> Vec<Rule> {
                 "submit",
                 "narrow",
                 "config",
+                "usage",
                 "versions",
                 "text",
             ]),
