@@ -33,6 +33,7 @@ use crate::{
     plan::{Ignored, Invalidation, Known, Plan, Purge, sorted},
     submit::{Outcome, Part, Sent},
     text::{Plain, joined},
+    usage::Month,
     versions::Findings,
 };
 
@@ -58,6 +59,8 @@ pub struct Report {
     pub findings: Findings,
     /// The result of listing the buckets. `None` if that was not necessary.
     pub listing: Option<Listed<bucket::Error>>,
+    /// The paths that were sent this month. `None` without a limit.
+    pub month: Option<Month>,
     /// The items that CloudFront refused or never received, and what needs them.
     behind: Vec<Behind>,
 }
@@ -96,7 +99,7 @@ impl Report {
         let (outcome, behind) =
             results.map_or((None, Vec::new()), |(outcome, behind)| (Some(outcome), behind));
         let (narrowing, findings) = (Narrowing::default(), Findings::default());
-        Self { batch, found, plan, outcome, ended, narrowing, findings, listing: None, behind }
+        Self { batch, found, plan, outcome, ended, narrowing, findings, listing: None, month: None, behind }
     }
 
     /// Adds what became of the messages that are not done.
@@ -109,6 +112,12 @@ impl Report {
     #[must_use]
     pub fn with_listing(self, listing: Option<Listed<bucket::Error>>) -> Self {
         Self { listing, ..self }
+    }
+
+    /// Adds the paths that were sent this month.
+    #[must_use]
+    pub fn with_month(self, month: Option<Month>) -> Self {
+        Self { month, ..self }
     }
 
     /// Adds what S3 says about the changes.
