@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     cloudfront::{Client, Error, Scope, monitoring},
@@ -56,7 +56,7 @@ pub struct Meter {
     state: Mutex<State>,
 }
 
-/// What is known of a month.
+/// The last reading of a month, and the paths since then.
 #[derive(Debug, Default)]
 struct State {
     /// The beginning of the month, in milliseconds since 1970.
@@ -87,7 +87,8 @@ pub struct Month {
 }
 
 /// The origin of a month's figures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A recent reading.
     Read,
@@ -120,7 +121,7 @@ impl Meter {
                 Err(failure) => error = Some(failure.of("GetMetricData")),
             }
         }
-        (self.lock(&month).figures(self.allowance.get(), &month, now), error)
+        (self.lock(&month).figures(self.allowance.get(), now), error)
     }
 
     /// Records that this environment sent so many paths at `now`, in milliseconds since 1970.
@@ -159,15 +160,15 @@ impl State {
         self.own.forget_before(at.saturating_sub(LAG));
     }
 
-    fn figures(&self, allowance: usize, month: &Range<u64>, now: u64) -> Month {
-        let (elapsed, length) = (now - month.start, month.end - month.start);
+    fn figures(&self, allowance: usize, now: u64) -> Month {
+        let month = Month::new(allowance, 0, now);
         let (read, source) = match self.reading {
             Some((sent, at)) if now.abs_diff(at) <= INTERVAL => (sent, Source::Read),
             Some((sent, _)) => (sent, Source::Old),
-            None => (share(allowance, elapsed, length), Source::Guessed),
+            None => (share(allowance, month.elapsed, month.length), Source::Guessed),
         };
         let own = self.own.sum();
-        Month { allowance, sent: read.saturating_add(own), own, source, elapsed, length }
+        Month { sent: read.saturating_add(own), own, source, ..month }
     }
 }
 
@@ -213,6 +214,14 @@ impl Own {
 }
 
 impl Month {
+    /// Creates the figures of the month at `now`, in milliseconds since 1970, from a count of its paths.
+    #[must_use]
+    pub fn new(allowance: usize, sent: usize, now: u64) -> Self {
+        let month = month_of(now);
+        let (elapsed, length) = (now - month.start, month.end - month.start);
+        Self { allowance, sent, own: 0, source: Source::Read, elapsed, length }
+    }
+
     /// Returns the number of paths at the end of the month if as many are sent a day as until now, which
     /// counts as at least one day.
     #[must_use]

@@ -330,7 +330,7 @@ impl Scripted {
             for number in 0.. {
                 let (mut stream, _) = listener.accept().await.expect("a connection");
                 let mut request = String::new();
-                while !request.ends_with("}") {
+                while !request.ends_with('}') {
                     let mut part = [0; 4_096];
                     let len = stream.read(&mut part).await.expect("a request");
                     request += std::str::from_utf8(&part[..len]).expect("text");
@@ -458,6 +458,21 @@ async fn errors_show_no_secrets() {
     settings.cloudwatch_endpoint_url = Some(scripted.endpoint.clone());
     let (_, error) = fail(&meter(1), &Client::new(settings), middle()).await;
     assert!(!error.to_string().contains("a-session-token"), "{error}");
+}
+
+#[test]
+fn a_count_from_elsewhere_is_a_reading() {
+    let expected = Month {
+        allowance: 1_000,
+        sent: 7,
+        own: 0,
+        source: Source::Read,
+        elapsed: 15 * DAY,
+        length: 30 * DAY,
+    };
+    assert_eq!(Month::new(1_000, 7, middle()), expected);
+    let names = [Source::Read, Source::Old, Source::Guessed].map(|source| json!(source));
+    assert_eq!(names, ["read", "old", "guessed"]);
 }
 
 #[test]
