@@ -63,6 +63,7 @@
 //! - `verify` compares what viewers get with what the bucket holds (feature `cli`)
 //! - `local` is a CloudFront on loopback (feature `local`)
 
+pub mod allowance;
 pub mod bucket;
 pub mod cloudfront;
 pub mod config;
