@@ -3,7 +3,7 @@
 //! This module does not read the environment itself. The function passes its environment, the
 //! command line passes its own with a few defaults added, and tests pass a list.
 
-use std::{collections::BTreeMap, ffi::OsString, fmt, str::FromStr};
+use std::{collections::BTreeMap, ffi::OsString, fmt, num::NonZeroUsize, ops::RangeInclusive, str::FromStr};
 
 use http::Uri;
 
@@ -40,6 +40,7 @@ variables! {
     QUERY_STRINGS = "INVALIDATOR_QUERY_STRINGS";
     MAX_PATHS = "INVALIDATOR_MAX_PATHS";
     MAX_WILDCARDS = "INVALIDATOR_MAX_WILDCARDS";
+    MONTHLY_PATHS = "INVALIDATOR_MONTHLY_PATHS";
     LIST_BUCKET = "INVALIDATOR_LIST_BUCKET";
     BUCKET_ALIASES = "INVALIDATOR_BUCKET_ALIASES";
     MANUAL = "INVALIDATOR_MANUAL";
@@ -66,6 +67,9 @@ pub const MOST_PATHS: usize = 3_000;
 /// <https://docs.aws.amazon.com/general/latest/gr/cf_region.html>
 pub const DEFAULT_MAX_WILDCARDS: usize = 15;
 
+/// Maximum value of `INVALIDATOR_MONTHLY_PATHS`, which would cost five million dollars.
+const MOST_MONTHLY_PATHS: usize = 1_000_000_000;
+
 /// Variables of earlier versions. They have no effect, but setting them is no error, so existing
 /// deployments keep working.
 pub const RETIRED: [&str; 1] = ["INVALIDATOR_SITES_TTL"];
@@ -81,6 +85,8 @@ pub struct Config {
     pub dry_run: bool,
     /// Whether the function logs metrics.
     pub metrics: bool,
+    /// Maximum number of paths to send in a month. `None` for no limit.
+    pub monthly_paths: Option<NonZeroUsize>,
     /// The [`RETIRED`] variables that are set.
     pub retired: Vec<&'static str>,
 }
@@ -193,8 +199,8 @@ impl Reader {
             clean_urls: self.flag(CLEAN_URLS),
             query_strings: self.choice(QUERY_STRINGS),
         };
-        let items = self.number(MAX_PATHS, MOST_PATHS).unwrap_or(DEFAULT_MAX_PATHS);
-        let wildcards = self.number(MAX_WILDCARDS, MOST_PATHS).unwrap_or(DEFAULT_MAX_WILDCARDS);
+        let items = self.number(MAX_PATHS, 1..=MOST_PATHS).unwrap_or(DEFAULT_MAX_PATHS);
+        let wildcards = self.number(MAX_WILDCARDS, 1..=MOST_PATHS).unwrap_or(DEFAULT_MAX_WILDCARDS);
         let include = self.globs(INCLUDE);
         let watch = Watch {
             buckets: self.list::<BucketName>(BUCKETS).into_iter().map(String::from).collect(),
@@ -203,6 +209,14 @@ impl Reader {
         };
         let manual = self.choice(MANUAL).unwrap_or(true);
         let skip = Skip { unchanged_since: self.time(SKIP_UNCHANGED_SINCE), new: self.flag(SKIP_NEW) };
+        let metrics = self.choice(METRICS).unwrap_or(true);
+        let monthly_paths = self.number(MONTHLY_PATHS, 0..=MOST_MONTHLY_PATHS).and_then(NonZeroUsize::new);
+        if monthly_paths.is_some() && !metrics {
+            self.problems.push(format!(
+                "{MONTHLY_PATHS} needs metrics, which count the paths of the month: remove {METRICS}=false, or set \
+                 {MONTHLY_PATHS}=0 for no limit"
+            ));
+        }
         Config {
             policy: Policy {
                 watch,
@@ -218,7 +232,8 @@ impl Reader {
                 aliases: self.list(BUCKET_ALIASES),
             },
             dry_run: self.flag(DRY_RUN),
-            metrics: self.choice(METRICS).unwrap_or(true),
+            metrics,
+            monthly_paths,
             retired: RETIRED.into_iter().filter(|name| self.variables.contains_key(*name)).collect(),
         }
     }
@@ -227,6 +242,7 @@ impl Reader {
         let endpoint_url = self.endpoint_url("AWS_ENDPOINT_URL_CLOUDFRONT");
         let sqs_endpoint_url = self.endpoint_url("AWS_ENDPOINT_URL_SQS");
         let s3_endpoint_url = self.endpoint_url("AWS_ENDPOINT_URL_S3");
+        let cloudwatch_endpoint_url = self.endpoint_url("AWS_ENDPOINT_URL_CLOUDWATCH");
         let [key_id, secret] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| self.required(name));
         let mut settings = Settings::new(&key_id, &secret, self.get("AWS_SESSION_TOKEN"));
         if let Some(region) = self.get("AWS_REGION").or_else(|| self.get("AWS_DEFAULT_REGION")) {
@@ -235,6 +251,7 @@ impl Reader {
         settings.endpoint_url = endpoint_url;
         settings.sqs_endpoint_url = sqs_endpoint_url;
         settings.s3_endpoint_url = s3_endpoint_url;
+        settings.cloudwatch_endpoint_url = cloudwatch_endpoint_url;
         settings.use_fips = self.flag("AWS_USE_FIPS_ENDPOINT");
         settings.use_dual_stack = self.flag("AWS_USE_DUALSTACK_ENDPOINT");
         settings.max_attempts = self.max_attempts();
@@ -259,7 +276,7 @@ impl Reader {
     }
 
     fn max_attempts(&mut self) -> Option<u32> {
-        self.number("AWS_MAX_ATTEMPTS", 100).and_then(|most| most.try_into().ok())
+        self.number("AWS_MAX_ATTEMPTS", 1..=100).and_then(|most| most.try_into().ok())
     }
 
     /// Returns the variable's trimmed value, or `None` if it is absent or empty.
@@ -314,11 +331,12 @@ impl Reader {
         time
     }
 
-    fn number(&mut self, name: &str, most: usize) -> Option<usize> {
+    fn number(&mut self, name: &str, range: RangeInclusive<usize>) -> Option<usize> {
         let value = self.get(name)?;
-        let number = value.parse().ok().filter(|number| (1..=most).contains(number));
+        let number = value.parse().ok().filter(|number| range.contains(number));
         if number.is_none() {
-            let problem = format!("{name}={value:?} is not a whole number from 1 to {most}");
+            let (least, most) = (range.start(), range.end());
+            let problem = format!("{name}={value:?} is not a whole number from {least} to {most}");
             self.problems.push(problem);
         }
         number

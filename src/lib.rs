@@ -130,7 +130,7 @@ impl Invalidator {
     /// and sends nothing.
     #[must_use]
     pub fn new(config: Config, client: Option<Client>) -> Self {
-        let Config { policy, search, dry_run, metrics: _, retired: _ } = config;
+        let Config { policy, search, dry_run, metrics: _, monthly_paths: _, retired: _ } = config;
         Self { policy, finder: Finder::new(search), client, asking: None, dry_run }
     }
 

@@ -15,6 +15,8 @@ pub struct Settings {
     pub sqs_endpoint_url: Option<String>,
     /// The URL of S3's endpoint. `None` for the one of the bucket's region.
     pub s3_endpoint_url: Option<String>,
+    /// The URL of CloudWatch's endpoint. `None` for the one of the region.
+    pub cloudwatch_endpoint_url: Option<String>,
     /// Whether to use the endpoint with FIPS 140 cryptography.
     pub use_fips: bool,
     /// Whether to use the endpoint that supports IPv6 as well as IPv4.
@@ -46,8 +48,13 @@ impl Settings {
     #[must_use]
     pub fn local(endpoint_url: &str) -> Self {
         let endpoint_url = Some(endpoint_url.to_owned());
-        let [sqs_endpoint_url, s3_endpoint_url] = [(); 2].map(|()| endpoint_url.clone());
-        Self { endpoint_url, sqs_endpoint_url, s3_endpoint_url, ..Self::new("local", "local", None) }
+        Self {
+            sqs_endpoint_url: endpoint_url.clone(),
+            s3_endpoint_url: endpoint_url.clone(),
+            cloudwatch_endpoint_url: endpoint_url.clone(),
+            endpoint_url,
+            ..Self::new("local", "local", None)
+        }
     }
 
     /// Creates settings with a credentials provider, in us-east-1.
@@ -57,6 +64,7 @@ impl Settings {
             endpoint_url: None,
             sqs_endpoint_url: None,
             s3_endpoint_url: None,
+            cloudwatch_endpoint_url: None,
             use_fips: false,
             use_dual_stack: false,
             max_attempts: None,

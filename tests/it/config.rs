@@ -1,5 +1,7 @@
 //! Environment variables to a configuration: defaults, limits and errors.
 
+use std::num::NonZeroUsize;
+
 use cloudfront_invalidator::config::{Config, VARIABLES};
 
 fn read(variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
@@ -113,6 +115,36 @@ fn numbers_outside_their_limits_are_refused() {
 }
 
 #[test]
+fn a_limit_of_paths_a_month_needs_metrics() {
+    let limit = |value: &str| {
+        let config = read(&[("INVALIDATOR_MONTHLY_PATHS", value)]).expect("a configuration");
+        config.monthly_paths.map(NonZeroUsize::get)
+    };
+    for (value, expected) in [
+        ("", None),
+        ("0", None),
+        ("1", Some(1)),
+        (" 1000 ", Some(1_000)),
+        ("1000000000", Some(1_000_000_000)),
+    ] {
+        assert_eq!(limit(value), expected, "{value}");
+    }
+    for value in ["1000000001", "-1", "1e3", "many"] {
+        let problem =
+            format!("INVALIDATOR_MONTHLY_PATHS={value:?} is not a whole number from 0 to 1000000000");
+        assert_eq!(refused(&[("INVALIDATOR_MONTHLY_PATHS", value)]), [problem]);
+    }
+    let without = |limit: &str| {
+        read(&[("INVALIDATOR_METRICS", "false"), ("INVALIDATOR_MONTHLY_PATHS", limit)])
+            .map(|config| config.monthly_paths)
+    };
+    let problem = "INVALIDATOR_MONTHLY_PATHS needs metrics, which count the paths of the month: remove \
+                   INVALIDATOR_METRICS=false, or set INVALIDATOR_MONTHLY_PATHS=0 for no limit";
+    assert_eq!(without("1000"), Err(vec![problem.to_owned()]));
+    assert_eq!(without("0"), Ok(None));
+}
+
+#[test]
 fn the_function_needs_credentials_unless_it_is_a_dry_run() {
     let variables = |extra: &[(&'static str, &'static str)]| {
         [&[("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE")], extra].concat()
@@ -143,10 +175,16 @@ fn the_function_needs_credentials_unless_it_is_a_dry_run() {
     let Ok((_, Some(aws))) = Config::of_function(variables(&set)) else { panic!("settings") };
     assert_eq!((&*aws.region, aws.endpoint_url.as_deref()), ("eu-west-1", Some("http://127.0.0.1:2")));
     assert_eq!(aws.s3_endpoint_url.as_deref(), Some("http://127.0.0.1:1"), "the one of all services");
+    assert_eq!(aws.cloudwatch_endpoint_url.as_deref(), Some("http://127.0.0.1:1"));
+    let with_cloudwatch = [&set[..], &[("AWS_ENDPOINT_URL_CLOUDWATCH", "http://127.0.0.1:4")]].concat();
+    let Ok((_, Some(aws))) = Config::of_function(variables(&with_cloudwatch)) else { panic!("settings") };
+    assert_eq!(aws.cloudwatch_endpoint_url.as_deref(), Some("http://127.0.0.1:4"));
     let with_s3 = [&set[..], &[("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:3")]].concat();
     let Ok((_, Some(aws))) = Config::of_function(variables(&with_s3)) else { panic!("settings") };
     assert_eq!(aws.s3_endpoint_url.as_deref(), Some("http://127.0.0.1:3"));
     let ignored = [&set[..], &[("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")]].concat();
     let Ok((_, Some(aws))) = Config::of_function(variables(&ignored)) else { panic!("settings") };
-    assert_eq!((aws.endpoint_url, aws.s3_endpoint_url), (None, None));
+    let endpoints =
+        [aws.endpoint_url, aws.sqs_endpoint_url, aws.s3_endpoint_url, aws.cloudwatch_endpoint_url];
+    assert_eq!(endpoints, [const { None }; 4]);
 }

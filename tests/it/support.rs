@@ -121,6 +121,7 @@ impl Function {
                 ("AWS_ENDPOINT_URL_CLOUDFRONT", cloudfront),
                 ("AWS_ENDPOINT_URL_SQS", cloudfront),
                 ("AWS_ENDPOINT_URL_S3", cloudfront),
+                ("AWS_ENDPOINT_URL_CLOUDWATCH", cloudfront),
                 ("INVALIDATOR_DISTRIBUTIONS", "E1EXAMPLE"),
             ])
             .envs(variables.iter().copied())

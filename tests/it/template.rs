@@ -82,8 +82,9 @@ fn the_template_sets_every_variable_with_the_functions_defaults() {
         let (config, _) = Config::of_function(all).expect("a valid configuration");
         format!("{config:?}")
     };
-    let buckets = [("INVALIDATOR_BUCKETS".to_owned(), "site".to_owned())];
-    assert_eq!(read(&environment), read(&buckets), "the template's defaults are the function's");
+    let other = [("INVALIDATOR_BUCKETS", "site"), ("INVALIDATOR_MONTHLY_PATHS", "1000")];
+    let other = other.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(read(&environment), read(&other), "the template's other defaults are the function's");
     for parameters in [
         [("DistributionIds", "E1,E2"), ("OriginPath", "/live")],
         [("Metrics", "false"), ("QueryStrings", "true")],
