@@ -20,7 +20,7 @@ pub use self::{
     json::to_json,
     log::{Invocation, Log},
     metrics::metrics,
-    price::{FREE_PATHS, dollars},
+    price::{FREE_PATHS, dollars, thousands, used},
 };
 use crate::{
     bucket,
@@ -31,8 +31,10 @@ use crate::{
     neighbors::Listed,
     path::Item,
     plan::{Ignored, Invalidation, Known, Plan, Purge, sorted},
+    spending::Grant,
     submit::{Outcome, Part, Sent},
     text::{Plain, joined},
+    usage::{Month, Source},
     versions::Findings,
 };
 
@@ -58,6 +60,9 @@ pub struct Report {
     pub findings: Findings,
     /// The result of listing the buckets. `None` if that was not necessary.
     pub listing: Option<Listed<bucket::Error>>,
+    /// What is known of the month, and what the batch was allowed to spend. `None` without a limit, and for a batch
+    /// that needed nothing.
+    pub month: Option<(Month, Grant)>,
     /// The items that CloudFront refused or never received, and what needs them.
     behind: Vec<Behind>,
 }
@@ -96,7 +101,7 @@ impl Report {
         let (outcome, behind) =
             results.map_or((None, Vec::new()), |(outcome, behind)| (Some(outcome), behind));
         let (narrowing, findings) = (Narrowing::default(), Findings::default());
-        Self { batch, found, plan, outcome, ended, narrowing, findings, listing: None, behind }
+        Self { batch, found, plan, outcome, ended, narrowing, findings, listing: None, month: None, behind }
     }
 
     /// Adds what became of the messages that are not done.
@@ -109,6 +114,12 @@ impl Report {
     #[must_use]
     pub fn with_listing(self, listing: Option<Listed<bucket::Error>>) -> Self {
         Self { listing, ..self }
+    }
+
+    /// Adds what is known of the month after the batch, and what the batch was allowed to spend.
+    #[must_use]
+    pub fn with_month(self, month: Month, grant: Grant) -> Self {
+        Self { month: Some((month, grant)), ..self }
     }
 
     /// Adds what S3 says about the changes.
@@ -167,17 +178,9 @@ impl Report {
     /// existed.
     #[must_use]
     pub fn billed_paths(&self) -> usize {
-        let new = |part: &Part| if part.created.is_new { part.items.len() } else { 0 };
-        let billed = |index: usize| match self.sent(index) {
-            None | Some(Sent::AlreadyDone { is_new: true }) => {
-                self.plan.invalidations[index].purge.item_count
-            }
-            Some(Sent::Accepted(created)) if created.is_new => {
-                self.plan.invalidations[index].purge.item_count
-            }
-            Some(Sent::Folded(part, _)) => new(part),
-            Some(Sent::Isolated(isolated)) => isolated.accepted.iter().map(new).sum(),
-            Some(Sent::Accepted(_) | Sent::AlreadyDone { is_new: false } | Sent::Failed(_)) => 0,
+        let billed = |index: usize| {
+            let planned = self.plan.invalidations[index].purge.item_count;
+            self.sent(index).map_or(planned, |sent| sent.billed_paths(planned))
         };
         (0..self.plan.invalidations.len()).map(billed).sum()
     }
@@ -282,7 +285,7 @@ impl Report {
 }
 
 /// Serializes the report as one object with `invalidations`, `ignored`, `unreadable`,
-/// `billed_paths` and, if the distribution lookup failed, `look_up`.
+/// `billed_paths`, `month` if there is a limit, and `look_up` if the distribution lookup failed.
 impl Serialize for Report {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.document(usize::MAX, usize::MAX).serialize(serializer)
@@ -299,6 +302,8 @@ struct ReportJson<'a> {
     more_ignored: usize,
     unreadable: Vec<Unread<'a>>,
     billed_paths: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    month: Option<MonthJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     look_up: Option<LookUp>,
 }
@@ -344,9 +349,27 @@ impl Report {
             more_ignored: self.plan.ignored.len().saturating_sub(entries),
             unreadable: self.unreadable().take(entries).map(unread).collect(),
             billed_paths: self.billed_paths(),
+            month: self.month.as_ref().map(|(month, grant)| MonthJson {
+                sent: month.sent,
+                allowance: month.allowance,
+                forecast: month.forecast(),
+                source: month.source,
+                pause_seconds: Some(grant.pause.as_secs()).filter(|seconds| *seconds > 0),
+            }),
             look_up: self.look_up(),
         }
     }
+}
+
+/// What is known of the month.
+#[derive(Serialize)]
+struct MonthJson {
+    sent: usize,
+    allowance: usize,
+    forecast: usize,
+    source: Source,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pause_seconds: Option<u64>,
 }
 
 /// A failed lookup of the distributions.

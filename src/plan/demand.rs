@@ -443,6 +443,12 @@ impl<'a> Demand<'a> {
         Ok((Cause::Change(change), serving.paths(&change.bucket, change.key.as_bytes())?))
     }
 
+    /// Returns whether a group serves the object of any change that it must know of.
+    pub(super) fn needs_any(&self, group: &Group<'_>) -> bool {
+        let needs = |index: &usize| self.skips(group, *index).is_none() && self.paths(group, *index).is_ok();
+        self.changes(group).iter().any(needs)
+    }
+
     /// Returns the reason why a group need not know of a change. `None` if it must.
     pub(super) fn skips(&self, group: &Group<'_>, change: usize) -> Option<Needless> {
         group.rule.skips(self.findings.of(change))

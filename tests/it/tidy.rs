@@ -36,7 +36,7 @@ fn code(source: &str) -> String {
 }
 
 /// The library's modules, except `order`, which every module may use.
-const MODULES: [&str; 21] = [
+const MODULES: [&str; 23] = [
     "event",
     "watch",
     "path",
@@ -51,6 +51,8 @@ const MODULES: [&str; 21] = [
     "queue",
     "bucket",
     "narrow",
+    "allowance",
+    "spending",
     "request",
     "report",
     "config",
@@ -155,6 +157,12 @@ fn rules() -> Vec<Rule> {
             Some(&["event", "site", "cloudfront", "plan", "queue", "submit"]),
             &[SDK, NOW, ENVIRONMENT, LAMBDA, &["serde"]],
         ),
+        rule("src/allowance", Some(&["cover"]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["async", "serde"]]),
+        rule(
+            "src/spending",
+            Some(&["allowance", "cloudfront", "cover", "path", "plan", "site", "submit", "usage"]),
+            &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["serde"]],
+        ),
         rule(
             "src/report",
             Some(&[
@@ -169,6 +177,8 @@ fn rules() -> Vec<Rule> {
                 "neighbors",
                 "submit",
                 "narrow",
+                "spending",
+                "usage",
                 "config",
                 "versions",
                 "text",
