@@ -39,7 +39,7 @@ pub(crate) use self::http::MOST_ELSEWHERE;
 pub use self::profile::Profile;
 pub(crate) use self::{
     api::waits,
-    endpoint::{domain, domain_of},
+    endpoint::{domain, domain_of, monitoring},
     http::Http,
     signed::{Received, Scope},
 };

@@ -35,7 +35,7 @@
 //! bytes ─event─▶ Batch ─watch, site, path─▶ items ─cover─▶ fewer items ─plan─▶ Plan ─submit─▶ results ─narrow─▶ what is left ─report─▶ answer, log
 //! ```
 //!
-//! `discover` and `submit` call CloudFront, `versions` and `neighbors` ask S3, and `narrow` calls SQS; the others are pure functions. A dry run stops after the
+//! `discover` and `submit` call CloudFront, `versions` and `neighbors` ask S3, `usage` asks CloudWatch, and `narrow` calls SQS; the others are pure functions. A dry run stops after the
 //! plan. The function (`src/main.rs`), cfadmin (`src/bin/cfadmin`) and the tests all call `run`.
 //!
 //! In reading order:
@@ -53,6 +53,8 @@
 //! - [`plan`] decides which invalidations to send, and which messages depend on each
 //! - [`cloudfront`] is the client of CloudFront's API
 //! - [`submit`] sends the invalidations
+//! - [`usage`] reads how many paths were sent this month
+//! - `rpc` calls services in AWS's JSON protocol
 //! - [`queue`] sends messages to the queue that a batch came from
 //! - [`narrow`] writes messages for what is left of a batch
 //! - [`spending`] decides how many paths a batch gets, and what has to wait
@@ -61,7 +63,7 @@
 //! - [`config`] reads the environment variables
 //! - [`text`] makes text from outside safe to print
 //! - `order` sorts lists with little code
-//! - `time` parses times as AWS writes them
+//! - `time` parses times as AWS writes them, and finds the month of a time
 //! - `verify` compares what viewers get with what the bucket holds (feature `cli`)
 //! - `local` is a CloudFront on loopback (feature `local`)
 
@@ -82,6 +84,7 @@ pub mod plan;
 pub mod queue;
 pub mod report;
 pub mod request;
+mod rpc;
 pub mod site;
 pub mod spending;
 pub mod submit;
@@ -137,7 +140,7 @@ impl Invalidator {
     /// and sends nothing.
     #[must_use]
     pub fn new(config: Config, client: Option<Client>) -> Self {
-        let Config { policy, search, dry_run, monthly_paths, metrics: _, retired: _ } = config;
+        let Config { policy, search, dry_run, metrics: _, monthly_paths, retired: _ } = config;
         let spending = monthly_paths.map(Spending::new);
         Self { policy, finder: Finder::new(search), client, asking: None, dry_run, spending }
     }
@@ -274,10 +277,11 @@ impl Invalidator {
             let moment = Moment { now: present(), interval: client.interval(), pause: &pause };
             narrowing = narrow::narrow(&batch, &plan, &left, moment, (&queue, client), deadline).await;
         }
-        let mut report = Report::new(batch, found, plan, results, present());
-        if let (Some(spending), Some(grant)) = (&self.spending, grant) {
-            report = report.with_month(spending.month(present()).await, grant);
+        let mut month = None;
+        if let (Some(spending), Some(_)) = (&self.spending, &grant) {
+            month = Some(spending.month(present()).await);
         }
+        let report = Report::new(batch, found, plan, results, present()).with_month(month).with_grant(grant);
         report.with_findings(findings).with_listing(listing).with_narrowing(narrowing)
     }
 

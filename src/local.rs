@@ -19,6 +19,7 @@
 //! - Answers to viewers with the objects of these buckets, which stay in the cache until they are
 //!   purged.
 //! - Queues of Amazon SQS, which accept SendMessageBatch and keep the messages.
+//! - Metrics of Amazon CloudWatch, which come from the function's log lines: GetMetricData.
 //!
 //! Where AWS documents nothing, it does what AWS was seen to do. It shares no code with the
 //! modules that are tested against it, so that a mistake in one shows in the other.
@@ -28,6 +29,8 @@
 mod account;
 mod clock;
 mod edge;
+mod json;
+mod metrics;
 mod objects;
 mod rate;
 mod rules;
@@ -191,8 +194,8 @@ impl Server {
     }
 
     /// Makes `fault` happen to a call of `operation`: ListDistributions, GetDistribution,
-    /// GetDistributionConfig, ListDistributionTenants, GetDistributionTenant, ListCachePolicies, or one
-    /// of those of S3. The next `after` calls come before it.
+    /// GetDistributionConfig, ListDistributionTenants, GetDistributionTenant, ListCachePolicies,
+    /// GetMetricData, or one of those of S3. The next `after` calls come before it.
     pub fn inject_read(&self, operation: &'static str, after: usize, fault: Fault) {
         lock(&self.store).read_faults.push((operation, after, fault));
     }
@@ -220,8 +223,8 @@ impl Server {
         std::mem::take(&mut lock(&self.store).queues.sent)
     }
 
-    /// Returns the operation of every call that read distributions, tenants, cache policies or buckets,
-    /// oldest first.
+    /// Returns the operation of every call that read distributions, tenants, cache policies, buckets or
+    /// metrics, oldest first.
     #[must_use]
     pub fn reads(&self) -> Vec<&'static str> {
         lock(&self.store).reads.clone()
@@ -297,7 +300,7 @@ async fn answer(
         return Ok(viewed);
     }
     if parts.headers.contains_key("x-amz-target") {
-        return send(&store, &parts, body).await;
+        return call_json(&store, &parts, body).await;
     }
     if !parts.uri.path().starts_with("/2020-05-31/") {
         return call_s3(&store, &parts).await;
@@ -493,25 +496,31 @@ async fn create(
     }))
 }
 
-/// Answers a call in the protocol of Amazon SQS.
-async fn send(
+/// Answers a call in the AWS JSON protocol: of CloudWatch or SQS.
+async fn call_json(
     store: &Mutex<Store>,
     request: &Parts,
     body: Incoming,
 ) -> Result<Response<Full<Bytes>>, Closed> {
     let body = whole(body).await?;
-    let reply = match sqs::authorize(request) {
+    let is_of_metrics = json::CLOUDWATCH.is_called(request);
+    let service = if is_of_metrics { json::CLOUDWATCH } else { json::SQS };
+    let reply = match service.authorize(request) {
+        Ok(()) if is_of_metrics => {
+            let answer = |store: &Store| store.metrics.answer(&body, store.clock.now());
+            read(store, "GetMetricData", answer).await?.map(|answer| answer.body)
+        }
         Ok(()) => send_batch(store, request, &body).await?,
         Err(refusal) => Err(refusal),
     };
     let (status, error, body) = match reply {
         Ok(body) => (200, None, body),
         Err(refusal) => {
-            let (error, body) = sqs::error(&refusal);
+            let (error, body) = service.error(&refusal);
             (refusal.status, Some(error), body)
         }
     };
-    let mut response = Response::builder().status(status).header(CONTENT_TYPE, sqs::MEDIA_TYPE);
+    let mut response = Response::builder().status(status).header(CONTENT_TYPE, json::MEDIA_TYPE);
     if let Some(error) = error {
         response = response.header("x-amzn-query-error", error);
     }

@@ -340,8 +340,7 @@ impl<'a> Planner<'a> {
         by_bucket.map(|(bucket, keys)| Wanted { bucket, keys }).collect()
     }
 
-    /// Returns the number of invalidations that changes need. If it is late, counts distributions that may need none,
-    /// too.
+    /// Returns the number of distributions that need an invalidation. If it is late, counts others, too.
     #[must_use]
     pub fn distributions(&self, is_late: &dyn Fn() -> bool) -> usize {
         let needs_any = |group: &&Group<'_>| is_late() || self.demand.needs_any(group);

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cloudfront::{Client, Received, Scope, domain};
+use crate::{
+    cloudfront::{Client, Error, Scope, domain},
+    rpc::{Failure, Operation},
+};
 
 /// Maximum number of bytes of one message, and of all messages of one call. SQS allows 1 MiB.
 pub const MOST_BYTES: usize = 1_048_576;
@@ -147,9 +150,9 @@ impl Queue {
                         break;
                     }
                 }
-                Err(Refused { why, is_lasting }) => {
-                    last = why;
-                    if is_lasting {
+                Err(Failure { error, is_transient }) => {
+                    last = NotSent(error.to_string());
+                    if !is_transient {
                         break;
                     }
                 }
@@ -164,37 +167,19 @@ impl Queue {
         client: &Client,
         entries: &[Entry],
         limit: Duration,
-    ) -> Result<Vec<Failed>, Refused> {
-        let refused = |why: String, is_lasting| Refused { why: NotSent(why), is_lasting };
+    ) -> Result<Vec<Failed>, Failure> {
+        let operation = Operation {
+            service: "SQS",
+            target: "AmazonSQS.SendMessageBatch",
+            scope: Scope { service: "sqs", region: &self.region },
+            endpoint: &self.endpoint,
+        };
         let request = serde_json::to_string(&Request { queue_url: &self.url, entries });
-        let request = request.map_err(|error| refused(error.to_string(), true))?;
-        let request = http::Request::post(&self.endpoint)
-            .header("content-type", "application/x-amz-json-1.0")
-            .header("x-amz-target", "AmazonSQS.SendMessageBatch")
-            .body(request);
-        let request = request.map_err(|error| refused(error.to_string(), true))?;
-        let scope = Scope { service: "sqs", region: &self.region };
-        let answer = client.send(scope, request, limit).await;
-        let Received { status, body, .. } =
-            answer.map_err(|error| refused(format!("no answer from SQS: {error}"), false))?;
-        if status == 200 {
-            let answer: Answer =
-                serde_json::from_slice(&body).map_err(|error| refused(error.to_string(), false))?;
-            return Ok(answer.failed);
-        }
-        let Problem { code, message } = serde_json::from_slice(&body).unwrap_or_default();
-        let code = code.rsplit_once('#').map_or(&*code, |(_, code)| code);
-        let is_throttled = status == 429 || code.contains("Throttl");
-        let why = format!("SQS answered {code} (HTTP {status}): {message}");
-        Err(refused(why, status < 500 && !is_throttled))
+        let request = request
+            .map_err(|error| Failure { error: Error::other(error.to_string()), is_transient: false })?;
+        let answer = operation.call(client, request, limit).await?;
+        Ok(operation.parse::<Answer>(&answer)?.failed)
     }
-}
-
-/// A failed call.
-struct Refused {
-    why: NotSent,
-    /// Whether the same call would fail again.
-    is_lasting: bool,
 }
 
 #[derive(Serialize)]
@@ -229,14 +214,6 @@ struct Failed {
     message: String,
     #[serde(default)]
     sender_fault: bool,
-}
-
-#[derive(Default, Deserialize)]
-struct Problem {
-    #[serde(default, rename = "__type")]
-    code: String,
-    #[serde(default, alias = "Message")]
-    message: String,
 }
 
 #[cfg(test)]

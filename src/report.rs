@@ -60,9 +60,10 @@ pub struct Report {
     pub findings: Findings,
     /// The result of listing the buckets. `None` if that was not necessary.
     pub listing: Option<Listed<bucket::Error>>,
-    /// What is known of the month, and what the batch was allowed to spend. `None` without a limit, and for a batch
-    /// that needed nothing.
-    pub month: Option<(Month, Grant)>,
+    /// The paths that were sent this month. `None` without a limit, and for a batch that needed nothing.
+    pub month: Option<Month>,
+    /// What the batch was allowed to spend. `None` as above.
+    pub grant: Option<Grant>,
     /// The items that CloudFront refused or never received, and what needs them.
     behind: Vec<Behind>,
 }
@@ -101,7 +102,19 @@ impl Report {
         let (outcome, behind) =
             results.map_or((None, Vec::new()), |(outcome, behind)| (Some(outcome), behind));
         let (narrowing, findings) = (Narrowing::default(), Findings::default());
-        Self { batch, found, plan, outcome, ended, narrowing, findings, listing: None, month: None, behind }
+        Self {
+            batch,
+            found,
+            plan,
+            outcome,
+            ended,
+            narrowing,
+            findings,
+            listing: None,
+            month: None,
+            grant: None,
+            behind,
+        }
     }
 
     /// Adds what became of the messages that are not done.
@@ -116,10 +129,16 @@ impl Report {
         Self { listing, ..self }
     }
 
-    /// Adds what is known of the month after the batch, and what the batch was allowed to spend.
+    /// Adds the paths that were sent this month.
     #[must_use]
-    pub fn with_month(self, month: Month, grant: Grant) -> Self {
-        Self { month: Some((month, grant)), ..self }
+    pub fn with_month(self, month: Option<Month>) -> Self {
+        Self { month, ..self }
+    }
+
+    /// Adds what the batch was allowed to spend.
+    #[must_use]
+    pub fn with_grant(self, grant: Option<Grant>) -> Self {
+        Self { grant, ..self }
     }
 
     /// Adds what S3 says about the changes.
@@ -349,12 +368,16 @@ impl Report {
             more_ignored: self.plan.ignored.len().saturating_sub(entries),
             unreadable: self.unreadable().take(entries).map(unread).collect(),
             billed_paths: self.billed_paths(),
-            month: self.month.as_ref().map(|(month, grant)| MonthJson {
+            month: self.month.as_ref().map(|month| MonthJson {
                 sent: month.sent,
                 allowance: month.allowance,
                 forecast: month.forecast(),
                 source: month.source,
-                pause_seconds: Some(grant.pause.as_secs()).filter(|seconds| *seconds > 0),
+                pause_seconds: self
+                    .grant
+                    .as_ref()
+                    .map(|grant| grant.pause.as_secs())
+                    .filter(|pause| *pause > 0),
             }),
             look_up: self.look_up(),
         }

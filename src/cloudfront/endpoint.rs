@@ -8,6 +8,8 @@ use aws_sdk_cloudfront::config::endpoint::{Endpoint, EndpointFuture, Params, Res
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_types::endpoint::EndpointAuthScheme;
 
+use super::Settings;
+
 /// A resolver that applies the SDK's rules.
 #[derive(Debug)]
 pub(super) struct Resolver;
@@ -29,7 +31,7 @@ struct Partition {
     regions: &'static str,
     /// The domain of its services.
     domain: &'static str,
-    /// The domain of CloudFront's endpoint that supports IPv6 as well as IPv4.
+    /// The domain of its endpoints that support IPv6 as well as IPv4.
     dual_stack_domain: &'static str,
     /// The region whose name CloudFront's signatures contain.
     signing_region: &'static str,
@@ -40,12 +42,15 @@ const AWS: Partition = Partition {
     name: "aws",
     regions: "",
     domain: "amazonaws.com",
-    dual_stack_domain: "global.api.aws",
+    dual_stack_domain: "api.aws",
     signing_region: "us-east-1",
 };
 
 /// The name of the partition in China, whose endpoint has a region in its name.
 const CHINA: &str = "aws-cn";
+
+/// The name of the partition for the government of the United States.
+const GOVERNMENT: &str = "aws-us-gov";
 
 const OTHERS: [Partition; 7] = [
     Partition {
@@ -91,7 +96,7 @@ const OTHERS: [Partition; 7] = [
         signing_region: "us-isof-south-1",
     },
     Partition {
-        name: "aws-us-gov",
+        name: GOVERNMENT,
         regions: "us-gov-",
         domain: "amazonaws.com",
         dual_stack_domain: "api.aws",
@@ -127,6 +132,24 @@ pub(crate) fn domain(partition: &str) -> &'static str {
     OTHERS.iter().find(|one| one.name == partition).unwrap_or(&AWS).domain
 }
 
+/// Returns the URL of CloudWatch's endpoint: the configured one, or that of the region.
+///
+/// <https://docs.aws.amazon.com/general/latest/gr/cw_region.html>
+pub(crate) fn monitoring(settings: &Settings) -> String {
+    if let Some(url) = &settings.cloudwatch_endpoint_url {
+        return url.trim_end_matches('/').to_owned();
+    }
+    let region = &settings.region;
+    let partition = Partition::of(region);
+    let domain = if settings.use_dual_stack { partition.dual_stack_domain } else { partition.domain };
+    // All endpoints of the government's partition use FIPS 140 cryptography.
+    let service = match partition.name {
+        name if settings.use_fips && name != GOVERNMENT => "monitoring-fips",
+        _ => "monitoring",
+    };
+    format!("https://{service}.{region}.{domain}")
+}
+
 /// Returns the endpoint: the configured URL, or the one of the region's partition.
 ///
 /// <https://docs.aws.amazon.com/general/latest/gr/cf_region.html>
@@ -143,6 +166,7 @@ fn endpoint(params: &Params) -> Result<Endpoint, BoxError> {
     let Partition { name, domain, dual_stack_domain, signing_region, .. } = Partition::of(region);
     let service = if is_fips { "cloudfront-fips" } else { "cloudfront" };
     let url = match (is_dual_stack, *name) {
+        (true, name) if name == AWS.name => format!("https://{service}.global.{dual_stack_domain}"),
         (true, _) => format!("https://{service}.{dual_stack_domain}"),
         (false, CHINA) => format!("https://{service}.{signing_region}.{domain}"),
         (false, _) => format!("https://{service}.{domain}"),
@@ -181,6 +205,28 @@ mod tests {
             let answer = resolver.resolve_endpoint(&params).now_or_never().expect("an immediate answer");
             answer.map_err(|error| error.to_string())
         })
+    }
+
+    /// The expected URLs are those of botocore's rules.
+    #[test]
+    fn the_endpoint_of_cloudwatch_is_in_the_region() {
+        for (region, fips, dual, expected) in [
+            ("eu-central-1", false, false, "https://monitoring.eu-central-1.amazonaws.com"),
+            ("us-east-1", true, false, "https://monitoring-fips.us-east-1.amazonaws.com"),
+            ("us-east-1", false, true, "https://monitoring.us-east-1.api.aws"),
+            ("us-east-1", true, true, "https://monitoring-fips.us-east-1.api.aws"),
+            ("cn-north-1", false, false, "https://monitoring.cn-north-1.amazonaws.com.cn"),
+            ("cn-north-1", false, true, "https://monitoring.cn-north-1.api.amazonwebservices.com.cn"),
+            ("us-gov-west-1", true, false, "https://monitoring.us-gov-west-1.amazonaws.com"),
+            ("us-gov-west-1", true, true, "https://monitoring.us-gov-west-1.api.aws"),
+            ("eusc-de-east-1", false, false, "https://monitoring.eusc-de-east-1.amazonaws.eu"),
+        ] {
+            let mut settings = Settings::new("an id", "a secret", None);
+            region.clone_into(&mut settings.region);
+            (settings.use_fips, settings.use_dual_stack) = (fips, dual);
+            assert_eq!(monitoring(&settings), expected);
+        }
+        assert_eq!(monitoring(&Settings::local("http://[::1]:9/")), "http://[::1]:9");
     }
 
     #[test]

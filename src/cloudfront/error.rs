@@ -86,7 +86,7 @@ impl Error {
     }
 
     /// Adds the operation that failed.
-    pub(super) const fn of(mut self, operation: &'static str) -> Self {
+    pub(crate) const fn of(mut self, operation: &'static str) -> Self {
         self.operation = Some(operation);
         self
     }
@@ -97,12 +97,12 @@ impl Error {
     }
 
     /// Creates an error of no particular kind.
-    pub(super) const fn other(text: String) -> Self {
+    pub(crate) const fn other(text: String) -> Self {
         Self::new(Kind::Other, text)
     }
 
     /// Creates the error for a call without a complete answer.
-    pub(super) const fn unreachable(text: String) -> Self {
+    pub(crate) const fn unreachable(text: String) -> Self {
         Self::new(Kind::Unreachable, text)
     }
 

@@ -7,18 +7,10 @@ use std::{
     time::Duration,
 };
 
-use http::{
-    Method, Uri,
-    header::{AUTHORIZATION, CONTENT_TYPE},
-    request::Parts,
-};
+use http::Uri;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::{Fault, wire::Refusal};
-
-/// The media type of the AWS JSON 1.0 protocol.
-pub(super) const MEDIA_TYPE: &str = "application/x-amz-json-1.0";
 
 /// Maximum number of messages in one batch.
 const MOST_ENTRIES: usize = 10;
@@ -90,45 +82,6 @@ struct Failed {
     sender_fault: bool,
     code: &'static str,
     message: &'static str,
-}
-
-/// Checks that a request calls SendMessageBatch, signed for SQS.
-pub(super) fn authorize(request: &Parts) -> Result<(), Refusal> {
-    let header =
-        |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let Some(authorization) = header(AUTHORIZATION.as_str()).strip_prefix("AWS4-HMAC-SHA256 ") else {
-        let why = "Request is missing Authentication Token";
-        return Err(Refusal::new(403, "MissingAuthenticationToken", why));
-    };
-    if !is_scoped_to_sqs(authorization) {
-        let why = "Credential should be scoped to correct service: 'sqs'.";
-        return Err(Refusal::new(403, "InvalidSignatureException", why));
-    }
-    let is_called = request.method == Method::POST && request.uri.path() == "/";
-    if is_called
-        && header("x-amz-target") == "AmazonSQS.SendMessageBatch"
-        && header(CONTENT_TYPE.as_str()) == MEDIA_TYPE
-    {
-        Ok(())
-    } else {
-        Err(Refusal::unknown_operation())
-    }
-}
-
-/// Returns whether the credential's scope is `DATE/REGION/sqs/aws4_request`.
-fn is_scoped_to_sqs(authorization: &str) -> bool {
-    let credential = authorization.split(',').find_map(|part| part.trim().strip_prefix("Credential="));
-    let scope: Vec<&str> = credential.unwrap_or_default().rsplit('/').take(4).collect();
-    matches!(scope.as_slice(), ["aws4_request", "sqs", region, date] if !region.is_empty() && date.len() == 8)
-}
-
-/// Formats an error answer: the value of the header `x-amzn-query-error`, and the body.
-pub(super) fn error(refusal: &Refusal) -> (String, String) {
-    let Refusal { status, code, message } = refusal;
-    let query_code = if code == "QueueDoesNotExist" { "NonExistentQueue" } else { code };
-    let fault = if *status >= 500 { "Receiver" } else { "Sender" };
-    let body = json!({"__type": format!("com.amazonaws.sqs#{code}"), "message": message});
-    (format!("AWS.SimpleQueueService.{query_code};{fault}"), body.to_string())
 }
 
 impl Queues {

@@ -1,5 +1,5 @@
-//! Holds the state of the account: its invalidations, the pending faults, the buckets, the cache, and
-//! the queues.
+//! Holds the state of the account: its invalidations, the pending faults, the buckets, the cache, the
+//! queues, and the metrics.
 
 use std::{
     collections::BTreeMap,
@@ -10,6 +10,7 @@ use super::{
     Fault, Options,
     clock::Clock,
     edge::Edge,
+    metrics::Metrics,
     rate::Tokens,
     rules,
     s3::Buckets,
@@ -122,6 +123,7 @@ pub(super) struct Store {
     pub(super) buckets: Buckets,
     pub(super) edge: Edge,
     pub(super) queues: Queues,
+    pub(super) metrics: Metrics,
 }
 
 impl Store {
@@ -140,6 +142,7 @@ impl Store {
             clock: Clock::default(),
             buckets: Buckets::default(),
             queues: Queues::default(),
+            metrics: Metrics::default(),
         }
     }
 

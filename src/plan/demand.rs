@@ -443,10 +443,10 @@ impl<'a> Demand<'a> {
         Ok((Cause::Change(change), serving.paths(&change.bucket, change.key.as_bytes())?))
     }
 
-    /// Returns whether a group serves the object of any change that it must know of.
+    /// Returns whether a group needs an invalidation.
     pub(super) fn needs_any(&self, group: &Group<'_>) -> bool {
         let needs = |index: &usize| self.skips(group, *index).is_none() && self.paths(group, *index).is_ok();
-        self.changes(group).iter().any(needs)
+        !group.requests.is_empty() || self.changes(group).iter().any(needs)
     }
 
     /// Returns the reason why a group need not know of a change. `None` if it must.

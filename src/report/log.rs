@@ -363,9 +363,8 @@ fn uncounted(report: &Report, context: Context<'_>) -> Option<String> {
     struct Fields {
         error: String,
     }
-    let (month, grant) = report.month.as_ref()?;
-    let error = grant.failure.as_ref()?.to_string();
-    let message = match month.source {
+    let error = report.grant.as_ref()?.failure.as_ref()?.to_string();
+    let message = match report.month?.source {
         Source::Guessed => {
             "CloudWatch did not say how many paths were sent this month; assuming a steady rate"
         }
@@ -384,7 +383,7 @@ fn used_up(report: &Report, context: Context<'_>) -> Option<String> {
         paths_per_month: usize,
         pause_seconds: u64,
     }
-    let (month, grant) = report.month.as_ref()?;
+    let (month, grant) = (report.month?, report.grant.as_ref()?);
     let message = "the month's paths are nearly used up, so each distribution is purged with one path and seldom; to \
                    purge more precisely, raise PathsPerMonth: each path beyond the account's 1,000 costs $0.005";
     let fields = Fields {
@@ -425,8 +424,8 @@ fn summary(report: &Report, context: Context<'_>) -> String {
         unreadable: report.unreadable().count(),
         invalidations: report.plan.invalidations.len(),
         billed_paths: report.billed_paths(),
-        paths_this_month: report.month.as_ref().map(|(month, _)| month.sent),
-        paths_per_month: report.month.as_ref().map(|(month, _)| month.allowance),
+        paths_this_month: report.month.map(|month| month.sent),
+        paths_per_month: report.month.map(|month| month.allowance),
     };
     let message = match &report.outcome {
         None => "dry run",

@@ -9,11 +9,9 @@ use crate::{
     cloudfront::Error,
     plan::Ignored,
     submit::{Part, Sent},
+    usage::{Month, NAMESPACE, PATHS, Source},
     versions::Needless,
 };
-
-/// The metrics' namespace in CloudWatch.
-const NAMESPACE: &str = "CloudFrontInvalidator";
 
 /// A metric: its name, its unit, and how it follows from the counts of an invocation. `None` leaves
 /// it out.
@@ -21,13 +19,15 @@ type Metric = (&'static str, &'static str, fn(&Counts) -> Option<Number>);
 
 /// Every metric, in the order of the log line. Metrics of what happens only sometimes, such as failures,
 /// are sent only if it happened, since CloudWatch bills a metric for each hour in which it is sent.
-const TABLE: [Metric; 19] = [
+const TABLE: [Metric; 21] = [
     ("Changes", "Count", |counts| number(counts.changes)),
     ("Ignored", "Count", |counts| number(counts.ignored)),
     ("Invalidations", "Count", |counts| number(counts.invalidations)),
-    ("Paths", "Count", |counts| number(counts.paths)),
+    (PATHS, PATHS_UNIT, |counts| number(counts.paths)),
     ("Wildcards", "Count", |counts| number(counts.wildcards)),
     ("BilledCents", "None", |counts| Some(Number::Part(counts.cents))),
+    ("PathsThisMonth", "Count", |counts| number(counts.month.as_ref()?.sent)),
+    ("PathsForecast", "Count", |counts| number(counts.month.as_ref()?.forecast())),
     ("OldestChangeAge", "Milliseconds", |counts| counts.oldest_change_age.map(Number::Whole)),
     ("Busy", "Count", |counts| failures(counts.busy)),
     ("Denied", "Count", |counts| failures(counts.denied)),
@@ -43,6 +43,9 @@ const TABLE: [Metric; 19] = [
     ("Unjudged", "Count", |counts| failures(counts.unjudged)),
 ];
 
+/// The unit of the metric [`PATHS`].
+const PATHS_UNIT: &str = "Count";
+
 /// Returns the name and unit of every metric, in the order of the log line.
 pub fn metrics() -> impl Iterator<Item = (&'static str, &'static str)> {
     TABLE.iter().map(|&(name, unit, _)| (name, unit))
@@ -56,6 +59,8 @@ struct Counts {
     paths: usize,
     wildcards: usize,
     cents: f64,
+    /// The figures of the month. `None` if they are only a guess, or there is no limit.
+    month: Option<Month>,
     /// Milliseconds.
     oldest_change_age: Option<u64>,
     busy: usize,
@@ -95,6 +100,8 @@ struct Line<'a> {
     ended: u64,
     invocation: &'a Invocation<'a>,
     counts: &'a Counts,
+    /// Whether all functions share a metric of the paths.
+    shares_paths: bool,
 }
 
 impl Line<'_> {
@@ -110,14 +117,14 @@ impl Serialize for Line<'_> {
         #[serde(rename_all = "PascalCase")]
         struct Directive<'a> {
             timestamp: u64,
-            cloud_watch_metrics: [Group<'a>; 1],
+            cloud_watch_metrics: &'a [Group<'a>],
         }
         #[derive(Serialize)]
         #[serde(rename_all = "PascalCase")]
         struct Group<'a> {
             namespace: &'a str,
-            dimensions: [[&'a str; 1]; 1],
-            metrics: Vec<Definition<'a>>,
+            dimensions: [&'a [&'a str]; 1],
+            metrics: &'a [Definition<'a>],
         }
         #[derive(Serialize)]
         #[serde(rename_all = "PascalCase")]
@@ -125,10 +132,13 @@ impl Serialize for Line<'_> {
             name: &'a str,
             unit: &'a str,
         }
-        let metrics = self.sent().map(|(name, unit, _)| Definition { name, unit }).collect();
-        let group = Group { namespace: NAMESPACE, dimensions: [["FunctionName"]], metrics };
+        let metrics: Vec<_> = self.sent().map(|(name, unit, _)| Definition { name, unit }).collect();
+        let group = |dimensions, metrics| Group { namespace: NAMESPACE, dimensions: [dimensions], metrics };
+        let groups =
+            [group(&["FunctionName"], &metrics), group(&[], &[Definition { name: PATHS, unit: PATHS_UNIT }])];
+        let cloud_watch_metrics = if self.shares_paths { &groups[..] } else { &groups[..1] };
         let mut line = serializer.serialize_map(None)?;
-        line.serialize_entry("_aws", &Directive { timestamp: self.ended, cloud_watch_metrics: [group] })?;
+        line.serialize_entry("_aws", &Directive { timestamp: self.ended, cloud_watch_metrics })?;
         line.serialize_entry("timestamp", &timestamp(self.ended))?;
         line.serialize_entry("FunctionName", self.invocation.function_name)?;
         line.serialize_entry("requestId", self.invocation.request_id)?;
@@ -143,7 +153,8 @@ impl Report {
     /// Returns the log line. A dry run counts nothing as sent.
     #[must_use]
     pub fn metrics(&self, invocation: &Invocation<'_>) -> String {
-        to_json(&Line { ended: self.ended, invocation, counts: &self.counts() })
+        let shares_paths = self.month.is_some();
+        to_json(&Line { ended: self.ended, invocation, counts: &self.counts(), shares_paths })
     }
 
     fn counts(&self) -> Counts {
@@ -183,6 +194,7 @@ impl Report {
             paths,
             wildcards,
             cents,
+            month: self.month.filter(|month| month.source != Source::Guessed),
             oldest_change_age: all.filter_map(|index| self.age(index)).max(),
             busy: of(Error::is_busy),
             denied: of(Error::is_denied),

@@ -173,11 +173,11 @@ impl Report {
         let billed = self.billed_paths();
         let verb = if self.outcome.is_some() { "billed" } else { "to bill" };
         let (paths, dollars) = (counted(billed, "path"), dollars(billed));
-        let Some((month, grant)) = &self.month else {
+        let Some(month) = &self.month else {
             return writeln!(f, ", {paths} {verb}: ${dollars} beyond the first 1,000 of the month");
         };
         writeln!(f, ", {paths} {verb}; {}", used(month))?;
-        if let Some(error) = &grant.failure {
+        if let Some(error) = self.grant.as_ref().and_then(|grant| grant.failure.as_ref()) {
             writeln!(f, "NOT COUNTED  {}; the number of paths is a guess", Plain(&error.to_string()))?;
         }
         Ok(())

@@ -248,3 +248,97 @@ async fn without_a_rate_no_call_is_throttled() {
     }
     assert_eq!(server.throttled(), 0);
 }
+
+/// Calls GetMetricData with this body. Returns the status and the answer.
+async fn get_metric_data(server: &Server, body: &Value) -> (u16, Value) {
+    let headers = "X-Amz-Target: GraniteServiceVersion20100801.GetMetricData\r\n\
+                   Content-Type: application/x-amz-json-1.0\r\n"
+        .to_owned()
+        + &signed("monitoring");
+    let answer = send(&server.endpoint_url(), "POST /", &headers, &body.to_string()).await;
+    let answer = answer.expect("an answer");
+    (answer.status, serde_json::from_str(&answer.body).expect("JSON"))
+}
+
+/// Builds a query of the sum of a metric.
+fn sum(id: &str, name: &str, dimensions: &Value, period: u64) -> Value {
+    let metric = json!({"Namespace": "N", "MetricName": name, "Dimensions": dimensions});
+    json!({"Id": id, "MetricStat": {"Metric": metric, "Period": period, "Stat": "Sum"}})
+}
+
+#[tokio::test]
+async fn metrics_come_from_log_lines() {
+    let server = start().await;
+    let metrics = json!([{"Name": "A", "Unit": "Count"}, {"Name": "B"}]);
+    let group = json!({"Namespace": "N", "Dimensions": [["F"], [], ["F", "absent"]], "Metrics": metrics});
+    for (time, a, b) in
+        [(7_199_999, 1, json!(0.5)), (3_600_000, 2, json!([1, 2])), (7_200_000, 4, json!("x"))]
+    {
+        let about = json!({"Timestamp": time, "CloudWatchMetrics": [group]});
+        server.log(&json!({"_aws": about, "F": "f", "A": a, "B": b}).to_string());
+    }
+    let of_f = json!([{"Name": "F", "Value": "f"}]);
+    let of_g = json!([{"Name": "F", "Value": "g"}]);
+    let queries = json!([
+        sum("a", "A", &json!([]), 3_600),
+        sum("f", "A", &of_f, 86_400),
+        sum("g", "A", &of_g, 3_600),
+        sum("b", "B", &of_f, 3_600),
+    ]);
+    let body = json!({"StartTime": 3_600, "EndTime": 10_800, "MetricDataQueries": queries});
+    let (status, answer) = get_metric_data(&server, &body).await;
+    assert_eq!(status, 200, "{answer}");
+    let found: Vec<Value> = answer["MetricDataResults"]
+        .as_array()
+        .expect("results")
+        .iter()
+        .map(|one| json!([one["Id"], one["Timestamps"], one["Values"]]))
+        .collect();
+    let expected = [
+        json!(["a", [7_200, 3_600], [4.0, 3.0]]),
+        json!(["f", [0], [7.0]]),
+        json!(["g", [], []]),
+        json!(["b", [3_600], [3.5]]),
+    ];
+    assert_eq!(found, expected);
+    let body = json!({"StartTime": 3_600, "EndTime": 7_200, "MetricDataQueries": queries});
+    let (_, answer) = get_metric_data(&server, &body).await;
+    assert_eq!(answer["MetricDataResults"][0]["Values"], json!([3.0]), "the end does not belong to it");
+    assert_eq!(server.reads(), ["GetMetricData"; 2]);
+}
+
+#[tokio::test]
+async fn calls_that_cloudwatch_refuses_have_its_errors() {
+    let server = start().await;
+    let with = |change: &dyn Fn(&mut Value)| {
+        let queries = json!([sum("a", "A", &json!([]), 3_600)]);
+        let mut body = json!({"StartTime": 0, "EndTime": 3_600, "MetricDataQueries": queries});
+        change(&mut body);
+        body
+    };
+    let period = |of: u64| with(&|body| body["MetricDataQueries"][0]["MetricStat"]["Period"] = json!(of));
+    for (body, code) in [
+        (with(&|body| body["StartTime"] = json!(3_600)), "ValidationError"),
+        (with(&|body| body["StartTime"] = json!("1970-01-01")), "SerializationException"),
+        (with(&|body| body["MetricDataQueries"] = json!([])), "ValidationError"),
+        (with(&|body| body["MetricDataQueries"][0]["Id"] = json!("Paths")), "ValidationError"),
+        (with(&|body| body["NextToken"] = json!("x")), "InvalidNextToken"),
+        // CloudWatch keeps only hours of these times.
+        (period(300), "ValidationError"),
+        (period(0), "ValidationError"),
+    ] {
+        let (status, answer) = get_metric_data(&server, &body).await;
+        assert_eq!(
+            (status, &answer["__type"]),
+            (400, &json!(format!("com.amazonaws.cloudwatch#{code}"))),
+            "{body}"
+        );
+    }
+    assert_eq!(get_metric_data(&server, &with(&|_| ())).await.0, 200);
+    server.set_metrics_denied(true);
+    let (status, answer) = get_metric_data(&server, &with(&|_| ())).await;
+    assert_eq!((status, &answer["__type"]), (400, &json!("com.amazonaws.cloudwatch#AccessDeniedException")));
+    let headers = "X-Amz-Target: GraniteServiceVersion20100801.GetMetricData\r\n".to_owned() + &signed("sqs");
+    let answer = send(&server.endpoint_url(), "POST /", &headers, "{}").await.expect("an answer");
+    assert!(answer.head.contains("x-amzn-query-error: InvalidSignatureException;Sender"), "{answer:?}");
+}

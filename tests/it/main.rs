@@ -37,4 +37,5 @@ mod tenants;
 mod tidy;
 mod tls;
 mod unchanged;
+mod usage;
 mod viewers;

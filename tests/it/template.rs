@@ -109,6 +109,48 @@ fn statements(stack: &Stack) -> Vec<(BTreeSet<String>, Vec<String>)> {
         .collect()
 }
 
+/// Returns the actions and resources of the statement that lets the function count the paths of the month.
+fn metrics_statement() -> (BTreeSet<String>, Vec<String>) {
+    (BTreeSet::from(["cloudwatch:GetMetricData".to_owned()]), vec!["*".to_owned()])
+}
+
+#[test]
+fn a_limit_of_paths_a_month_needs_metrics_and_is_shown() {
+    let limit = |stack: &Stack| {
+        let variables = stack.environment();
+        let limit = variables.into_iter().find(|(name, _)| name == "INVALIDATOR_MONTHLY_PATHS");
+        limit.expect("the variable").1
+    };
+    let widgets = |stack: &Stack| {
+        let body = stack.properties("Dashboard")["DashboardBody"].clone();
+        let body: Value = serde_json::from_str(body.as_str().expect("text")).expect("a dashboard in JSON");
+        body["widgets"].as_array().expect("widgets").clone()
+    };
+    for (metrics, paths, expected) in
+        [("true", "1000", "1000"), ("true", "50", "50"), ("true", "0", "0"), ("false", "1000", "0")]
+    {
+        let stack = stack(&[("Metrics", metrics), ("PathsPerMonth", paths)]);
+        assert_eq!(limit(&stack), expected);
+        let is_limited = expected != "0";
+        assert_eq!(statements(&stack).contains(&metrics_statement()), is_limited, "{metrics} {paths}");
+        assert_eq!(stack.has("ForecastAlarm"), is_limited, "{metrics} {paths}");
+        if is_limited {
+            assert_eq!(stack.properties("ForecastAlarm")["Threshold"], expected);
+        }
+        if metrics == "true" {
+            let widgets = widgets(&stack);
+            let lines = widgets.iter().filter_map(|one| one["properties"].get("annotations"));
+            let lines: Vec<String> = lines.map(|one| one["horizontal"][0]["value"].to_string()).collect();
+            let expected = if is_limited { vec![expected] } else { vec![] };
+            assert_eq!(lines, expected, "{paths}");
+            let place = |one: &Value, field: &str| number(&one[field]);
+            let end = widgets.iter().map(|one| place(one, "y") + place(one, "height")).max();
+            let area: u64 = widgets.iter().map(|one| place(one, "width") * place(one, "height")).sum();
+            assert_eq!(end.map(|rows| rows * 24), Some(area), "the widgets fill all rows");
+        }
+    }
+}
+
 #[test]
 fn the_role_lists_the_buckets_only_if_it_has_to() {
     let lists = |stack: &Stack| {
@@ -131,10 +173,10 @@ fn the_role_is_limited_to_its_distributions_and_key() {
             ids.split(',').map(|id| format!("arn:{partition}:cloudfront::*:distribution/{id}")).collect();
         let create = BTreeSet::from(["cloudfront:CreateInvalidation".to_owned()]);
         let send = BTreeSet::from(["sqs:SendMessage".to_owned()]);
-        let expected = [(create, arns), (send, vec!["Queue.Arn".to_owned()])];
+        let expected = [(create, arns), (send, vec!["Queue.Arn".to_owned()]), metrics_statement()];
         assert_eq!(statements(&stack), expected, "{partition}");
     }
-    for (actions, resources) in statements(&stack(&[])) {
+    for (actions, resources) in statements(&stack(&[("PathsPerMonth", "0")])) {
         let unscoped =
             ["ListCachePolicies", "ListDistributions", "ListDistributionTenants", "GetDistributionTenant"]
                 .map(|action| format!("cloudfront:{action}"));
@@ -221,6 +263,7 @@ async fn the_role_allows_exactly_the_calls_of_the_function() {
     assert_eq!(function.invoke(batch.to_string()).await.handed_back(), [""; 0]);
     assert_eq!(cloudfront.sent().len(), 1);
     assert!(allowed.remove("sqs:SendMessage"), "SendMessageBatch");
+    assert!(allowed.remove("cloudwatch:GetMetricData"), "only with a limit of paths a month");
     assert_eq!(called, allowed);
 
     // The source contains no other calls, except those that only cfadmin makes.
@@ -338,7 +381,7 @@ fn dashboard_and_alarms_name_metrics_that_exist() {
         assert!(is_known(text("Namespace"), text("MetricName"), dimension), "{name}");
         assert_eq!(alarm["AlarmActions"], json!([topic]), "{name}");
     }
-    assert_eq!(with_topic.len(), 11);
+    assert_eq!(with_topic.len(), 12);
     // Without a topic, the stack has the same alarms without actions. The console shows them.
     let without = alarms(&self::stack(&[]));
     assert_eq!(without.keys().collect::<Vec<_>>(), with_topic.keys().collect::<Vec<_>>());

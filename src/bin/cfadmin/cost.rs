@@ -63,7 +63,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let paths = counts.iter().map(|one| one.paths).sum::<usize>();
     let beyond = |paths: usize| dollars(paths.saturating_sub(FREE_PATHS));
     let left = FREE_PATHS.saturating_sub(paths);
-    let forecast = is_present.then(|| Month::new(FREE_PATHS, paths, cloudfront_invalidator::now()).forecast());
+    let forecast =
+        is_present.then(|| Month::new(FREE_PATHS, paths, cloudfront_invalidator::now()).forecast());
     let mut document = serde_json::json!({
         "month": month, "paths": paths, "free": FREE_PATHS, "left": left, "dollars": beyond(paths),
         "lower_bound": true, "distributions": counts,
