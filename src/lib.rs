@@ -49,6 +49,7 @@
 //! - [`versions`] decides which changes made no difference
 //! - [`cover`] folds many paths into few, with the least collateral
 //! - [`neighbors`] lists what the buckets hold around the changed keys
+//! - [`allowance`] divides the month's paths among the batches
 //! - [`plan`] decides which invalidations to send, and which messages depend on each
 //! - [`cloudfront`] is the client of CloudFront's API
 //! - [`submit`] sends the invalidations
@@ -56,6 +57,7 @@
 //! - `rpc` calls services in AWS's JSON protocol
 //! - [`queue`] sends messages to the queue that a batch came from
 //! - [`narrow`] writes messages for what is left of a batch
+//! - [`spending`] decides how many paths a batch gets, and what has to wait
 //! - [`request`] is an invalidation of paths that the caller names
 //! - [`report`] writes the answer, the log, the metrics and the texts for people
 //! - [`config`] reads the environment variables
@@ -65,6 +67,7 @@
 //! - `verify` compares what viewers get with what the bucket holds (feature `cli`)
 //! - `local` is a CloudFront on loopback (feature `local`)
 
+pub mod allowance;
 pub mod bucket;
 pub mod cloudfront;
 pub mod config;
@@ -83,6 +86,7 @@ pub mod report;
 pub mod request;
 mod rpc;
 pub mod site;
+pub mod spending;
 pub mod submit;
 pub mod text;
 mod time;
@@ -106,6 +110,7 @@ use crate::{
     plan::{Known, Pace, Planner, Policy},
     queue::Queue,
     report::{Behind, Ended},
+    spending::{Spending, Turn},
     versions::Findings,
 };
 pub use crate::{
@@ -126,6 +131,8 @@ pub struct Invalidator {
     /// The client that asks S3, if it is another one.
     asking: Option<Client>,
     dry_run: bool,
+    /// The month's allowance of paths. `None` if there is no limit.
+    spending: Option<Spending>,
 }
 
 impl Invalidator {
@@ -133,8 +140,9 @@ impl Invalidator {
     /// and sends nothing.
     #[must_use]
     pub fn new(config: Config, client: Option<Client>) -> Self {
-        let Config { policy, search, dry_run, metrics: _, monthly_paths: _, retired: _ } = config;
-        Self { policy, finder: Finder::new(search), client, asking: None, dry_run }
+        let Config { policy, search, dry_run, metrics: _, monthly_paths, retired: _ } = config;
+        let spending = monthly_paths.map(Spending::new);
+        Self { policy, finder: Finder::new(search), client, asking: None, dry_run, spending }
     }
 
     /// Asks S3 with this client instead of the one that it was created with.
@@ -148,6 +156,18 @@ impl Invalidator {
     ///
     /// `invocation` is an id that stays the same when the event is delivered again after a failure.
     pub async fn run(&self, event: impl AsRef<[u8]>, invocation: &str, deadline: Instant) -> Report {
+        self.run_at(now(), event, invocation, deadline).await
+    }
+
+    /// Does the same as [`Invalidator::run`] at another time than the present, in milliseconds since 1970. Only the
+    /// allowance of paths depends on it. So tests and simulations need not take a month.
+    pub async fn run_at(
+        &self,
+        received: u64,
+        event: impl AsRef<[u8]>,
+        invocation: &str,
+        deadline: Instant,
+    ) -> Report {
         let reading = Reading { versions: !self.policy.skip.is_off() };
         let batch = event::read_with(event.as_ref(), invocation, reading);
         // A large event takes more memory than everything derived from it.
@@ -180,6 +200,16 @@ impl Invalidator {
         };
         let known = Known { sites: &found.sites, findings: &findings };
         let mut planner = Planner::new(&batch, &self.policy, known);
+        let present = || received + u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut grant = None;
+        if let Some(spending) = &self.spending
+            && let distributions @ 1.. = planner.distributions(&|| begun.elapsed() > left / 2)
+        {
+            let most = self.policy.budget;
+            let granted = spending.grant(asked, left / 8, present(), distributions, most).await;
+            planner = planner.limited(granted.budget);
+            grant = Some(granted);
+        }
         let mut listing = None;
         if self.policy.list_bucket
             && let Some(client) = asked
@@ -200,25 +230,58 @@ impl Invalidator {
             spent.set(spent.get() + since.get().elapsed());
             next
         };
-        match client {
-            Some(client) => {
+        // Only a queue can make changes wait.
+        let pause = grant.as_ref().filter(|_| queue.is_some()).map_or(Duration::ZERO, |grant| grant.pause);
+        match (client, &self.spending) {
+            (Some(client), None) => {
                 let done = |one, sent| ended.sent(one, sent, &batch, &self.policy, known);
                 submit::submit(client, next, submit_until, done).await;
-                if ended.any_distribution_is_gone() {
-                    self.finder.forget().await;
+            }
+            (Some(client), Some(spending)) => {
+                let mut waiting = Vec::new();
+                let next = || loop {
+                    let mut one = next()?;
+                    match spending.turn(&one, pause, present()) {
+                        Turn::Now => return Some(one),
+                        Turn::Everything => {
+                            one.widen();
+                            return Some(one);
+                        }
+                        Turn::Wait => waiting.push(one),
+                    }
+                };
+                let done = |one, sent| {
+                    spending.sent(&one, &sent, present());
+                    ended.sent(one, sent, &batch, &self.policy, known);
+                };
+                submit::submit(client, next, submit_until, done).await;
+                for one in waiting {
+                    let sent = spending.instead(&one, received);
+                    ended.sent(one, sent, &batch, &self.policy, known);
                 }
             }
-            None => std::iter::from_fn(&mut next).for_each(|one| ended.planned(one)),
+            (None, _) => std::iter::from_fn(&mut next).for_each(|one| ended.planned(one)),
+        }
+        if ended.any_distribution_is_gone() {
+            self.finder.forget().await;
         }
         let (invalidations, results) = ended.in_order();
         let plan = planner.finish(invalidations);
         let mut narrowing = Narrowing::default();
         if let (Some(client), Some(queue), Some((outcome, behind))) = (client, queue, &results) {
             let left = narrow::left(&plan, outcome, behind.iter().filter_map(Behind::undone));
-            let moment = Moment { now: now(), interval: client.interval() };
+            let pause = |distribution: &DistributionId| {
+                let spending = self.spending.as_ref();
+                spending.map_or(Duration::ZERO, |spending| spending.rest(distribution, pause, present()))
+            };
+            let moment = Moment { now: present(), interval: client.interval(), pause: &pause };
             narrowing = narrow::narrow(&batch, &plan, &left, moment, (&queue, client), deadline).await;
         }
-        let report = Report::new(batch, found, plan, results, now());
+        let mut month = None;
+        if let (Some(spending), Some(_)) = (&self.spending, &grant) {
+            month = Some(spending.month(present()).await);
+        }
+        let report = Report::new(batch, found, plan, results, present()).with_month(month).with_grant(grant);
         report.with_findings(findings).with_listing(listing).with_narrowing(narrowing)
     }
 

@@ -154,12 +154,14 @@ pub struct Narrowing {
 }
 
 /// The moment of narrowing.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment {
+#[derive(Clone, Copy)]
+pub struct Moment<'a> {
     /// The time in milliseconds since 1970.
     pub now: u64,
     /// The average time between two calls that CloudFront accepts.
     pub interval: Duration,
+    /// Returns the time until the month's allowance permits to purge a distribution.
+    pub pause: &'a dyn Fn(&DistributionId) -> Duration,
 }
 
 /// Writes messages for what is left of a batch, before `deadline`.
@@ -167,7 +169,7 @@ pub async fn narrow(
     batch: &Batch,
     plan: &Plan,
     left: &[Left],
-    moment: Moment,
+    moment: Moment<'_>,
     to: (&Queue, &Client),
     deadline: Instant,
 ) -> Narrowing {
@@ -218,13 +220,14 @@ struct Planned {
 }
 
 /// Messages to write with the same content.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Order {
     /// Indices of the messages that these replace.
     replaces: Vec<usize>,
     changes: Vec<usize>,
     requests: Vec<usize>,
     share: usize,
+    budget: Option<[usize; 2]>,
     since: u64,
     pinned: bool,
     /// The distributions, each with the time before it is its turn.
@@ -260,7 +263,7 @@ impl Order {
         let mut contents = Vec::new();
         let mut parts = vec![(&self.changes[..], &self.requests[..])];
         while let Some((changes, requests)) = parts.pop() {
-            let content = Content::new(batch, changes, requests, self.share);
+            let content = Content::new(batch, changes, requests, self.share, self.budget);
             if content.bytes() <= most_bytes {
                 contents.push(content);
             } else if !requests.is_empty() && !changes.is_empty() {
@@ -289,7 +292,7 @@ struct Fate {
 }
 
 impl Planned {
-    fn new(batch: &Batch, plan: &Plan, left: &[Left], moment: Moment) -> Self {
+    fn new(batch: &Batch, plan: &Plan, left: &[Left], moment: Moment<'_>) -> Self {
         let fates = fates(batch, plan, left);
         let narrowed = narrowed(batch);
         let is_blocked = |message: usize| {
@@ -373,7 +376,7 @@ fn orders(
     left: &[Left],
     replaced: &[usize],
     narrowed: &BTreeMap<usize, Said>,
-    moment: Moment,
+    moment: Moment<'_>,
 ) -> (Vec<Order>, u32) {
     // What is left of each distribution. The second part of the key tells apart what must not be united.
     type Alone = Option<(Option<usize>, Why)>;
@@ -386,7 +389,7 @@ fn orders(
         wanted.entry((distribution, alone)).or_default().push(one);
     }
     let mut orders: Vec<Order> = Vec::new();
-    let mut known: BTreeMap<(Vec<usize>, Option<&Causes>, bool), usize> = BTreeMap::new();
+    let mut known: BTreeMap<(Vec<usize>, Option<&Causes>, bool, bool), usize> = BTreeMap::new();
     let mut turns = 0;
     for ((distribution, alone), left) in wanted {
         let messages = left.iter().flat_map(|left| &*left.messages).copied();
@@ -399,21 +402,23 @@ fn orders(
         let delay = match alone {
             None | Some((_, Why::PutOff)) => {
                 turns += 1;
-                moment.interval * turns
+                (moment.interval * turns).max((moment.pause)(distribution))
             }
             Some(_) => AFTER_FAILURE,
         };
         let turn = (distribution.clone(), whole_seconds(delay));
         let since = said().map(|said| said.since).min().unwrap_or(moment.now);
         let only = if let [Left { only: Some(only), .. }] = &left[..] { Some(only) } else { None };
-        let index = *known.entry((messages.clone(), only, pinned)).or_insert(orders.len());
+        // What was certainly not sent is planned anew, with the budget that is there by then.
+        let is_anew = alone.is_none();
+        let index = *known.entry((messages.clone(), only, pinned, is_anew)).or_insert(orders.len());
         if index == orders.len() {
-            let (mut changes, mut requests, share) = content_of(batch, plan, &messages, narrowed);
-            if let Some(only) = only {
-                (changes, requests) = only.clone();
+            let mut order = content_of(batch, plan, &messages, narrowed);
+            if let Some((changes, requests)) = only {
+                (order.changes, order.requests) = (changes.clone(), requests.clone());
             }
-            let distributions = Vec::new();
-            orders.push(Order { replaces: messages, changes, requests, share, since, pinned, distributions });
+            let budget = order.budget.filter(|_| !is_anew);
+            orders.push(Order { replaces: messages, since, pinned, budget, ..order });
         }
         orders[index].distributions.push(turn);
     }
@@ -425,13 +430,9 @@ fn whole_seconds(delay: Duration) -> Duration {
     Duration::from_secs(delay.as_secs() + u64::from(delay.subsec_nanos() > 0)).min(LONGEST_DELAY)
 }
 
-/// Returns the changes and requests in these messages that count, and the share of planning.
-fn content_of(
-    batch: &Batch,
-    plan: &Plan,
-    messages: &[usize],
-    narrowed: &BTreeMap<usize, Said>,
-) -> (Vec<usize>, Vec<usize>, usize) {
+/// Returns an order with the changes and requests in these messages that count, and the share and the budget of
+/// planning.
+fn content_of(batch: &Batch, plan: &Plan, messages: &[usize], narrowed: &BTreeMap<usize, Said>) -> Order {
     let mut parts: BTreeSet<usize> = BTreeSet::new();
     parts.extend(messages.iter().filter_map(|message| Some(narrowed.get(message)?.part)));
     let is_own = |message: usize| messages.binary_search(&message).is_ok();
@@ -445,10 +446,13 @@ fn content_of(
     let mut requests: Vec<usize> = own_requests.collect();
     let has_own = !changes.is_empty() || !requests.is_empty();
     let mut share = if has_own { plan.share } else { 1 };
+    let mut budget = None;
     for part in parts.into_iter().map(|part| &batch.narrowed[part]) {
         changes.extend(part.changes.clone());
         requests.extend(part.requests.clone());
         share = share.max(part.share);
+        budget = budget.or(part.budget);
     }
-    (changes, requests, share)
+    let budget = budget.or_else(|| plan.budget.map(|budget| [budget.items, budget.wildcards]));
+    Order { changes, requests, share, budget, ..Order::default() }
 }

@@ -6,21 +6,17 @@
 
 mod collateral;
 mod demand;
+mod digest;
 mod reasons;
 
-use std::{
-    cmp::Ordering,
-    collections::BTreeSet,
-    fmt::{self, Write},
-    sync::Arc,
-};
+use std::{cmp::Ordering, collections::BTreeSet, fmt, sync::Arc};
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use self::{
     collateral::Collateral,
     demand::{Demand, Group, ignore},
+    digest::{Fields, digest},
 };
 pub use self::{
     demand::{Cause, MOST_PEERS, Rejected},
@@ -91,6 +87,8 @@ pub struct Plan {
     /// The number of groups of distributions that shared the effort of planning what is not in narrowed
     /// messages.
     pub share: usize,
+    /// The budget of what is not in narrowed messages. `None` if it is that of the policy.
+    pub budget: Option<Budget>,
 }
 
 /// The reason why a change leads to no invalidation.
@@ -149,6 +147,8 @@ pub struct Purge {
     pub changes: Vec<usize>,
     /// The time of the oldest change, in milliseconds since 1970. `None` if no change has a time.
     pub oldest: Option<u64>,
+    /// The time of the newest change, in milliseconds since 1970. `None` if some change has no time.
+    pub newest: Option<u64>,
     /// Whether planning ran out of time, so that this may purge more than the budget requires.
     pub is_hasty: bool,
 }
@@ -184,6 +184,15 @@ impl Invalidation {
         }
         hash.add(self.caller_reference.as_bytes());
         hash.hex()
+    }
+
+    /// Replaces the items by `/*`.
+    pub fn widen(&mut self) {
+        let everything = Item::everything();
+        self.caller_reference = self.reference_of([&everything]);
+        let covers = self.purge.items.iter().map(|one| one.covers).sum();
+        let items = [Covering { item: everything, covers, folded: true }].into();
+        self.purge = Arc::new(Purge { items, item_count: 1, wildcard_count: 1, ..Purge::clone(&self.purge) });
     }
 
     /// Returns the items in the form in which CloudFront accepts them.
@@ -257,6 +266,8 @@ const MOST_KEPT: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Planner<'a> {
     policy: &'a Policy,
+    /// The budget for changes. `None` for that of the policy.
+    budget: Option<Budget>,
     demand: Demand<'a>,
     /// The content of the buckets, as far as it is known.
     neighbors: Neighbors,
@@ -299,6 +310,7 @@ impl<'a> Planner<'a> {
         let known = known.into();
         Self {
             policy,
+            budget: None,
             is_old: known.sites.is_old,
             demand: Demand::of(batch, policy, known),
             neighbors: Neighbors::default(),
@@ -328,10 +340,43 @@ impl<'a> Planner<'a> {
         by_bucket.map(|(bucket, keys)| Wanted { bucket, keys }).collect()
     }
 
+    /// Returns the number of distributions that need an invalidation. If it is late, counts others, too.
+    #[must_use]
+    pub fn distributions(&self, is_late: &dyn Fn() -> bool) -> usize {
+        let needs_any = |group: &&Group<'_>| is_late() || self.demand.needs_any(group);
+        self.demand.groups.iter().filter(needs_any).map(|group| group.distributions.len()).sum()
+    }
+
+    /// Plans with this budget for changes from now on, as far as the policy allows. It does not limit what people
+    /// request, nor narrowed messages that have their budget already.
+    #[must_use]
+    pub fn limited(self, budget: Budget) -> Self {
+        Self { budget: Some(self.within_policy(budget)), ..self }
+    }
+
+    /// Returns a budget that is within that of the policy.
+    fn within_policy(&self, Budget { items, wildcards }: Budget) -> Budget {
+        let most = self.policy.budget;
+        Budget { items: items.clamp(1, most.items), wildcards: wildcards.clamp(1, most.wildcards) }
+    }
+
+    /// Returns the budget of a group. `for_changes` is whether it is not only for requests.
+    fn budget(&self, group: &Group<'_>, for_changes: bool) -> Budget {
+        if group.is_crowd {
+            return Budget { items: 1, wildcards: 1 };
+        }
+        if let Some(known) = self.demand.narrowed_of(group).and_then(|narrowed| narrowed.budget) {
+            let [items, wildcards] = known;
+            return self.within_policy(Budget { items, wildcards });
+        }
+        self.budget.filter(|_| for_changes).unwrap_or(self.policy.budget)
+    }
+
     /// Returns whether a group, which serves these changes, needs more items than the budget allows.
     fn exceeds(&self, group: &Group<'_>, changes: &[usize]) -> bool {
         let requested = self.demand.requests(group).flat_map(|(_, _, items)| items.iter().cloned());
         let paths = changes.iter().filter_map(|index| self.demand.paths(group, *index).ok());
+        let budget = self.budget(group, !changes.is_empty());
         let mut items = BTreeSet::new();
         let mut wildcards = 0;
         for item in requested.chain(paths.flat_map(|(_, paths)| paths).map(|(item, _)| item)) {
@@ -340,7 +385,7 @@ impl<'a> Planner<'a> {
             }
             let is_wildcard = item.kind() == Kind::Wildcard;
             wildcards += usize::from(items.insert(item) && is_wildcard);
-            if items.len() > self.policy.budget.items || wildcards > self.policy.budget.wildcards {
+            if items.len() > budget.items || wildcards > budget.wildcards {
                 return true;
             }
         }
@@ -405,7 +450,7 @@ impl<'a> Planner<'a> {
         let unread = unread.into_iter().map(|(distribution, messages)| (distribution, sorted(messages)));
         let gone = gone.into_iter().filter(|_| !self.is_old).map(|(distribution, _)| distribution);
         let (unread, gone) = (unread.collect(), gone.collect());
-        Plan { invalidations, ignored, rejected, waiting, unread, gone, share }
+        Plan { invalidations, ignored, rejected, waiting, unread, gone, share, budget: self.budget }
     }
 
     /// Plans what to purge in the distributions of a group. Returns `None` if there is nothing to
@@ -452,17 +497,21 @@ impl<'a> Planner<'a> {
         if pace() == Pace::PutOff {
             items.clear();
         }
-        let oldest = causes.iter().filter_map(|cause| match cause {
-            Cause::Change(change) => change.time,
-            Cause::Request(_) => None,
-        });
-        let (oldest, change_count) = (oldest.min(), served.len());
+        let times = || {
+            causes.iter().filter_map(|cause| match cause {
+                Cause::Change(change) => Some(change.time),
+                Cause::Request(_) => None,
+            })
+        };
+        let oldest = times().flatten().min();
+        let newest = times().try_fold(0, |newest, time| Some(time?.max(newest)));
+        let change_count = served.len();
         let messages = sorted(causes.iter().map(Cause::message).collect());
         let labels = Effort::LABELS / self.demand.share(group).max(1);
-        let budget = if group.is_crowd { Budget { items: 1, wildcards: 1 } } else { self.policy.budget };
+        let budget = self.budget(group, change_count > 0);
         let is_late = || pace() != Pace::Thorough;
         let effort = Effort { labels, is_late: &is_late };
-        let (items, is_hasty) = match self.collateral(group, &items, &served, effort) {
+        let (items, is_hasty) = match self.collateral(group, &items, &served, budget, effort) {
             Some(mut known) => covered(cover_measured(items, budget, effort, &mut known), effort),
             None => self.cover(items, budget, effort),
         };
@@ -475,6 +524,7 @@ impl<'a> Planner<'a> {
             change_count,
             changes: served,
             oldest,
+            newest,
             is_hasty: is_hasty || is_last_resort,
         };
         Some(Current { purge: Arc::new(purge), digest, messages: messages.into(), given: 0 })
@@ -487,9 +537,9 @@ impl<'a> Planner<'a> {
         group: &'c Group<'a>,
         items: &[Item],
         served: &[usize],
+        Budget { items: most, wildcards }: Budget,
         effort: Effort<'_>,
     ) -> Option<Collateral<'c>> {
-        let Budget { items: most, wildcards } = self.policy.budget;
         let is_wildcard = |item: &&Item| item.kind() == Kind::Wildcard;
         let fits = items.len() <= most && items.iter().filter(is_wildcard).count() <= wildcards;
         if self.neighbors.is_empty() || fits || group.is_crowd {
@@ -504,7 +554,7 @@ impl<'a> Planner<'a> {
     fn cover(&mut self, items: Vec<Item>, budget: Budget, effort: Effort<'_>) -> (Arc<[Covering]>, bool) {
         let digest = (self.demand.groups.len() > 1).then(|| {
             let mut hash = Fields::default();
-            for number in [effort.labels, budget.items] {
+            for number in [effort.labels, budget.items, budget.wildcards] {
                 hash.add(&(number as u64).to_le_bytes());
             }
             for item in &items {
@@ -538,43 +588,4 @@ pub(crate) fn sorted(mut indices: Vec<usize>) -> Vec<usize> {
     indices.sort_unstable();
     indices.dedup();
     indices
-}
-
-/// Hashes the items and the identities of their causes, independently of the order of the causes.
-fn digest(items: &[Covering], causes: &[Cause<'_>]) -> [u8; 32] {
-    let mut identities: Vec<_> = causes.iter().map(Cause::identity).collect();
-    identities.sort_unstable();
-    identities.dedup();
-    let mut hash = Fields::default();
-    hash.add(&(items.len() as u64).to_le_bytes());
-    for covering in items {
-        hash.add(covering.item.as_str().as_bytes());
-    }
-    for field in identities.into_iter().flatten() {
-        hash.add(field);
-    }
-    hash.bytes()
-}
-
-/// A SHA-256 over fields. The length of each field precedes it, so that no two lists of fields hash
-/// the same bytes.
-#[derive(Default)]
-struct Fields(Sha256);
-
-impl Fields {
-    fn add(&mut self, bytes: &[u8]) {
-        self.0.update((bytes.len() as u64).to_le_bytes());
-        self.0.update(bytes);
-    }
-
-    fn bytes(self) -> [u8; 32] {
-        self.0.finalize().into()
-    }
-
-    fn hex(self) -> String {
-        self.bytes().iter().fold(String::with_capacity(64), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
-    }
 }

@@ -20,7 +20,7 @@ pub use self::{
     json::to_json,
     log::{Invocation, Log},
     metrics::metrics,
-    price::{FREE_PATHS, dollars},
+    price::{FREE_PATHS, dollars, thousands, used},
 };
 use crate::{
     bucket,
@@ -31,9 +31,10 @@ use crate::{
     neighbors::Listed,
     path::Item,
     plan::{Ignored, Invalidation, Known, Plan, Purge, sorted},
+    spending::Grant,
     submit::{Outcome, Part, Sent},
     text::{Plain, joined},
-    usage::Month,
+    usage::{Month, Source},
     versions::Findings,
 };
 
@@ -59,8 +60,10 @@ pub struct Report {
     pub findings: Findings,
     /// The result of listing the buckets. `None` if that was not necessary.
     pub listing: Option<Listed<bucket::Error>>,
-    /// The paths that were sent this month. `None` without a limit.
+    /// The paths that were sent this month. `None` without a limit, and for a batch that needed nothing.
     pub month: Option<Month>,
+    /// What the batch was allowed to spend. `None` as above.
+    pub grant: Option<Grant>,
     /// The items that CloudFront refused or never received, and what needs them.
     behind: Vec<Behind>,
 }
@@ -99,7 +102,19 @@ impl Report {
         let (outcome, behind) =
             results.map_or((None, Vec::new()), |(outcome, behind)| (Some(outcome), behind));
         let (narrowing, findings) = (Narrowing::default(), Findings::default());
-        Self { batch, found, plan, outcome, ended, narrowing, findings, listing: None, month: None, behind }
+        Self {
+            batch,
+            found,
+            plan,
+            outcome,
+            ended,
+            narrowing,
+            findings,
+            listing: None,
+            month: None,
+            grant: None,
+            behind,
+        }
     }
 
     /// Adds what became of the messages that are not done.
@@ -118,6 +133,12 @@ impl Report {
     #[must_use]
     pub fn with_month(self, month: Option<Month>) -> Self {
         Self { month, ..self }
+    }
+
+    /// Adds what the batch was allowed to spend.
+    #[must_use]
+    pub fn with_grant(self, grant: Option<Grant>) -> Self {
+        Self { grant, ..self }
     }
 
     /// Adds what S3 says about the changes.
@@ -176,17 +197,9 @@ impl Report {
     /// existed.
     #[must_use]
     pub fn billed_paths(&self) -> usize {
-        let new = |part: &Part| if part.created.is_new { part.items.len() } else { 0 };
-        let billed = |index: usize| match self.sent(index) {
-            None | Some(Sent::AlreadyDone { is_new: true }) => {
-                self.plan.invalidations[index].purge.item_count
-            }
-            Some(Sent::Accepted(created)) if created.is_new => {
-                self.plan.invalidations[index].purge.item_count
-            }
-            Some(Sent::Folded(part, _)) => new(part),
-            Some(Sent::Isolated(isolated)) => isolated.accepted.iter().map(new).sum(),
-            Some(Sent::Accepted(_) | Sent::AlreadyDone { is_new: false } | Sent::Failed(_)) => 0,
+        let billed = |index: usize| {
+            let planned = self.plan.invalidations[index].purge.item_count;
+            self.sent(index).map_or(planned, |sent| sent.billed_paths(planned))
         };
         (0..self.plan.invalidations.len()).map(billed).sum()
     }
@@ -291,7 +304,7 @@ impl Report {
 }
 
 /// Serializes the report as one object with `invalidations`, `ignored`, `unreadable`,
-/// `billed_paths` and, if the distribution lookup failed, `look_up`.
+/// `billed_paths`, `month` if there is a limit, and `look_up` if the distribution lookup failed.
 impl Serialize for Report {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.document(usize::MAX, usize::MAX).serialize(serializer)
@@ -308,6 +321,8 @@ struct ReportJson<'a> {
     more_ignored: usize,
     unreadable: Vec<Unread<'a>>,
     billed_paths: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    month: Option<MonthJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     look_up: Option<LookUp>,
 }
@@ -353,9 +368,31 @@ impl Report {
             more_ignored: self.plan.ignored.len().saturating_sub(entries),
             unreadable: self.unreadable().take(entries).map(unread).collect(),
             billed_paths: self.billed_paths(),
+            month: self.month.as_ref().map(|month| MonthJson {
+                sent: month.sent,
+                allowance: month.allowance,
+                forecast: month.forecast(),
+                source: month.source,
+                pause_seconds: self
+                    .grant
+                    .as_ref()
+                    .map(|grant| grant.pause.as_secs())
+                    .filter(|pause| *pause > 0),
+            }),
             look_up: self.look_up(),
         }
     }
+}
+
+/// What is known of the month.
+#[derive(Serialize)]
+struct MonthJson {
+    sent: usize,
+    allowance: usize,
+    forecast: usize,
+    source: Source,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pause_seconds: Option<u64>,
 }
 
 /// A failed lookup of the distributions.

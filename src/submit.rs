@@ -60,6 +60,21 @@ pub enum Sent {
     Isolated(Isolated),
 }
 
+impl Sent {
+    /// Returns the number of paths that CloudFront bills for an invalidation of so many planned items: it does not
+    /// bill one again that existed.
+    #[must_use]
+    pub fn billed_paths(&self, planned: usize) -> usize {
+        let new = |part: &Part| if part.created.is_new { part.items.len() } else { 0 };
+        match self {
+            Self::AlreadyDone { is_new: true } | Self::Accepted(Created { is_new: true, .. }) => planned,
+            Self::Folded(part, _) => new(part),
+            Self::Isolated(isolated) => isolated.accepted.iter().map(new).sum(),
+            Self::Accepted(_) | Self::AlreadyDone { .. } | Self::Failed(_) => 0,
+        }
+    }
+}
+
 /// An invalidation that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Created {

@@ -214,7 +214,7 @@ impl Own {
 }
 
 impl Month {
-    /// Creates the figures of the month at `now`, in milliseconds since 1970, from a count of its paths.
+    /// Creates the figures of the month at `now`, in milliseconds since 1970, in which so many paths were sent.
     #[must_use]
     pub fn new(allowance: usize, sent: usize, now: u64) -> Self {
         let month = month_of(now);

@@ -50,6 +50,8 @@ enum Kind {
     Throttled,
     /// Not called, because the pace of calls left no time for it.
     PutOff,
+    /// Not called, to save the month's paths.
+    Saved,
     Full,
     Denied,
     /// A wrong signature, or a wrong time in it: the clocks may differ.
@@ -128,6 +130,11 @@ impl Error {
         Self::new(Kind::PutOff, "put off: CloudFront throttles, and there was too little time".to_owned())
     }
 
+    /// Creates the error for a call that was not made, to save the month's paths.
+    pub(crate) fn saved() -> Self {
+        Self::new(Kind::Saved, "put off: the month's paths are nearly used up".to_owned())
+    }
+
     /// Creates the error for a distribution that does not exist. `text` names it and those that do.
     pub(crate) const fn no_such_distribution(text: String) -> Self {
         Self::new(Kind::NoSuchDistribution, text)
@@ -179,11 +186,17 @@ impl Error {
         self.kind == Kind::Throttled
     }
 
-    /// Returns whether the call certainly had no effect only because there are too many calls: a kind
-    /// of [busy](Self::is_busy).
+    /// Returns whether the call certainly had no effect only because there are too many calls, or was not
+    /// made [to save paths](Self::is_saved).
     #[must_use]
     pub fn is_put_off(&self) -> bool {
-        matches!(self.kind, Kind::Throttled | Kind::PutOff) && !self.is_uncertain
+        matches!(self.kind, Kind::Throttled | Kind::PutOff | Kind::Saved) && !self.is_uncertain
+    }
+
+    /// Returns whether the call was not made, to save the month's paths.
+    #[must_use]
+    pub fn is_saved(&self) -> bool {
+        self.kind == Kind::Saved
     }
 
     /// Returns whether the call may have had an effect nevertheless, because an answer was lost or
@@ -266,6 +279,7 @@ impl Error {
         match self.kind {
             Kind::AlreadyDone | Kind::JustDone => "InvalidationExists",
             Kind::Busy | Kind::Throttled | Kind::PutOff | Kind::Full => "CloudFrontBusy",
+            Kind::Saved => "PathsUsedUp",
             Kind::Denied | Kind::Unsigned => "CloudFrontDenied",
             Kind::NoSuchDistribution => "NoSuchDistribution",
             Kind::NoSuchInvalidation => "NoSuchInvalidation",

@@ -45,6 +45,9 @@ pub struct Narrowed {
     /// The number of groups of distributions that shared the effort of planning when the part was
     /// first planned. The same number gives the same plan.
     pub share: usize,
+    /// The budget with which the part was first planned: the numbers of items and of wildcards. `None` if it was not
+    /// limited, or is planned anew.
+    pub budget: Option<[usize; 2]>,
     /// The indices of its changes in the batch.
     pub changes: Range<usize>,
     /// The indices of its requests in the batch.
@@ -91,6 +94,8 @@ struct Body<'a> {
 #[serde(deny_unknown_fields)]
 struct Parts<'a> {
     share: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    budget: Option<[usize; 2]>,
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
     changes: Vec<Changes<'a>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -203,6 +208,7 @@ pub(super) fn read(batch: &mut Batch, json: &[u8], origin: Origin<'_>) -> Result
     batch.narrowed.push(Narrowed {
         digest,
         share: parts.share.max(1),
+        budget: parts.budget,
         changes: first_change..batch.changes.len(),
         requests: first_request..batch.requests.len(),
         messages: vec![message],
@@ -223,9 +229,15 @@ pub struct Content {
 
 impl Content {
     /// Writes these changes and requests of a batch. The order of the indices does not matter, and a
-    /// change that was delivered twice is written once. `share` is that of [`Narrowed`].
+    /// change that was delivered twice is written once. `share` and `budget` are those of [`Narrowed`].
     #[must_use]
-    pub fn new(batch: &Batch, changes: &[usize], requests: &[usize], share: usize) -> Self {
+    pub fn new(
+        batch: &Batch,
+        changes: &[usize],
+        requests: &[usize],
+        share: usize,
+        budget: Option<[usize; 2]>,
+    ) -> Self {
         let mut changes = changes.to_vec();
         let by_group = |a: usize, b: usize| {
             let (a, b) = (&batch.changes[a], &batch.changes[b]);
@@ -272,7 +284,7 @@ impl Content {
             distribution: request.distribution.clone(),
             identity: request.identity.clone(),
         });
-        let parts = Parts { share, changes: groups, requests: requests.collect() };
+        let parts = Parts { share, budget, changes: groups, requests: requests.collect() };
         let json = serde_json::to_string(&parts).unwrap_or_default();
         Self { json: allowed(json) }
     }
@@ -344,6 +356,7 @@ mod tests {
             keys in proptest::collection::vec((proptest::collection::vec(any::<u8>(), 1..40), "[0-9A-F]{1,6}"), 1..20),
             version in proptest::option::of("[0-9A-Za-z._-]{1,40}"),
             paths in proptest::collection::vec("[^\u{0}]{1,10}", 0..4),
+            budget in proptest::option::of([1..100_usize, 1..100]),
             pinned: bool,
         ) {
             let mut batch = Batch::default();
@@ -362,7 +375,7 @@ mod tests {
             }
             batch.requests.push(Request { message: 0, paths, distribution: None, identity: "r".into() });
             let all: Vec<usize> = (0..batch.changes.len()).collect();
-            let body = Content::new(&batch, &all, &[0], 3).message(&["E1"], 7, pinned);
+            let body = Content::new(&batch, &all, &[0], 3, budget).message(&["E1"], 7, pinned);
             let is_allowed = |c: char| c >= ' ' && !['\u{fffe}', '\u{ffff}'].contains(&c);
             prop_assert!(body.chars().all(is_allowed));
 
@@ -380,7 +393,7 @@ mod tests {
             prop_assert_eq!(found, expected);
             prop_assert_eq!(&read.requests, &batch.requests);
             let narrowed = &read.narrowed[0];
-            prop_assert_eq!(narrowed.share, 3);
+            prop_assert_eq!((narrowed.share, narrowed.budget), (3, budget));
             prop_assert_eq!(narrowed.messages[0].pinned, pinned);
             prop_assert_eq!(&*narrowed.messages[0].distributions[0], "E1");
         }

@@ -443,6 +443,12 @@ impl<'a> Demand<'a> {
         Ok((Cause::Change(change), serving.paths(&change.bucket, change.key.as_bytes())?))
     }
 
+    /// Returns whether a group needs an invalidation.
+    pub(super) fn needs_any(&self, group: &Group<'_>) -> bool {
+        let needs = |index: &usize| self.skips(group, *index).is_none() && self.paths(group, *index).is_ok();
+        !group.requests.is_empty() || self.changes(group).iter().any(needs)
+    }
+
     /// Returns the reason why a group need not know of a change. `None` if it must.
     pub(super) fn skips(&self, group: &Group<'_>, change: usize) -> Option<Needless> {
         group.rule.skips(self.findings.of(change))

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{EVENT_UNREADABLE, Report, Sending, is_zero, json::to_json};
 use crate::{
+    cloudfront::Error,
     config::Problems,
     event::{Change, Effect, Key},
     narrow::Narrowing,
@@ -18,6 +19,7 @@ use crate::{
     plan::{Ignored, Invalidation},
     site::{DistributionId, Rewrite, Unserved},
     submit::Sent,
+    usage::Source,
     versions::Findings,
 };
 
@@ -117,6 +119,8 @@ impl Log {
         lines.extend(hasty(report, context));
         lines.extend(gone(report, context));
         lines.extend(narrowed(report, context));
+        lines.extend(uncounted(report, context));
+        lines.extend(used_up(report, context));
         lines.push(summary(report, context));
         lines.extend(unreadable(report, context));
         lines.extend(refused(report, context));
@@ -261,10 +265,14 @@ fn invalidation(report: &Report, index: usize, context: Context<'_>) -> String {
         },
     };
     let sending = &fields.sending;
-    let is_put_off = matches!(report.sent(index), Some(Sent::Failed(error)) if error.is_put_off());
+    let is =
+        |kind: fn(&Error) -> bool| matches!(report.sent(index), Some(Sent::Failed(error)) if kind(error));
     let (level, message) = match (&report.outcome, &sending.error) {
         (None, _) => ("INFO", "would be invalidated"),
-        (Some(_), Some(_)) if is_put_off => ("INFO", "put off: CloudFront throttles"),
+        (Some(_), Some(_)) if is(Error::is_saved) => {
+            ("INFO", "put off: the month's paths are nearly used up")
+        }
+        (Some(_), Some(_)) if is(Error::is_put_off) => ("INFO", "put off: CloudFront throttles"),
         (Some(_), Some(_)) => ("ERROR", "invalidation failed"),
         (Some(_), None) if sending.existed => ("INFO", "existed already"),
         (Some(_), None) if sending.folded_from.is_some() => ("WARN", "invalidated with fewer, wider paths"),
@@ -349,6 +357,43 @@ impl<'a> Object<'a> {
     }
 }
 
+/// Returns the line about a month of which CloudWatch did not tell what was sent.
+fn uncounted(report: &Report, context: Context<'_>) -> Option<String> {
+    #[derive(Serialize)]
+    struct Fields {
+        error: String,
+    }
+    let error = report.grant.as_ref()?.failure.as_ref()?.to_string();
+    let message = match report.month?.source {
+        Source::Guessed => {
+            "CloudWatch did not say how many paths were sent this month; assuming a steady rate"
+        }
+        Source::Old | Source::Read => {
+            "CloudWatch did not say how many paths were sent this month; using what it last said"
+        }
+    };
+    Some(context.line("WARN", message, Fields { error }))
+}
+
+/// Returns the line about an allowance that is nearly used up, or `None` if it is not.
+fn used_up(report: &Report, context: Context<'_>) -> Option<String> {
+    #[derive(Serialize)]
+    struct Fields {
+        paths_this_month: usize,
+        paths_per_month: usize,
+        pause_seconds: u64,
+    }
+    let (month, grant) = (report.month?, report.grant.as_ref()?);
+    let message = "the month's paths are nearly used up, so each distribution is purged with one path and seldom; to \
+                   purge more precisely, raise PathsPerMonth: each path beyond the account's 1,000 costs $0.005";
+    let fields = Fields {
+        paths_this_month: month.sent,
+        paths_per_month: month.allowance,
+        pause_seconds: grant.pause.as_secs(),
+    };
+    (fields.pause_seconds > 0).then(|| context.line("WARN", message, fields))
+}
+
 fn summary(report: &Report, context: Context<'_>) -> String {
     #[derive(Serialize)]
     struct Fields {
@@ -361,6 +406,10 @@ fn summary(report: &Report, context: Context<'_>) -> String {
         unreadable: usize,
         invalidations: usize,
         billed_paths: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        paths_this_month: Option<usize>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        paths_per_month: Option<usize>,
     }
     let mut ignored = BTreeMap::new();
     for &(_, why) in &report.plan.ignored {
@@ -375,6 +424,8 @@ fn summary(report: &Report, context: Context<'_>) -> String {
         unreadable: report.unreadable().count(),
         invalidations: report.plan.invalidations.len(),
         billed_paths: report.billed_paths(),
+        paths_this_month: report.month.map(|month| month.sent),
+        paths_per_month: report.month.map(|month| month.allowance),
     };
     let message = match &report.outcome {
         None => "dry run",

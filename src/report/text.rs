@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use super::{Behind, Report, price::dollars, tenants::Tenants};
+use super::{
+    Behind, Report,
+    price::{dollars, used},
+    tenants::Tenants,
+};
 use crate::{
     cover::Covering,
     event::Change,
@@ -169,7 +173,14 @@ impl Report {
         let billed = self.billed_paths();
         let verb = if self.outcome.is_some() { "billed" } else { "to bill" };
         let (paths, dollars) = (counted(billed, "path"), dollars(billed));
-        writeln!(f, ", {paths} {verb}: ${dollars} beyond the first 1,000 of the month")
+        let Some(month) = &self.month else {
+            return writeln!(f, ", {paths} {verb}: ${dollars} beyond the first 1,000 of the month");
+        };
+        writeln!(f, ", {paths} {verb}; {}", used(month))?;
+        if let Some(error) = self.grant.as_ref().and_then(|grant| grant.failure.as_ref()) {
+            writeln!(f, "NOT COUNTED  {}; the number of paths is a guess", Plain(&error.to_string()))?;
+        }
+        Ok(())
     }
 }
 

@@ -547,6 +547,7 @@ fn cost_man_completions_and_help_print_their_output() {
     let output = cfadmin(&["cost", "--json", "--month", "2020-01", "--local"], &[], "");
     let [document] = &lines(&output)[..] else { panic!("one month") };
     assert_eq!((&document["paths"], &document["dollars"]), (&json!(0), &json!("0.000")));
+    assert_eq!((&document["left"], &document["forecast"]), (&json!(1000), &Value::Null));
     assert_eq!(cfadmin(&["cost", "--month", "May", "--local"], &[], "").status.code(), Some(2));
     let output = cfadmin(&["man", "invalidate"], &[], "");
     assert!(text(&output.stdout).contains("max\\-paths"));

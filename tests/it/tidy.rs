@@ -53,6 +53,8 @@ const MODULES: [&str; 23] = [
     "usage",
     "bucket",
     "narrow",
+    "allowance",
+    "spending",
     "request",
     "report",
     "config",
@@ -159,6 +161,12 @@ fn rules() -> Vec<Rule> {
             Some(&["event", "site", "cloudfront", "plan", "queue", "submit"]),
             &[SDK, NOW, ENVIRONMENT, LAMBDA, &["serde"]],
         ),
+        rule("src/allowance", Some(&["cover"]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["async", "serde"]]),
+        rule(
+            "src/spending",
+            Some(&["allowance", "cloudfront", "cover", "path", "plan", "site", "submit", "usage"]),
+            &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["serde"]],
+        ),
         rule(
             "src/report",
             Some(&[
@@ -173,6 +181,8 @@ fn rules() -> Vec<Rule> {
                 "neighbors",
                 "submit",
                 "narrow",
+                "spending",
+                "usage",
                 "config",
                 "usage",
                 "versions",

@@ -2,22 +2,23 @@
 
 use std::{
     cmp::{Ordering, Reverse},
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     time::SystemTime,
 };
 
 use clap::Args;
 use cloudfront_invalidator::{
     cloudfront::{Client, Error},
-    report::{FREE_PATHS, dollars},
+    report::{FREE_PATHS, dollars, thousands},
     site::DistributionId,
     text::counted,
+    usage::Month,
 };
 use serde::Serialize;
 
 use crate::{Exit, LIMIT, Stop, account::Connection, out::Output, tenants::MOST_SHOWN};
 
-/// Count the paths that were purged in a month, in each distribution and tenant, and their cost
+/// Count the paths that were purged in a month, in each distribution and tenant, and their cost and forecast
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Month, in UTC [default: this month]
@@ -46,6 +47,7 @@ fn month(text: &str) -> Result<String, String> {
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let month = arguments.month.as_deref().unwrap_or(&now[..7]);
+    let is_present = month == &now[..7];
     let account = arguments.connection.open().await?;
     let client = &account.client;
     let mut counts = Vec::new();
@@ -59,22 +61,52 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         }
     }
     let paths = counts.iter().map(|one| one.paths).sum::<usize>();
-    let dollars = dollars(paths.saturating_sub(FREE_PATHS));
-    let document = serde_json::json!({
-        "month": month, "paths": paths, "free": FREE_PATHS, "dollars": dollars, "lower_bound": true,
-        "distributions": counts,
+    let beyond = |paths: usize| dollars(paths.saturating_sub(FREE_PATHS));
+    let left = FREE_PATHS.saturating_sub(paths);
+    let forecast =
+        is_present.then(|| Month::new(FREE_PATHS, paths, cloudfront_invalidator::now()).forecast());
+    let mut document = serde_json::json!({
+        "month": month, "paths": paths, "free": FREE_PATHS, "left": left, "dollars": beyond(paths),
+        "lower_bound": true, "distributions": counts,
     });
+    if let Some(forecast) = forecast {
+        document["forecast"] = serde_json::json!({"paths": forecast, "dollars": beyond(forecast)});
+    }
     arguments.output.print(&document, |out| {
         let groups = counts.chunk_by(|one, next| one.parent.is_some() && one.parent == next.parent);
         groups.into_iter().try_for_each(|group| write_group(out, group))?;
-        writeln!(out, "{month}: {} of which {FREE_PATHS} are free: at least ${dollars}", counted(paths, "path"))?;
+        let (used, free) = (thousands(paths), thousands(FREE_PATHS));
+        writeln!(
+            out,
+            "{month}: {used} of {free} free paths used, {} left: at least ${}",
+            thousands(left),
+            beyond(paths)
+        )?;
+        if io::stdout().is_terminal() {
+            writeln!(out, "{}", bar(paths, FREE_PATHS))?;
+        }
+        if let Some(forecast) = forecast {
+            writeln!(
+                out,
+                "Forecast: {} by the end of the month, ${}",
+                counted(forecast, "path"),
+                beyond(forecast)
+            )?;
+        }
         writeln!(
             out,
             "A lower bound: deleted distributions and tenants are not listed, nor are invalidations that CloudFront \
-             has forgotten. Flat-rate plans bill nothing."
+             has forgotten. Under a flat-rate plan, the price is unknown, and probably nothing."
         )
     })?;
     Ok(Exit::Done)
+}
+
+/// Draws a part of a whole as a bar.
+fn bar(part: usize, whole: usize) -> String {
+    const WIDTH: usize = 40;
+    let filled = (part * WIDTH).div_ceil(whole).min(WIDTH);
+    format!("{}{} {} %", "█".repeat(filled), "░".repeat(WIDTH - filled), part * 100 / whole)
 }
 
 /// The invalidations of a month, in a distribution or a tenant.
