@@ -36,7 +36,7 @@ fn code(source: &str) -> String {
 }
 
 /// The library's modules, except `order`, which every module may use.
-const MODULES: [&str; 23] = [
+const MODULES: [&str; 25] = [
     "event",
     "watch",
     "path",
