@@ -30,6 +30,7 @@ mod peers;
 mod plan;
 mod s3_peers;
 mod sites;
+mod spending;
 mod support;
 mod template;
 mod tenant_sites;

@@ -72,7 +72,9 @@ struct Deployment {
 impl Deployment {
     async fn start(allowance: usize) -> Self {
         let distributions = DISTRIBUTIONS.map(str::to_owned).to_vec();
-        let server = Server::start(Options { distributions, ..Options::default() }).await.expect("a server");
+        let completes_after = Duration::ZERO;
+        let options = Options { distributions, completes_after, ..Options::default() };
+        let server = Server::start(options).await.expect("a server");
         let mut deployment = Self {
             server,
             allowance,
@@ -93,8 +95,7 @@ impl Deployment {
     fn cold_start(&mut self, which: usize) {
         let ids = DISTRIBUTIONS.join(",");
         let allowance = self.allowance.to_string();
-        let variables =
-            [("INVALIDATOR_DISTRIBUTIONS", &*ids), ("INVALIDATOR_MONTHLY_PATHS", &*allowance)];
+        let variables = [("INVALIDATOR_DISTRIBUTIONS", &*ids), ("INVALIDATOR_MONTHLY_PATHS", &*allowance)];
         let config = Config::read(variables).expect("a configuration");
         let client = Client::new(Settings::local(&self.server.endpoint_url()));
         let environment = (self.started, Invalidator::new(config, Some(client)));
@@ -113,7 +114,8 @@ impl Deployment {
         );
         let mut event = s3(key, &format!("{:016X}", self.changes.len()));
         event["Records"][0]["eventTime"] = json!(time.to_string());
-        let message = Message { id: format!("m{}", self.changes.len()), body: event.to_string(), receives: 0 };
+        let message =
+            Message { id: format!("m{}", self.changes.len()), body: event.to_string(), receives: 0 };
         self.queue.entry(self.now).or_default().push(message);
     }
 
@@ -185,7 +187,7 @@ impl Deployment {
                 assert_eq!(created.paths.len(), 1, "{:?}", created.paths);
                 let before = last.insert((*environment, &created.distribution), *at);
                 let pause = before.map_or(u64::MAX, |before| at - before);
-                assert!(pause + 5 * SECOND >= PAUSE, "{} after {pause} ms", created.distribution);
+                assert!(pause >= PAUSE - 5 * SECOND, "{} after {pause} ms", created.distribution);
             }
             if paths >= self.allowance {
                 used_up.get_or_insert(*at);
@@ -201,7 +203,9 @@ impl Deployment {
                 let covers = |path: &String| path.parse::<Item>().is_ok_and(|path| path.covers(&item));
                 let purge = self.purges.iter().find(|purge| {
                     let Purge { at, created, .. } = purge;
-                    *at >= *changed && created.distribution == distribution && created.paths.iter().any(covers)
+                    *at >= *changed
+                        && created.distribution == distribution
+                        && created.paths.iter().any(covers)
                 });
                 let purge = purge.unwrap_or_else(|| panic!("{key} is stale in {distribution}"));
                 let waited = (purge.at - changed) / SECOND;
