@@ -110,7 +110,7 @@ use crate::{
     plan::{Known, Pace, Planner, Policy},
     queue::Queue,
     report::{Behind, Ended},
-    spending::{Spending, Turn},
+    spending::{Purse, Spending},
     versions::Findings,
 };
 pub use crate::{
@@ -201,14 +201,14 @@ impl Invalidator {
         let known = Known { sites: &found.sites, findings: &findings };
         let mut planner = Planner::new(&batch, &self.policy, known);
         let present = || received + u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let mut grant = None;
-        if let Some(spending) = &self.spending
+        let mut purse = Purse::new(self.spending.as_ref(), received, &present);
+        if purse.is_limited()
             && let distributions @ 1.. = planner.distributions(&|| begun.elapsed() > left / 2)
         {
-            let most = self.policy.budget;
-            let granted = spending.grant(asked, left / 8, present(), distributions, most).await;
-            planner = planner.limited(granted.budget);
-            grant = Some(granted);
+            // Only a queue can make changes wait.
+            let (most, may_wait) = (self.policy.budget, queue.is_some());
+            let budget = purse.open(asked, left / 8, distributions, most, may_wait).await;
+            planner = planner.limited(budget);
         }
         let mut listing = None;
         if self.policy.list_bucket
@@ -230,37 +230,17 @@ impl Invalidator {
             spent.set(spent.get() + since.get().elapsed());
             next
         };
-        // Only a queue can make changes wait.
-        let pause = grant.as_ref().filter(|_| queue.is_some()).map_or(Duration::ZERO, |grant| grant.pause);
-        match (client, &self.spending) {
-            (Some(client), None) => {
-                let done = |one, sent| ended.sent(one, sent, &batch, &self.policy, known);
-                submit::submit(client, next, submit_until, done).await;
+        if let Some(client) = client {
+            let done = |one, result| {
+                purse.record(&one, &result);
+                ended.sent(one, result, &batch, &self.policy, known);
+            };
+            submit::submit(client, || purse.next(&mut next), submit_until, done).await;
+            for (one, result) in purse.withheld() {
+                ended.sent(one, result, &batch, &self.policy, known);
             }
-            (Some(client), Some(spending)) => {
-                let mut waiting = Vec::new();
-                let next = || loop {
-                    let mut one = next()?;
-                    match spending.turn(&one, pause, present()) {
-                        Turn::Now => return Some(one),
-                        Turn::Everything => {
-                            one.widen();
-                            return Some(one);
-                        }
-                        Turn::Wait => waiting.push(one),
-                    }
-                };
-                let done = |one, sent| {
-                    spending.sent(&one, &sent, present());
-                    ended.sent(one, sent, &batch, &self.policy, known);
-                };
-                submit::submit(client, next, submit_until, done).await;
-                for one in waiting {
-                    let sent = spending.instead(&one, received);
-                    ended.sent(one, sent, &batch, &self.policy, known);
-                }
-            }
-            (None, _) => std::iter::from_fn(&mut next).for_each(|one| ended.planned(one)),
+        } else {
+            std::iter::from_fn(&mut next).for_each(|one| ended.planned(one));
         }
         if ended.any_distribution_is_gone() {
             self.finder.forget().await;
@@ -270,17 +250,11 @@ impl Invalidator {
         let mut narrowing = Narrowing::default();
         if let (Some(client), Some(queue), Some((outcome, behind))) = (client, queue, &results) {
             let left = narrow::left(&plan, outcome, behind.iter().filter_map(Behind::undone));
-            let pause = |distribution: &DistributionId| {
-                let spending = self.spending.as_ref();
-                spending.map_or(Duration::ZERO, |spending| spending.rest(distribution, pause, present()))
-            };
+            let pause = |distribution: &DistributionId| purse.rest(distribution);
             let moment = Moment { now: present(), interval: client.interval(), pause: &pause };
             narrowing = narrow::narrow(&batch, &plan, &left, moment, (&queue, client), deadline).await;
         }
-        let mut month = None;
-        if let (Some(spending), Some(_)) = (&self.spending, &grant) {
-            month = Some(spending.month(present()).await);
-        }
+        let (month, grant) = purse.close().await;
         let report = Report::new(batch, found, plan, results, present()).with_month(month).with_grant(grant);
         report.with_findings(findings).with_listing(listing).with_narrowing(narrowing)
     }

@@ -380,6 +380,9 @@ fn orders(
 ) -> (Vec<Order>, u32) {
     // What is left of each distribution. The second part of the key tells apart what must not be united.
     type Alone = Option<(Option<usize>, Why)>;
+    // What messages with the same content have in common: the messages that they replace, what is left of them,
+    // and whether they are pinned and planned anew.
+    type Same<'a> = (Vec<usize>, Option<&'a Causes>, bool, bool);
     let mut wanted: BTreeMap<(&DistributionId, Alone), Vec<&Left>> = BTreeMap::new();
     for one in left {
         let Left { distribution, part, messages, only, why } = one;
@@ -389,7 +392,7 @@ fn orders(
         wanted.entry((distribution, alone)).or_default().push(one);
     }
     let mut orders: Vec<Order> = Vec::new();
-    let mut known: BTreeMap<(Vec<usize>, Option<&Causes>, bool, bool), usize> = BTreeMap::new();
+    let mut known: BTreeMap<Same<'_>, usize> = BTreeMap::new();
     let mut turns = 0;
     for ((distribution, alone), left) in wanted {
         let messages = left.iter().flat_map(|left| &*left.messages).copied();

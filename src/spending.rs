@@ -8,6 +8,7 @@
 //! after it, `/*` is purged, and what this covers needs no purge of its own.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     num::NonZeroUsize,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -69,17 +70,6 @@ pub struct Grant {
     pub failure: Option<Error>,
 }
 
-/// The decision about an invalidation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// Send it.
-    Now,
-    /// Send `/*` in its place: changes have been waiting.
-    Everything,
-    /// Do not send it, unless what was sent before covers it.
-    Wait,
-}
-
 impl Spending {
     /// Creates the state of an environment that has sent nothing. `allowance` is the number of paths a month.
     #[must_use]
@@ -89,7 +79,7 @@ impl Spending {
 
     /// Decides what a batch may spend that needs invalidations for so many distributions. Asks CloudWatch, within
     /// `time`, if it did not tell lately what was sent this month. `now` is in milliseconds since 1970.
-    pub async fn grant(
+    async fn grant(
         &self,
         client: Option<&Client>,
         time: Duration,
@@ -101,91 +91,11 @@ impl Spending {
         let mut recent = self.recent();
         recent.forget(now);
         // Another environment may have sent as many since the reading as this one.
-        let left = month.allowance.saturating_sub(month.sent + month.own);
+        let left = month.allowance.saturating_sub(month.sent.saturating_add(month.own));
         let sent = recent.sent.iter().map(|(_, paths)| paths).sum();
         let standing = Standing { left, days: month.days_left(), recent: sent };
         let pause = if standing.is_scarce(distributions) { WINDOW } else { Duration::ZERO };
         Grant { budget: budget(standing, distributions, most), pause, failure }
-    }
-
-    /// Returns what is known of the month, without asking CloudWatch.
-    pub async fn month(&self, now: u64) -> Month {
-        self.meter.month(None, Duration::ZERO, now).await.0
-    }
-
-    /// Decides about an invalidation, and remembers it if it is to be sent.
-    pub fn turn(&self, invalidation: &Invalidation, pause: Duration, now: u64) -> Turn {
-        let Invalidation { distribution, part, purge, .. } = invalidation;
-        if purge.items.is_empty() {
-            return Turn::Now;
-        }
-        let mut recent = self.recent();
-        let last = recent.purges.get_mut(distribution);
-        // A person who requests a path gets it.
-        if let Some(last) = &last
-            && purge.change_count > 0
-            && !rest(last.at, pause, now).is_zero()
-        {
-            return Turn::Wait;
-        }
-        let is_awaited = last.is_some_and(|last| last.is_awaited);
-        recent.purges.insert(distribution.clone(), Purged { at: now, item: None, is_awaited });
-        if !pause.is_zero() && purge.change_count > 0 && (is_awaited || part.is_some()) {
-            Turn::Everything
-        } else {
-            Turn::Now
-        }
-    }
-
-    /// Records the result of an invalidation that was to be sent.
-    pub fn sent(&self, invalidation: &Invalidation, sent: &Sent, now: u64) {
-        let Invalidation { distribution, purge, .. } = invalidation;
-        let paths = sent.billed_paths(purge.item_count);
-        self.meter.sent(paths, now);
-        let mut recent = self.recent();
-        let begin = now - now % INTERVAL;
-        match recent.sent.iter_mut().find(|(known, _)| *known == begin) {
-            Some((_, known)) => *known += paths,
-            None => recent.sent.push((begin, paths)),
-        }
-        let Some(last) = recent.purges.get_mut(distribution) else { return };
-        if let Sent::Failed(_) = sent {
-            last.at = 0;
-            return;
-        }
-        last.is_awaited = false;
-        // One that existed before says nothing of changes since then.
-        if let (Sent::Accepted(Created { is_new: true, .. }), [covering]) = (sent, &*purge.items) {
-            last.item = Some(covering.item.clone());
-        }
-    }
-
-    /// Returns the result of an invalidation that was not sent, because the distribution has to wait. It is done
-    /// nevertheless if the last purge covers it. `received` is the time at which the batch was received.
-    pub fn instead(&self, invalidation: &Invalidation, received: u64) -> Sent {
-        if self.covers(invalidation, received) {
-            Sent::AlreadyDone { is_new: false }
-        } else {
-            Sent::Failed(Error::saved())
-        }
-    }
-
-    /// Returns whether the last purge of the distribution covers an invalidation of a batch that was received at
-    /// `received`: all its changes are older than that purge. Otherwise, the distribution is awaited from now on.
-    fn covers(&self, invalidation: &Invalidation, received: u64) -> bool {
-        let purge = &invalidation.purge;
-        let mut recent = self.recent();
-        let Some(last) = recent.purges.get_mut(&invalidation.distribution) else { return false };
-        let is_older = last.at >= received || purge.newest.is_some_and(|newest| newest + SKEW <= last.at);
-        let covers = |item: &Item| purge.items.iter().all(|one| item.covers(&one.item));
-        let is_covered = is_older && last.item.as_ref().is_some_and(covers) && !purge.items.is_empty();
-        last.is_awaited |= !is_covered;
-        is_covered
-    }
-
-    /// Returns the time until a distribution may be purged again.
-    pub fn rest(&self, distribution: &DistributionId, pause: Duration, now: u64) -> Duration {
-        self.recent().purges.get(distribution).map_or(Duration::ZERO, |last| rest(last.at, pause, now))
     }
 
     fn recent(&self) -> MutexGuard<'_, Recent> {
@@ -193,7 +103,161 @@ impl Spending {
     }
 }
 
+/// The spending of one batch. Without a limit, it allows everything and remembers nothing.
+pub struct Purse<'a> {
+    spending: Option<&'a Spending>,
+    /// The time at which the batch was received, in milliseconds since 1970.
+    received: u64,
+    /// Returns the present time in milliseconds since 1970.
+    present: &'a dyn Fn() -> u64,
+    grant: Option<Grant>,
+    /// The invalidations that have to wait.
+    withheld: RefCell<Vec<Invalidation>>,
+}
+
+impl<'a> Purse<'a> {
+    /// Creates the purse of a batch that was received at this time, in milliseconds since 1970. `present` returns the
+    /// present time.
+    #[must_use]
+    pub fn new(spending: Option<&'a Spending>, received: u64, present: &'a dyn Fn() -> u64) -> Self {
+        Self { spending, received, present, grant: None, withheld: RefCell::default() }
+    }
+
+    /// Returns whether there is a limit.
+    #[must_use]
+    pub const fn is_limited(&self) -> bool {
+        self.spending.is_some()
+    }
+
+    /// Decides what the batch may spend, which needs invalidations for so many distributions, and returns the budget
+    /// of each. Asks CloudWatch within `time` if necessary. Changes wait only if they `may_wait`.
+    pub async fn open(
+        &mut self,
+        client: Option<&Client>,
+        time: Duration,
+        distributions: usize,
+        most: Budget,
+        may_wait: bool,
+    ) -> Budget {
+        let Some(spending) = self.spending else { return most };
+        let mut grant = spending.grant(client, time, (self.present)(), distributions, most).await;
+        if !may_wait {
+            grant.pause = Duration::ZERO;
+        }
+        let budget = grant.budget;
+        self.grant = Some(grant);
+        budget
+    }
+
+    /// Returns the next invalidation that may be sent now. Withholds those whose distributions have to wait.
+    pub fn next(&self, planned: &mut dyn FnMut() -> Option<Invalidation>) -> Option<Invalidation> {
+        loop {
+            let mut one = planned()?;
+            let pause = self.pause();
+            // A person who requests a path gets it, and one without items is not sent.
+            if pause.is_zero() || one.purge.change_count == 0 || one.purge.items.is_empty() {
+                self.begin(&one.distribution);
+                return Some(one);
+            }
+            if self.rest(&one.distribution).is_zero() {
+                if self.begin(&one.distribution) || one.part.is_some() {
+                    one.widen();
+                }
+                return Some(one);
+            }
+            self.withheld.borrow_mut().push(one);
+        }
+    }
+
+    /// Records that a purge of the distribution begins. Returns whether changes have been waiting for it.
+    fn begin(&self, distribution: &DistributionId) -> bool {
+        let Some(spending) = self.spending else { return false };
+        let at = (self.present)();
+        let purges = &mut spending.recent().purges;
+        let is_awaited = purges.get(distribution).is_some_and(|last| last.is_awaited);
+        purges.insert(distribution.clone(), Purged { at, item: None, is_awaited });
+        is_awaited
+    }
+
+    /// Records the result of an invalidation that was sent.
+    pub fn record(&self, invalidation: &Invalidation, result: &Sent) {
+        let Some(spending) = self.spending else { return };
+        let (now, purge) = ((self.present)(), &invalidation.purge);
+        let paths = result.billed_paths(purge.item_count);
+        spending.meter.sent(paths, now);
+        let mut recent = spending.recent();
+        recent.add(paths, now);
+        let Some(last) = recent.purges.get_mut(&invalidation.distribution) else { return };
+        if let Sent::Failed(_) = result {
+            last.at = 0;
+            return;
+        }
+        last.is_awaited = false;
+        // One that existed before says nothing of changes since then.
+        if let (Sent::Accepted(Created { is_new: true, .. }), [covering]) = (result, &*purge.items) {
+            last.item = Some(covering.item.clone());
+        }
+    }
+
+    /// Returns the invalidations that were withheld, with their results. Those that the last purge of the
+    /// distribution covers are done.
+    pub fn withheld(&self) -> Vec<(Invalidation, Sent)> {
+        let decided = |one: Invalidation| {
+            let result = if self.covers(&one) {
+                Sent::AlreadyDone { is_new: false }
+            } else {
+                Sent::Failed(Error::saved())
+            };
+            (one, result)
+        };
+        self.withheld.take().into_iter().map(decided).collect()
+    }
+
+    /// Returns whether the last purge of the distribution covers an invalidation: it began after all its changes.
+    /// Otherwise, the distribution is awaited from now on.
+    fn covers(&self, invalidation: &Invalidation) -> bool {
+        let Some(spending) = self.spending else { return false };
+        let (mut recent, purge) = (spending.recent(), &invalidation.purge);
+        let Some(last) = recent.purges.get_mut(&invalidation.distribution) else { return false };
+        let is_older =
+            last.at >= self.received || purge.newest.is_some_and(|newest| newest + SKEW <= last.at);
+        let covers = |item: &Item| purge.items.iter().all(|one| item.covers(&one.item));
+        let is_covered = is_older && last.item.as_ref().is_some_and(covers);
+        last.is_awaited |= !is_covered;
+        is_covered
+    }
+
+    fn pause(&self) -> Duration {
+        self.grant.as_ref().map_or(Duration::ZERO, |grant| grant.pause)
+    }
+
+    /// Returns the time until a distribution may be purged again.
+    #[must_use]
+    pub fn rest(&self, distribution: &DistributionId) -> Duration {
+        let last = |spending: &Spending| Some(spending.recent().purges.get(distribution)?.at);
+        let last = self.spending.and_then(last);
+        last.map_or(Duration::ZERO, |at| rest(at, self.pause(), (self.present)()))
+    }
+
+    /// Returns the figures of the month after the batch, and what the batch was allowed to spend. Both are `None`
+    /// without a limit, and if the purse was not opened.
+    pub async fn close(self) -> (Option<Month>, Option<Grant>) {
+        let Some((spending, grant)) = self.spending.zip(self.grant) else { return (None, None) };
+        let (month, _) = spending.meter.month(None, Duration::ZERO, (self.present)()).await;
+        (Some(month), Some(grant))
+    }
+}
+
 impl Recent {
+    /// Adds paths that were sent.
+    fn add(&mut self, paths: usize, now: u64) {
+        let begin = now - now % INTERVAL;
+        match self.sent.iter_mut().find(|(known, _)| *known == begin) {
+            Some((_, known)) => *known += paths,
+            None => self.sent.push((begin, paths)),
+        }
+    }
+
     /// Forgets what is older than [`WINDOW`].
     fn forget(&mut self, now: u64) {
         self.sent.retain(|(begin, _)| !rest(*begin, WINDOW, now).is_zero());

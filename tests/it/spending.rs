@@ -231,7 +231,7 @@ proptest! {
                     let key = format!("{}/{}/{number}-{}.html", dice.of(3), dice.of(9), dice.roll());
                     deployment.change(&key);
                 }
-                old.extend(deployment.queue.values().flatten().filter(|_| dice.happens(50)).cloned().take(3));
+                old.extend(deployment.queue.values().flatten().filter(|_| dice.happens(50)).take(3).cloned());
                 if dice.happens(100) && !old.is_empty() {
                     deployment.queue.entry(deployment.now).or_default().push(old.swap_remove(dice.of(old.len())));
                 }
