@@ -7,13 +7,14 @@
 //! share = (left - 60) / (2 × days left + 5)
 //! ```
 //!
-//! The reserve of 60 pays for changes that arrive when there is less than one path in a share.
+//! The reserve of 60 pays for changes that arrive when nothing else is left.
 //!
 //! A deploy may arrive as many batches, since Lambda polls the queue with five batches at a time. A share for each
 //! would use up the month in a few deploys, and a smaller one would fold each batch into few wildcards. So an
 //! environment pauses after it has sent half a share. Changes that arrive meanwhile wait in the queue and are
 //! purged together, with one share. The pause is two minutes for each share that the environment sent in the last
-//! ten minutes, and at most ten minutes. While a share is less than one path, the pause is ten minutes.
+//! ten minutes, and at most ten minutes. It is always ten minutes while a share has less than one path for each
+//! distribution and one more.
 //!
 //! The limits change in steps of a third or a half, so that a batch that is delivered again nearly always gets the
 //! same ones. docs/cost.md shows what the rule costs three real sites, and which others were tried.
@@ -41,7 +42,7 @@ const SHARES_PER_DAY: f64 = 2.0;
 /// The number of shares to keep in any case.
 const SHARES: f64 = 5.0;
 
-/// The number of paths to keep for the time when a share is less than one path.
+/// The number of paths to keep for changes that arrive when nothing else is left.
 const RESERVE: usize = 60;
 
 /// The pause for each share that an environment sent in the last [`WINDOW`].
@@ -94,7 +95,7 @@ pub fn budget(standing: Standing, distributions: usize, most: Budget) -> Budget 
 #[expect(clippy::cast_precision_loss, reason = "numbers of paths and distributions, far below 2^52")]
 pub fn pause(standing: Standing, distributions: usize) -> Duration {
     let share = standing.share();
-    if share < distributions.max(1) as f64 {
+    if share < (distributions.max(1) + 1) as f64 {
         return WINDOW;
     }
     let sent = standing.recent as f64 / share;

@@ -1,52 +1,18 @@
 //! An account for the life of a site: what the function sends under a rule, and what CloudFront bills.
 
-use std::{collections::VecDeque, rc::Rc, time::Duration};
+use std::{rc::Rc, time::Duration};
 
-use cloudfront_invalidator::{
-    allowance::{Standing, WINDOW},
-    report::FREE_PATHS,
-};
+use cloudfront_invalidator::report::FREE_PATHS;
 
 use crate::{
-    content::{Changes, Content},
-    month::Month,
+    content::{Changes, Content, Folded},
+    ledger::{Allowance, Ledger},
+    month::{DAY, Month},
     pollers::{ENVIRONMENTS, Gathered},
-    rule::{Rule, State},
+    rule::{Rule, State, real},
 };
 
-/// The time between two readings of the month's total, in milliseconds.
-const READING: u64 = 300_000;
-
-/// The time until a reading shows what was sent.
-const LAG: u64 = 120_000;
-
-/// The milliseconds of a day.
-const DAY: u64 = 86_400_000;
-
-/// What was sent, by time.
-#[derive(Clone, Default)]
-struct Sent {
-    list: VecDeque<(u64, usize)>,
-    sum: usize,
-}
-
-impl Sent {
-    fn add(&mut self, time: u64, paths: usize) {
-        self.list.push_back((time, paths));
-        self.sum += paths;
-    }
-
-    /// Returns the number of paths sent after a time, and forgets the rest.
-    fn after(&mut self, time: u64) -> usize {
-        while let Some((_, paths)) = self.list.pop_front_if(|(sent, _)| *sent <= time) {
-            self.sum -= paths;
-        }
-        self.sum
-    }
-}
-
 /// Changes that wait for the end of a pause.
-#[derive(Clone)]
 struct Waiting {
     since: u64,
     due: u64,
@@ -54,13 +20,9 @@ struct Waiting {
 }
 
 /// An environment of the function.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Environment {
-    /// The time of the last reading, and the total that it showed.
-    reading: Option<(u64, usize)>,
-    /// The number of paths that the environment sent since then.
-    own: usize,
-    recent: Sent,
+    /// The time of the last invalidation.
     last: Option<u64>,
     waiting: Option<Waiting>,
 }
@@ -73,14 +35,15 @@ pub(crate) struct Purged {
 }
 
 /// The bill of all months.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Default)]
 pub(crate) struct Bill {
     pub(crate) months: usize,
-    pub(crate) paths: usize,
     /// The number of paths beyond the free ones.
     pub(crate) billed: usize,
-    /// The largest number of paths beyond the allowance in a month.
+    /// The number of paths beyond the allowance.
     pub(crate) beyond: usize,
+    /// The same, in the worst month.
+    pub(crate) most_beyond: usize,
     /// The longest pause of a change, in milliseconds.
     pub(crate) delay: u64,
 }
@@ -92,10 +55,9 @@ pub(crate) struct Account {
     environments: [Environment; ENVIRONMENTS],
     turn: usize,
     month: Month,
-    total: usize,
+    /// The day, and the number of paths that were sent on it.
     day: (u64, usize),
-    /// What a reading does not show yet.
-    unseen: Sent,
+    ledger: Ledger,
     bill: Bill,
 }
 
@@ -107,9 +69,8 @@ impl Account {
             environments: Default::default(),
             turn: 0,
             month: Month::of(0),
-            total: 0,
             day: (0, 0),
-            unseen: Sent::default(),
+            ledger: Ledger::default(),
             bill: Bill::default(),
         }
     }
@@ -181,17 +142,12 @@ impl Account {
         let (budget, _) = self.rule.limits(self.state(environment, now));
         let folded = content.fold(changes, budget);
         purged.add(&folded);
-        self.total += folded.paths;
         self.day.1 += folded.paths;
-        self.unseen.add(now, folded.paths);
-        let environment = &mut self.environments[environment];
-        environment.own += folded.paths;
-        environment.recent.add(now, folded.paths);
-        environment.last = Some(now);
+        self.ledger.send(environment, now, folded.paths);
+        self.environments[environment].last = Some(now);
     }
 
     /// Returns what an environment knows of the allowance.
-    #[expect(clippy::cast_precision_loss, reason = "numbers of paths and days, far below 2^52")]
     fn state(&mut self, environment: usize, now: u64) -> State {
         if !self.month.contains(now) {
             self.end_month();
@@ -200,30 +156,24 @@ impl Account {
         if self.day.0 != now / DAY {
             self.day = (now / DAY, 0);
         }
-        let unseen = self.unseen.after(now.saturating_sub(LAG));
-        let environment = &mut self.environments[environment];
-        if !environment.reading.is_some_and(|(at, _)| self.month.contains(at) && now < at + READING) {
-            environment.reading = Some((now, self.total.saturating_sub(unseen)));
-            environment.own = 0;
-        }
-        let read = environment.reading.map_or(0, |(_, total)| total);
-        let left = self.allowance.saturating_sub(read + 2 * environment.own);
-        let recent = environment.recent.after(now.saturating_sub(millis(WINDOW)));
+        let Month { begin: since, .. } = self.month;
+        let allowance = Allowance { paths: self.allowance, since, days: self.month.days_left(now) };
         State {
-            standing: Standing { left, days: self.month.days_left(now) as f64, recent },
+            standing: self.ledger.standing(environment, now, allowance),
             today: self.day.1,
-            daily: self.allowance as f64 / self.month.days() as f64,
+            daily: real(self.allowance) / self.month.days(),
         }
     }
 
     fn end_month(&mut self) {
-        if self.total > 0 {
+        let total = std::mem::take(&mut self.ledger.total);
+        if total > 0 {
+            let beyond = total.saturating_sub(self.allowance);
             self.bill.months += 1;
-            self.bill.paths += self.total;
-            self.bill.billed += self.total.saturating_sub(FREE_PATHS);
-            self.bill.beyond = self.bill.beyond.max(self.total.saturating_sub(self.allowance));
+            self.bill.billed += total.saturating_sub(FREE_PATHS);
+            self.bill.beyond += beyond;
+            self.bill.most_beyond = self.bill.most_beyond.max(beyond);
         }
-        self.total = 0;
     }
 
     /// Ends the last month and returns the bill.
@@ -234,7 +184,7 @@ impl Account {
 }
 
 impl Purged {
-    fn add(&mut self, folded: &crate::content::Folded) {
+    fn add(&mut self, folded: &Folded) {
         self.is_folded |= !folded.is_exact;
         if !folded.wildcards.is_empty() {
             self.wildcards.push(Rc::clone(&folded.wildcards));

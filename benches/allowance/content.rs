@@ -10,7 +10,7 @@ use cloudfront_invalidator::{
 use crate::{history::Deploy, pollers::Gathered};
 
 /// Changes that are purged together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Default)]
 pub(crate) struct Changes {
     /// The number of changes.
     pub(crate) count: usize,
@@ -21,7 +21,7 @@ pub(crate) struct Changes {
 }
 
 /// The paths that purge some changes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Folded {
     /// The number of paths.
     pub(crate) paths: usize,
@@ -33,7 +33,7 @@ pub(crate) struct Folded {
 
 /// The content of the batches of a deploy.
 pub(crate) trait Content {
-    /// Folds changes into so many paths.
+    /// Folds changes into paths within a budget.
     fn fold(&mut self, changes: &Changes, budget: Budget) -> Folded;
 
     /// Returns the paths of changes, for purging them with those of the next deploy.
@@ -88,6 +88,7 @@ impl Content for Difference<'_> {
     }
 }
 
+/// Covers paths within a budget.
 fn folded(paths: Vec<Item>, budget: Budget) -> Folded {
     let cover = cover(paths, budget);
     let wildcards = cover.items.iter().filter(|one| one.item.kind() == Kind::Wildcard);

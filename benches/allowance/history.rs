@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, rc::Rc};
 
-use crate::recorded::{Unchanged, changes, lines};
+use crate::{
+    month::DAY,
+    recorded::{Unchanged, changes, lines},
+};
 
 /// A deploy of a site.
 pub(crate) struct Deploy {
@@ -16,11 +19,11 @@ pub(crate) struct Deploy {
     pub(crate) unchanged: Unchanged,
 }
 
-/// Passes each deploy of a site to `measure`.
-pub(crate) fn replay(site: &str, mut measure: impl FnMut(&Deploy)) {
+/// Passes each deploy of a site to `measure`, as if it had been so many days later.
+pub(crate) fn replay(site: &str, days_later: u64, mut measure: impl FnMut(&Deploy)) {
     let times = lines(&format!("{site}-dates")).map(|line| {
         let (_, seconds) = line.split_once(' ').expect("a deploy and its time");
-        1_000 * seconds.parse::<u64>().expect("a time")
+        1_000 * seconds.parse::<u64>().expect("a time") + days_later * DAY
     });
     let mut times = times.peekable();
     let mut bucket: BTreeSet<Rc<[u8]>> = BTreeSet::new();

@@ -1,38 +1,45 @@
 //! Replays every deploy of three real sites, at the time of its commit, and measures what the function costs
 //! with an allowance of paths for a month. `cargo bench --bench allowance` prints the tables of docs/cost.md
-//! and draws its picture. With `-- rules` it prints the comparison of rules too.
+//! and draws its picture. `cargo bench --bench allowance -- rules` compares rules instead.
 //!
 //! The histories are those of `benches/deploys`. The objects of a deploy are uploaded in the order of their
-//! keys, and Lambda gathers the messages as [`pollers`] describes. A deploy begins at its commit, or once the
-//! last one is done. An environment reads the month's total at most every five minutes, and the total shows
-//! what was sent two minutes ago.
+//! keys, and five pollers gather the messages into batches for two environments. A deploy begins at its commit,
+//! or when the last upload ends. An environment reads the month's total at most every five minutes, and the
+//! total shows what was sent two minutes ago.
 
-#[path = "../deploys/recorded.rs"]
-mod recorded;
+#[path = "../lambda/ledger.rs"]
+mod ledger;
 
 #[path = "../lambda/pollers.rs"]
 mod pollers;
+
+#[path = "../deploys/recorded.rs"]
+mod recorded;
 
 mod account;
 mod content;
 mod history;
 mod month;
+mod picture;
 mod rule;
-
-use std::time::Duration;
+mod tables;
 
 use account::{Account, Bill};
 use content::{Content, Difference, Everything};
-use history::replay;
-use pollers::gather;
+use history::{Deploy, replay};
+use month::DAY;
+use pollers::{Gathered, gather};
 use recorded::SITES;
-use rule::{Rule, Shares};
+use rule::{Rule, real};
 
-/// The objects that are uploaded in a second.
+/// The numbers of objects that are uploaded in a second.
 const RATES: [u64; 3] = [10, 100, 1_000];
 
+/// The file for the picture.
+const PICTURE: &str = "docs/allowance.svg";
+
 /// A way to upload a site.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// Only the objects that changed.
     Difference,
@@ -40,88 +47,106 @@ enum Way {
     Everything,
 }
 
-/// What is simulated, and the results.
-struct Run {
+impl Way {
+    const ALL: [Self; 2] = [Self::Difference, Self::Everything];
+}
+
+/// A rule with an allowance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Plan {
     rule: Rule,
     allowance: usize,
+}
+
+/// The results of a plan on a site.
+struct Outcome {
+    site: &'static str,
+    plan: Plan,
     way: Way,
-    rate: u64,
-    account: Account,
+    bill: Bill,
     deploys: usize,
+    /// The number of deploys of which no path was folded.
     exact: usize,
     /// The sum of the shares of the unchanged objects that were purged.
     share: f64,
 }
 
-/// The results of a run.
-struct Outcome {
-    site: &'static str,
-    rule: Rule,
-    allowance: usize,
+/// The uploads of a site in one way at one rate, under every plan.
+struct Uploads {
     way: Way,
     rate: u64,
-    bill: Bill,
-    deploys: usize,
-    exact: usize,
-    share: f64,
+    /// The end of the last upload.
+    end: u64,
+    runs: Vec<(Account, Outcome)>,
 }
 
-fn variants() -> Vec<Rule> {
-    let base = Shares { per_batch: 0.5, per_day: 0.7, spare: 5.0, weight: 1.0, fine: false, brief_at: 1.0, scarce: 8.0, brief: Duration::from_mins(1) };
-    let mut rules = vec![Rule::Chosen, Rule::Unlimited, Rule::Daily];
-    let get = |name: &str, default: &str| -> Vec<f64> { std::env::var(name).unwrap_or(default.to_owned()).split(',').map(|x| x.parse().unwrap()).collect() };
-    for &per_batch in &get("PB", "0.5") { for &per_day in &get("PD", "0.7") { for &spare in &get("SP", "5") { for &weight in &get("W", "1") {
-    for &fine in &get("FINE", "0") { for &brief_at in &get("BA", "1") { for &scarce in &get("K", "8") { for &brief in &get("B", "60") {
-        rules.push(Rule::Shares(Shares { per_batch, per_day, spare, weight, fine: fine > 0.5, brief_at, scarce, brief: Duration::from_secs(brief as u64), ..base }));
-    } } } } } } } }
-    rules
+impl Uploads {
+    fn new(site: &'static str, way: Way, rate: u64, plans: &[Plan]) -> Self {
+        let run = |plan: &Plan| {
+            let account = Account::new(plan.rule, plan.allowance);
+            let bill = Bill::default();
+            (account, Outcome { site, plan: *plan, way, bill, deploys: 0, exact: 0, share: 0.0 })
+        };
+        Self { way, rate, end: 0, runs: plans.iter().map(run).collect() }
+    }
+
+    fn add(&mut self, deploy: &Deploy, seed: u64) {
+        let mut difference;
+        let (mut everything, batches): (_, Vec<Gathered>);
+        let content: &mut dyn Content = match self.way {
+            Way::Difference => {
+                batches = gather(deploy.changed.len(), self.rate, seed);
+                difference = Difference::new(deploy, &batches);
+                &mut difference
+            }
+            Way::Everything => {
+                batches = gather(deploy.changed.len() + deploy.unchanged.0.len(), self.rate, seed);
+                everything = Everything;
+                &mut everything
+            }
+        };
+        let begin = deploy.time.max(self.end);
+        self.end = begin + batches.last().map_or(0, |batch| batch.closed);
+        let next = deploy.next.unwrap_or(self.end + DAY).max(self.end);
+        for (account, outcome) in &mut self.runs {
+            let purged = account.deploy((begin, next), &batches, content);
+            let sent = purged.wildcards.iter().flat_map(|wildcards| wildcards.iter());
+            let collateral = deploy.unchanged.collateral(sent.map(String::as_str));
+            outcome.deploys += 1;
+            outcome.exact += usize::from(!purged.is_folded);
+            outcome.share += real(collateral) / real(deploy.unchanged.0.len().max(1));
+        }
+    }
+
+    fn outcomes(self) -> impl Iterator<Item = Outcome> {
+        self.runs.into_iter().map(|(account, outcome)| Outcome { bill: account.bill(), ..outcome })
+    }
+}
+
+/// Replays every site in every way under every plan, as if each deploy had been so many days later.
+fn measure(plans: &[Plan], days_later: u64) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    for site in SITES {
+        let all = Way::ALL.into_iter().flat_map(|way| RATES.map(|rate| (way, rate)));
+        let mut uploads: Vec<_> = all.map(|(way, rate)| Uploads::new(site, way, rate, plans)).collect();
+        let mut seed = 0;
+        replay(site, days_later, |deploy| {
+            seed += 1;
+            for uploads in &mut uploads {
+                uploads.add(deploy, seed);
+            }
+        });
+        outcomes.extend(uploads.into_iter().flat_map(Uploads::outcomes));
+    }
+    outcomes
 }
 
 fn main() {
-    let mut all = Vec::new();
-    for site in SITES {
-        let begun = std::time::Instant::now();
-        let mut runs = Vec::new();
-        for way in [Way::Difference, Way::Everything] {
-            for rate in RATES {
-                let mut add = |rule, allowance| runs.push(Run { rule, allowance, way, rate, account: Account::new(rule, allowance), deploys: 0, exact: 0, share: 0.0 });
-                for rule in variants() { add(rule, 1_000); }
-                for allowance in [250, 500, 2_000] { add(Rule::Chosen, allowance); }
-            }
-        }
-        let mut free = [[0_u64; 3]; 2];
-        let mut seed: u64 = std::env::var("SEED").map_or(0, |s| s.parse().unwrap());
-        replay(site, |deploy| {
-            seed += 1;
-            for way in [Way::Difference, Way::Everything] {
-                for (r, rate) in RATES.into_iter().enumerate() {
-                    let count = deploy.changed.len() + if way == Way::Everything { deploy.unchanged.0.len() } else { 0 };
-                    let batches = gather(count, rate, seed);
-                    let free = &mut free[way as usize][r];
-                    let begin = deploy.time.max(*free);
-                    *free = begin + batches.last().map_or(0, |b| b.closed);
-                    let next = deploy.next.unwrap_or(*free + 86_400_000).max(*free);
-                    let mut difference = Difference::new(deploy, &batches);
-                    for run in runs.iter_mut().filter(|run| run.way == way && run.rate == rate) {
-                        let content: &mut dyn Content = if way == Way::Difference { &mut difference } else { &mut Everything };
-                        let purged = run.account.deploy((begin, next), &batches, content);
-                        run.deploys += 1;
-                        run.exact += usize::from(!purged.is_folded);
-                        let stems = purged.wildcards.iter().flat_map(|w| w.iter()).map(String::as_str);
-                        let c = deploy.unchanged.collateral(stems);
-                        run.share += c as f64 / deploy.unchanged.0.len().max(1) as f64;
-                    }
-                }
-            }
-        });
-        eprintln!("{site} {:?}", begun.elapsed());
-        for run in runs {
-            let Run { rule, allowance, way, rate, account, deploys, exact, share } = run;
-            all.push(Outcome { site, rule, allowance, way, rate, bill: account.bill(), deploys, exact, share });
-        }
-    }
-    for o in &all {
-        let name = match o.rule { Rule::Shares(s) => format!("{} {} {} w{} f{} K{} b{}@{}", s.per_batch, s.per_day, s.spare, s.weight, u8::from(s.fine), s.scarce, s.brief.as_secs(), s.brief_at), other => format!("{other:?}") };
-        println!("{}\t{name}\t{}\t{:?}\t{}\t{}\t{}\t{}\t{}\t{}\t{:.3}\t{:.3}\t{:.0}", o.site, o.allowance, o.way, o.rate, o.bill.months, o.bill.paths, o.bill.billed, o.bill.beyond, o.deploys, 100.0 * o.exact as f64 / o.deploys as f64, 100.0 * o.share / o.deploys as f64, o.bill.delay as f64 / 1000.0);
+    if std::env::args().any(|argument| argument == "rules") {
+        tables::print_rules();
+    } else {
+        let lines = tables::print();
+        picture::draw(PICTURE, &lines);
+        println!("\nwrote {PICTURE}");
     }
 }

@@ -1,12 +1,12 @@
 //! The months of the calendar, in UTC.
 
 /// The milliseconds of a day.
-const DAY: u64 = 86_400_000;
+pub(crate) const DAY: u64 = 86_400_000;
 
 /// A month, in milliseconds since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) struct Month {
-    begin: u64,
+    pub(crate) begin: u64,
     end: u64,
 }
 
@@ -33,12 +33,17 @@ impl Month {
     }
 
     /// Returns the number of its days.
-    pub(crate) const fn days(self) -> u64 {
-        (self.end - self.begin) / DAY
+    pub(crate) fn days(self) -> f64 {
+        days(self.end - self.begin)
     }
 
     /// Returns the number of days that are left, the one of `time` included.
-    pub(crate) const fn days_left(self, time: u64) -> u64 {
-        (self.end - time).div_ceil(DAY)
+    pub(crate) fn days_left(self, time: u64) -> f64 {
+        days(self.end - time)
     }
+}
+
+/// Returns the number of days that have begun in a time.
+fn days(time: u64) -> f64 {
+    f64::from(u32::try_from(time.div_ceil(DAY)).expect("at most 31"))
 }
