@@ -176,14 +176,17 @@ fn storm(changes: usize, a_second: u64, allowance: Option<usize>) -> Storm {
                 let (limit, pause) = limits(&mut ledger, index, now, allowance);
                 let due = environment.waiting.take_if(|(due, _)| *due <= now);
                 let is_due = due.is_some();
-                let Some(mut batch) = due.map(|(_, batch)| batch).or_else(|| ready.pop_front()) else { break };
+                let Some(mut batch) = due.map(|(_, batch)| batch).or_else(|| ready.pop_front()) else {
+                    break;
+                };
                 batch.receives += 1;
                 let until = environment.last.map_or(0, |last| last + pause);
                 let folded = |batch: &Batch| cover(batch.changes.iter().cloned(), limit).items;
                 if !is_due && now < until {
                     // The message in the queue has the paths that purge what waits.
-                    let (_, waiting) =
-                        environment.waiting.get_or_insert_with(|| (until, Batch { since: batch.since, ..Batch::default() }));
+                    let (_, waiting) = environment
+                        .waiting
+                        .get_or_insert_with(|| (until, Batch { since: batch.since, ..Batch::default() }));
                     waiting.changes.extend(batch.changes);
                     waiting.changes = folded(waiting).into_iter().map(|one| one.item).collect();
                 } else {
@@ -194,8 +197,13 @@ fn storm(changes: usize, a_second: u64, allowance: Option<usize>) -> Storm {
                 }
             }
         }
-        let is_idle = |environment: &Environment| environment.running.is_none() && environment.waiting.is_none();
-        if arriving.peek().is_none() && ready.is_empty() && returned.is_empty() && environments.iter().all(is_idle) {
+        let is_idle =
+            |environment: &Environment| environment.running.is_none() && environment.waiting.is_none();
+        if arriving.peek().is_none()
+            && ready.is_empty()
+            && returned.is_empty()
+            && environments.iter().all(is_idle)
+        {
             storm.seconds = now;
             return storm;
         }

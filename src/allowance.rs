@@ -95,7 +95,7 @@ pub fn budget(standing: Standing, distributions: usize, most: Budget) -> Budget 
 #[expect(clippy::cast_precision_loss, reason = "numbers of paths and distributions, far below 2^52")]
 pub fn pause(standing: Standing, distributions: usize) -> Duration {
     let share = standing.share();
-    if share < (distributions.max(1) + 1) as f64 {
+    if share < (distributions.max(1).saturating_add(1)) as f64 {
         return WINDOW;
     }
     let sent = standing.recent as f64 / share;

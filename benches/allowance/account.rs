@@ -27,7 +27,7 @@ struct Environment {
     waiting: Option<Waiting>,
 }
 
-/// What a deploy led to.
+/// The invalidations of a deploy.
 #[derive(Default)]
 pub(crate) struct Purged {
     pub(crate) wildcards: Vec<Rc<[String]>>,
@@ -121,7 +121,8 @@ impl Account {
             let due = |environment: &usize| {
                 self.environments[*environment].waiting.as_ref().map(|waiting| waiting.due)
             };
-            let waiting = (0..ENVIRONMENTS).filter(|environment| due(environment).is_some_and(|due| due <= now));
+            let waiting =
+                (0..ENVIRONMENTS).filter(|environment| due(environment).is_some_and(|due| due <= now));
             let Some(environment) = waiting.min_by_key(due) else { return };
             let Some(Waiting { since, due, changes }) = self.environments[environment].waiting.take() else {
                 return;

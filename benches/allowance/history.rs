@@ -40,6 +40,10 @@ pub(crate) fn replay(site: &str, days_later: u64, mut measure: impl FnMut(&Deplo
             continue;
         };
         changed.insert(Rc::clone(&key));
-        if is_put { bucket.insert(key) } else { bucket.remove(&key) };
+        if is_put {
+            bucket.insert(key)
+        } else {
+            bucket.remove(&key)
+        };
     }
 }

@@ -40,8 +40,7 @@ struct Worst {
 
 impl Worst {
     fn of<'o>(outcomes: impl Iterator<Item = &'o Outcome>) -> Self {
-        let mut worst =
-            Self { dollars: [0.0; 2], beyond: (0, 0), collateral: 0.0, exact: 1.0, delay: 0 };
+        let mut worst = Self { dollars: [0.0; 2], beyond: (0, 0), collateral: 0.0, exact: 1.0, delay: 0 };
         for Outcome { way, bill, deploys, exact, share, .. } in outcomes {
             let dollars = &mut worst.dollars[usize::from(*way == Way::Everything)];
             *dollars = dollars.max(PRICE * real(bill.billed) / real(bill.months));
@@ -76,7 +75,8 @@ pub(crate) fn print() -> Vec<Line> {
         for plan in ALLOWANCES.map(chosen).into_iter().chain([unlimited]) {
             let Worst { dollars: [difference, everything], beyond, collateral, exact, delay } =
                 Worst::of(outcomes.iter().filter(is_of(site, plan)));
-            let allowance = if plan == unlimited { "no limit".to_owned() } else { plan.allowance.to_string() };
+            let allowance =
+                if plan == unlimited { "no limit".to_owned() } else { plan.allowance.to_string() };
             let (collateral, exact, delay) = (100.0 * collateral, 100.0 * exact, delay.div_ceil(1_000));
             println!(
                 "| {site} | {allowance} | {difference:.2} | {everything:.2} | {} | {collateral:.1} % | {exact:.0} % \
@@ -113,9 +113,8 @@ fn total(outcomes: &[Outcome], plan: Plan) -> (usize, usize, f64) {
 
 /// Returns the rules to compare, with their names.
 fn rules() -> Vec<(String, Rule)> {
-    let mut rules: Vec<(String, Rule)> = [MOST.items, 10, 1]
-        .map(|items| (format!("{items} for each batch"), Rule::Fixed(items)))
-        .to_vec();
+    let mut rules: Vec<(String, Rule)> =
+        [MOST.items, 10, 1].map(|items| (format!("{items} for each batch"), Rule::Fixed(items))).to_vec();
     rules.push(("a fixed share for each day".to_owned(), Rule::Daily));
     for window in [true, false] {
         let counting = if window { "counting the last ten minutes" } else { "no pause" };
@@ -151,7 +150,11 @@ pub(crate) fn print_rules() {
     plans.push(plan(Rule::Chosen));
     let outcomes = measure(&plans, 0);
     let same = total(&outcomes, plan(Rule::Paused(Paused::CHOSEN)));
-    assert_eq!(same, total(&outcomes, plan(Rule::Chosen)), "the function's constants are among those compared");
+    assert_eq!(
+        same,
+        total(&outcomes, plan(Rule::Chosen)),
+        "the function's constants are among those compared"
+    );
 
     println!("| rule | $ a month, by difference | $ a month, full uploads | collateral | longest pause |");
     println!("|---|---:|---:|---:|---:|");

@@ -34,7 +34,7 @@ impl Sent {
     }
 }
 
-/// What an environment knows.
+/// The knowledge of an environment.
 #[derive(Default)]
 struct Known {
     /// The time of the last reading, and the total that it showed.
@@ -59,7 +59,7 @@ pub(crate) struct Allowance {
 #[derive(Default)]
 pub(crate) struct Ledger {
     pub(crate) total: usize,
-    /// What a reading does not show yet.
+    /// The paths that a reading does not show yet.
     unseen: Sent,
     environments: [Known; ENVIRONMENTS],
 }
