@@ -1,24 +1,14 @@
 //! Reads the histories of the sites: every deploy, with the content of the bucket after it.
 
-use std::{
-    collections::BTreeSet,
-    fs::File,
-    io::{BufRead, BufReader},
-    path::Path,
-    rc::Rc,
-    time::Instant,
-};
+use std::{collections::BTreeSet, rc::Rc, time::Instant};
 
 use cloudfront_invalidator::{
     event::{Batch, Change, Effect, Key},
     neighbors::Source,
     path::Item,
 };
-use flate2::read::GzDecoder;
-use percent_encoding::percent_decode_str;
 
-/// The sites, by the names of their histories.
-pub(crate) const SITES: [&str; 3] = ["flink", "hexo", "kafka"];
+use crate::recorded::{Unchanged, changes};
 
 /// Maximum number of keys in a deploy. Larger ones are left out, because a batch of events holds no
 /// more.
@@ -32,8 +22,7 @@ pub(crate) struct Deploy {
     keys: Vec<Rc<[u8]>>,
     /// The keys that it put: sorted.
     put: Vec<Rc<[u8]>>,
-    /// The keys that were in the bucket after it and did not change: sorted.
-    unchanged: Vec<Rc<[u8]>>,
+    unchanged: Unchanged,
     /// The number of keys in the bucket after it.
     bucket: usize,
 }
@@ -48,7 +37,7 @@ impl Deploy {
 
     /// Returns the number of objects that did not change.
     pub(crate) fn unchanged(&self) -> usize {
-        self.unchanged.len()
+        self.unchanged.0.len()
     }
 
     /// Returns the batch of events of the deploy.
@@ -67,22 +56,12 @@ impl Deploy {
 
     /// Returns the number of unchanged objects whose path begins with `stem`.
     pub(crate) fn unchanged_below(&self, stem: &str) -> usize {
-        let key: Vec<u8> = percent_decode_str(&stem[1..]).collect();
-        let first = self.unchanged.partition_point(|other| **other < *key);
-        self.unchanged[first..].partition_point(|other| other.starts_with(&key))
+        self.unchanged.below(stem)
     }
 
     /// Returns the number of unchanged objects that the paths in `sent` purge.
     pub(crate) fn collateral(&self, sent: &BTreeSet<String>) -> usize {
-        let mut wider: Option<&str> = None;
-        let mut stems: Vec<&str> = sent.iter().filter_map(|path| path.strip_suffix('*')).collect();
-        stems.sort_unstable();
-        stems.retain(|stem| {
-            let within = wider.is_some_and(|wider| stem.starts_with(wider));
-            wider = if within { wider } else { Some(stem) };
-            !within
-        });
-        stems.into_iter().map(|stem| self.unchanged_below(stem)).sum()
+        self.unchanged.collateral(sent.iter().map(String::as_str))
     }
 }
 
@@ -111,23 +90,12 @@ impl Source for Listing<'_> {
             let from = keys[first..].iter().map(|key| &**key).filter(is_meant);
             from.take(self.page + 1).map(Key::from).collect()
         };
-        let mut keys = [page(&self.deploy.unchanged), page(&self.deploy.put)].concat();
+        let mut keys = [page(&self.deploy.unchanged.0), page(&self.deploy.put)].concat();
         keys.sort_unstable();
         let is_last = keys.len() <= self.page;
         keys.truncate(self.page);
         Ok((keys, is_last))
     }
-}
-
-/// Reads the changes of a site: whether the key was put rather than deleted, and the key. `None` after
-/// each deploy but the last.
-pub(crate) fn changes(site: &str) -> impl Iterator<Item = Option<(bool, Rc<[u8]>)>> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("benches/deploys/data/{site}.txt.gz"));
-    let history = BufReader::new(GzDecoder::new(File::open(file).expect("the history opens")));
-    history.lines().map(|line| {
-        let line = line.expect("the history is readable");
-        line.split_once(' ').map(|(what, key)| (what == "P", key.as_bytes().into()))
-    })
 }
 
 /// Reads every deploy of a site that may count for some budget.
@@ -159,7 +127,7 @@ fn finish(changed: &mut BTreeSet<Rc<[u8]>>, bucket: &BTreeSet<Rc<[u8]>>) -> Opti
     (1..=MOST_CHANGES).contains(&changed.len()).then(|| Deploy {
         changed: changed.iter().map(|key| Item::from_key(key)).collect(),
         put: changed.intersection(bucket).cloned().collect(),
-        unchanged: bucket.difference(&changed).cloned().collect(),
+        unchanged: Unchanged(bucket.difference(&changed).cloned().collect()),
         bucket: bucket.len(),
         keys: changed.into_iter().collect(),
     })

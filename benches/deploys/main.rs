@@ -9,11 +9,13 @@
 
 mod history;
 mod picture;
+mod recorded;
 mod reupload;
 mod rules;
 
 use cloudfront_invalidator::cover::Budget;
-use history::{Deploy, SITES, deploys};
+use history::{Deploy, deploys};
+use recorded::SITES;
 use rules::{PAGE, Rule, asking, real};
 
 /// The budgets of the tables: the number of items, and of wildcards among them.

@@ -23,7 +23,7 @@ use cloudfront_invalidator::{
 };
 
 use crate::{
-    history::{SITES, changes},
+    recorded::{SITES, changes},
     rules::{real, site},
 };
 
