@@ -12,7 +12,7 @@
 //! A deploy may arrive as many batches, since Lambda polls the queue with five batches at a time. A share for each
 //! would use up the month in a few deploys, and a smaller one would fold each batch into few wildcards. So an
 //! environment pauses after it has sent half a share. Changes that arrive meanwhile wait in the queue and are
-//! purged together, with one share. The pause is two minutes for each share that the environment sent in the last
+//! purged together, with one share. The pause is one minute for each share that the environment sent in the last
 //! ten minutes, and at most ten minutes. It is always ten minutes while a share has less than one path for each
 //! distribution and one more.
 //!
@@ -46,10 +46,10 @@ const SHARES: f64 = 5.0;
 const RESERVE: usize = 60;
 
 /// The pause for each share that an environment sent in the last [`WINDOW`].
-const PAUSE: Duration = Duration::from_mins(2);
+const PAUSE: Duration = Duration::from_mins(1);
 
 /// The shortest pause.
-const SHORTEST: Duration = Duration::from_mins(1);
+const SHORTEST: Duration = Duration::from_secs(30);
 
 /// The time for which what was sent leads to a pause, and the longest pause.
 pub const WINDOW: Duration = Duration::from_mins(10);
@@ -70,6 +70,13 @@ impl Standing {
     #[expect(clippy::cast_precision_loss, reason = "a number of paths, far below 2^52")]
     fn share(self) -> f64 {
         self.left.saturating_sub(RESERVE) as f64 / (SHARES_PER_DAY * self.days + SHARES)
+    }
+
+    /// Returns whether a share has less than one path for each of so many distributions and one more.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a number of distributions, far below 2^52")]
+    pub fn is_scarce(self, distributions: usize) -> bool {
+        self.share() < distributions.max(1).saturating_add(1) as f64
     }
 }
 
@@ -92,13 +99,12 @@ pub fn budget(standing: Standing, distributions: usize, most: Budget) -> Budget 
 /// concerns so many distributions. Zero if the environment need not pause. Changes that arrive earlier wait for
 /// the end of the pause and are purged together.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "numbers of paths and distributions, far below 2^52")]
+#[expect(clippy::cast_precision_loss, reason = "a number of paths, far below 2^52")]
 pub fn pause(standing: Standing, distributions: usize) -> Duration {
-    let share = standing.share();
-    if share < (distributions.max(1).saturating_add(1)) as f64 {
+    if standing.is_scarce(distributions) {
         return WINDOW;
     }
-    let sent = standing.recent as f64 / share;
+    let sent = standing.recent as f64 / standing.share();
     let pause = PAUSE.mul_f64(sent.min(WINDOW.div_duration_f64(PAUSE)));
     if pause < SHORTEST { Duration::ZERO } else { pause }
 }

@@ -201,7 +201,7 @@ impl Invalidator {
         let known = Known { sites: &found.sites, findings: &findings };
         let mut planner = Planner::new(&batch, &self.policy, known);
         let present = || received + u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let mut purse = Purse::new(self.spending.as_ref(), received, &present);
+        let mut purse = Purse::new(self.spending.as_ref(), &present);
         if purse.is_limited()
             && let distributions @ 1.. = planner.distributions(&|| begun.elapsed() > left / 2)
         {
@@ -235,7 +235,7 @@ impl Invalidator {
                 purse.record(&one, &result);
                 ended.sent(one, result, &batch, &self.policy, known);
             };
-            submit::submit(client, || purse.next(&mut next), submit_until, done).await;
+            submit::submit(client, || purse.next(&batch, &mut next), submit_until, done).await;
             for (one, result) in purse.withheld() {
                 ended.sent(one, result, &batch, &self.policy, known);
             }

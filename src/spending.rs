@@ -3,9 +3,12 @@
 //! [`allowance`](crate::allowance) has the rule. This module remembers what the rule depends on. It keeps nothing
 //! between environments: CloudWatch knows the month ([`usage`](crate::usage)), and what has to wait is in the queue.
 //!
-//! Once the allowance is nearly used up, an environment purges each distribution at most once in
-//! [`WINDOW`]. What comes earlier waits in the queue. The wait must end even if changes never stop. So
-//! after it, `/*` is purged, and what this covers needs no purge of its own.
+//! While an environment pauses, changes wait in the queue, in narrowed messages. The wait must end even if changes
+//! never stop:
+//!
+//! - Changes that have waited for [`WINDOW`] do not wait for a pause again, unless paths are scarce.
+//! - While they are scarce, changes that have waited are purged by `/*`. All that is older needs no purge of its own
+//!   then, so each environment makes a change wait only once.
 
 use std::{
     cell::RefCell,
@@ -16,9 +19,10 @@ use std::{
 };
 
 use crate::{
-    allowance::{Standing, WINDOW, budget},
+    allowance::{Standing, WINDOW, budget, pause},
     cloudfront::{Client, Error},
     cover::Budget,
+    event::Batch,
     path::Item,
     plan::Invalidation,
     site::DistributionId,
@@ -29,7 +33,7 @@ use crate::{
 /// The length of the intervals for which sent paths are counted together, in milliseconds.
 const INTERVAL: u64 = 30_000;
 
-/// The most that the clocks of S3 and of this machine are assumed to differ, in milliseconds.
+/// The most that the clocks of S3 and CloudFront are assumed to differ, in milliseconds.
 const SKEW: u64 = 2_000;
 
 /// The allowance of a deployment, and what this environment has sent of it.
@@ -53,8 +57,9 @@ struct Recent {
 struct Purged {
     /// The time at which it began, in milliseconds since 1970.
     at: u64,
-    /// The only item. `None` if there were several, or CloudFront has not accepted it.
-    item: Option<Item>,
+    /// The only item, and the time at which CloudFront created the invalidation. `None` if there were several items, or
+    /// CloudFront has not accepted it.
+    created: Option<(Item, u64)>,
     /// Whether changes wait for the next one.
     is_awaited: bool,
 }
@@ -66,6 +71,8 @@ pub struct Grant {
     pub budget: Budget,
     /// Minimum time between two purges of a distribution. Zero if there is none.
     pub pause: Duration,
+    /// Whether the month has too few paths left.
+    pub is_scarce: bool,
     /// The reason why CloudWatch did not tell what was sent this month.
     pub failure: Option<Error>,
 }
@@ -94,8 +101,12 @@ impl Spending {
         let left = month.allowance.saturating_sub(month.sent.saturating_add(month.own));
         let sent = recent.sent.iter().map(|(_, paths)| paths).sum();
         let standing = Standing { left, days: month.days_left(), recent: sent };
-        let pause = if standing.is_scarce(distributions) { WINDOW } else { Duration::ZERO };
-        Grant { budget: budget(standing, distributions, most), pause, failure }
+        Grant {
+            budget: budget(standing, distributions, most),
+            pause: pause(standing, distributions),
+            is_scarce: standing.is_scarce(distributions),
+            failure,
+        }
     }
 
     fn recent(&self) -> MutexGuard<'_, Recent> {
@@ -106,8 +117,6 @@ impl Spending {
 /// The spending of one batch. Without a limit, it allows everything and remembers nothing.
 pub struct Purse<'a> {
     spending: Option<&'a Spending>,
-    /// The time at which the batch was received, in milliseconds since 1970.
-    received: u64,
     /// Returns the present time in milliseconds since 1970.
     present: &'a dyn Fn() -> u64,
     grant: Option<Grant>,
@@ -116,11 +125,10 @@ pub struct Purse<'a> {
 }
 
 impl<'a> Purse<'a> {
-    /// Creates the purse of a batch that was received at this time, in milliseconds since 1970. `present` returns the
-    /// present time.
+    /// Creates the purse of a batch. `present` returns the present time in milliseconds since 1970.
     #[must_use]
-    pub fn new(spending: Option<&'a Spending>, received: u64, present: &'a dyn Fn() -> u64) -> Self {
-        Self { spending, received, present, grant: None, withheld: RefCell::default() }
+    pub fn new(spending: Option<&'a Spending>, present: &'a dyn Fn() -> u64) -> Self {
+        Self { spending, present, grant: None, withheld: RefCell::default() }
     }
 
     /// Returns whether there is a limit.
@@ -149,24 +157,35 @@ impl<'a> Purse<'a> {
         budget
     }
 
-    /// Returns the next invalidation that may be sent now. Withholds those whose distributions have to wait.
-    pub fn next(&self, planned: &mut dyn FnMut() -> Option<Invalidation>) -> Option<Invalidation> {
+    /// Returns the next invalidation of a batch that may be sent now. Withholds those whose distributions have to
+    /// wait.
+    pub fn next(
+        &self,
+        batch: &Batch,
+        planned: &mut dyn FnMut() -> Option<Invalidation>,
+    ) -> Option<Invalidation> {
         loop {
             let mut one = planned()?;
-            let pause = self.pause();
-            // A person who requests a path gets it, and one without items is not sent.
-            if pause.is_zero() || one.purge.change_count == 0 || one.purge.items.is_empty() {
-                self.begin(&one.distribution);
-                return Some(one);
+            // A person who requests a path gets it, and an invalidation without items is not sent.
+            let is_exempt = one.purge.change_count == 0 || one.purge.items.is_empty();
+            let is_scarce = self.grant.as_ref().is_some_and(|grant| grant.is_scarce);
+            let has_waited = || !is_scarce && one.part.is_some_and(|part| self.has_waited(batch, part));
+            if !is_exempt && !self.rest(&one.distribution).is_zero() && !has_waited() {
+                self.withheld.borrow_mut().push(one);
+                continue;
             }
-            if self.rest(&one.distribution).is_zero() {
-                if self.begin(&one.distribution) || one.part.is_some() {
-                    one.widen();
-                }
-                return Some(one);
+            let is_awaited = self.begin(&one.distribution);
+            if is_scarce && !is_exempt && (is_awaited || one.part.is_some()) {
+                one.widen();
             }
-            self.withheld.borrow_mut().push(one);
+            return Some(one);
         }
+    }
+
+    /// Returns whether the changes in a narrowed part of the batch have waited for [`WINDOW`].
+    fn has_waited(&self, batch: &Batch, part: usize) -> bool {
+        let since = batch.narrowed[part].messages.iter().map(|message| message.since).min();
+        since.is_some_and(|since| rest(since, WINDOW, (self.present)()).is_zero())
     }
 
     /// Records that a purge of the distribution begins. Returns whether changes have been waiting for it.
@@ -175,7 +194,7 @@ impl<'a> Purse<'a> {
         let at = (self.present)();
         let purges = &mut spending.recent().purges;
         let is_awaited = purges.get(distribution).is_some_and(|last| last.is_awaited);
-        purges.insert(distribution.clone(), Purged { at, item: None, is_awaited });
+        purges.insert(distribution.clone(), Purged { at, created: None, is_awaited });
         is_awaited
     }
 
@@ -193,9 +212,8 @@ impl<'a> Purse<'a> {
             return;
         }
         last.is_awaited = false;
-        // One that existed before says nothing of changes since then.
-        if let (Sent::Accepted(Created { is_new: true, .. }), [covering]) = (result, &*purge.items) {
-            last.item = Some(covering.item.clone());
+        if let (Sent::Accepted(Created { at: Some(at), .. }), [covering]) = (result, &*purge.items) {
+            last.created = Some((covering.item.clone(), *at));
         }
     }
 
@@ -213,16 +231,17 @@ impl<'a> Purse<'a> {
         self.withheld.take().into_iter().map(decided).collect()
     }
 
-    /// Returns whether the last purge of the distribution covers an invalidation: it began after all its changes.
-    /// Otherwise, the distribution is awaited from now on.
+    /// Returns whether the last purge of the distribution covers an invalidation: it was created after all its
+    /// changes. Otherwise, the distribution is awaited from now on.
     fn covers(&self, invalidation: &Invalidation) -> bool {
         let Some(spending) = self.spending else { return false };
         let (mut recent, purge) = (spending.recent(), &invalidation.purge);
         let Some(last) = recent.purges.get_mut(&invalidation.distribution) else { return false };
-        let is_older =
-            last.at >= self.received || purge.newest.is_some_and(|newest| newest + SKEW <= last.at);
-        let covers = |item: &Item| purge.items.iter().all(|one| item.covers(&one.item));
-        let is_covered = is_older && last.item.as_ref().is_some_and(covers);
+        let covers = |(item, at): &(Item, u64)| {
+            purge.newest.is_some_and(|newest| newest.saturating_add(SKEW) <= *at)
+                && purge.items.iter().all(|one| item.covers(&one.item))
+        };
+        let is_covered = last.created.as_ref().is_some_and(covers);
         last.is_awaited |= !is_covered;
         is_covered
     }

@@ -11,7 +11,7 @@ mod isolation;
 
 use std::{
     collections::BTreeMap,
-    time::{Duration, Instant},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -84,12 +84,16 @@ pub struct Created {
     pub status: String,
     /// Whether this call created it, so that it is billed.
     pub is_new: bool,
+    /// The time of its creation by CloudFront's clock, in milliseconds since 1970. `None` if CloudFront did not say.
+    pub at: Option<u64>,
 }
 
 impl Created {
     fn of(creation: Creation) -> Self {
-        let Creation { invalidation: Invalidation { id, status, .. }, is_new } = creation;
-        Self { id, status, is_new }
+        let Creation { invalidation: Invalidation { id, status, created, .. }, is_new } = creation;
+        let since_1970 = created.and_then(|created| created.duration_since(UNIX_EPOCH).ok());
+        let at = since_1970.and_then(|time| u64::try_from(time.as_millis()).ok());
+        Self { id, status, is_new, at }
     }
 }
 

@@ -132,7 +132,7 @@ impl Error {
 
     /// Creates the error for a call that was not made, to save the month's paths.
     pub(crate) fn saved() -> Self {
-        Self::new(Kind::Saved, "put off: the month's paths are nearly used up".to_owned())
+        Self::new(Kind::Saved, "put off to save the month's paths".to_owned())
     }
 
     /// Creates the error for a distribution that does not exist. `text` names it and those that do.
@@ -279,7 +279,7 @@ impl Error {
         match self.kind {
             Kind::AlreadyDone | Kind::JustDone => "InvalidationExists",
             Kind::Busy | Kind::Throttled | Kind::PutOff | Kind::Full => "CloudFrontBusy",
-            Kind::Saved => "PathsUsedUp",
+            Kind::Saved => "SavingPaths",
             Kind::Denied | Kind::Unsigned => "CloudFrontDenied",
             Kind::NoSuchDistribution => "NoSuchDistribution",
             Kind::NoSuchInvalidation => "NoSuchInvalidation",

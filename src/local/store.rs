@@ -258,7 +258,7 @@ impl Store {
             id: format!("I{:013}", self.invalidations.len() + 1),
             batch,
             distribution: distribution.to_owned(),
-            created: SystemTime::now(),
+            created: self.clock.now(),
             completes: Instant::now() + self.options.completes_after,
         };
         self.edge.purge(distribution, &stored.batch.paths.items.paths);

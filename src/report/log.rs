@@ -120,7 +120,7 @@ impl Log {
         lines.extend(gone(report, context));
         lines.extend(narrowed(report, context));
         lines.extend(uncounted(report, context));
-        lines.extend(used_up(report, context));
+        lines.extend(scarce(report, context));
         lines.push(summary(report, context));
         lines.extend(unreadable(report, context));
         lines.extend(refused(report, context));
@@ -269,9 +269,7 @@ fn invalidation(report: &Report, index: usize, context: Context<'_>) -> String {
         |kind: fn(&Error) -> bool| matches!(report.sent(index), Some(Sent::Failed(error)) if kind(error));
     let (level, message) = match (&report.outcome, &sending.error) {
         (None, _) => ("INFO", "would be invalidated"),
-        (Some(_), Some(_)) if is(Error::is_saved) => {
-            ("INFO", "put off: the month's paths are nearly used up")
-        }
+        (Some(_), Some(_)) if is(Error::is_saved) => ("INFO", "put off to save the month's paths"),
         (Some(_), Some(_)) if is(Error::is_put_off) => ("INFO", "put off: CloudFront throttles"),
         (Some(_), Some(_)) => ("ERROR", "invalidation failed"),
         (Some(_), None) if sending.existed => ("INFO", "existed already"),
@@ -375,23 +373,19 @@ fn uncounted(report: &Report, context: Context<'_>) -> Option<String> {
     Some(context.line("WARN", message, Fields { error }))
 }
 
-/// Returns the line about an allowance that is nearly used up, or `None` if it is not.
-fn used_up(report: &Report, context: Context<'_>) -> Option<String> {
+/// Returns the line about a month that has too few paths left, or `None` if it has enough.
+fn scarce(report: &Report, context: Context<'_>) -> Option<String> {
     #[derive(Serialize)]
     struct Fields {
         paths_this_month: usize,
         paths_per_month: usize,
-        pause_seconds: u64,
     }
     let (month, grant) = (report.month?, report.grant.as_ref()?);
-    let message = "the month's paths are nearly used up, so each distribution is purged with one path and seldom; to \
-                   purge more precisely, raise PathsPerMonth: each path beyond the account's 1,000 costs $0.005";
-    let fields = Fields {
-        paths_this_month: month.sent,
-        paths_per_month: month.allowance,
-        pause_seconds: grant.pause.as_secs(),
-    };
-    (fields.pause_seconds > 0).then(|| context.line("WARN", message, fields))
+    let message = "too few paths are left this month, so each distribution is purged with one path, and at most \
+                   every ten minutes; if that is too coarse, raise PathsPerMonth: each path beyond the account's \
+                   1,000 costs $0.005";
+    let fields = Fields { paths_this_month: month.sent, paths_per_month: month.allowance };
+    grant.is_scarce.then(|| context.line("WARN", message, fields))
 }
 
 fn summary(report: &Report, context: Context<'_>) -> String {

@@ -33,9 +33,9 @@ fn the_reserve_pays_for_single_paths() {
 fn an_environment_pauses_after_half_a_share() {
     // A share is eight paths.
     let after = |recent| pause(Standing { left: 260, days: 10.0, recent }, 1);
-    assert_eq!([after(0), after(3), after(4)], [Duration::ZERO, Duration::ZERO, Duration::from_mins(1)]);
-    assert_eq!([after(8), after(20)], [Duration::from_mins(2), Duration::from_mins(5)]);
-    assert_eq!([after(40), after(41), after(usize::MAX)], [WINDOW; 3]);
+    assert_eq!([after(0), after(3), after(4)], [Duration::ZERO, Duration::ZERO, Duration::from_secs(30)]);
+    assert_eq!([after(8), after(20)], [Duration::from_mins(1), Duration::from_secs(150)]);
+    assert_eq!([after(80), after(81), after(usize::MAX)], [WINDOW; 3]);
 }
 
 #[test]

@@ -164,7 +164,7 @@ fn rules() -> Vec<Rule> {
         rule("src/allowance", Some(&["cover"]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["async", "serde"]]),
         rule(
             "src/spending",
-            Some(&["allowance", "cloudfront", "cover", "path", "plan", "site", "submit", "usage"]),
+            Some(&["allowance", "event", "cloudfront", "cover", "path", "plan", "site", "submit", "usage"]),
             &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["serde"]],
         ),
         rule(

@@ -70,7 +70,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         "lower_bound": true, "distributions": counts,
     });
     if let Some(forecast) = forecast {
-        document["forecast"] = serde_json::json!({"paths": forecast, "dollars": beyond(forecast)});
+        document["forecast"] = forecast.into();
+        document["forecast_dollars"] = beyond(forecast).into();
     }
     arguments.output.print(&document, |out| {
         let groups = counts.chunk_by(|one, next| one.parent.is_some() && one.parent == next.parent);
