@@ -48,7 +48,7 @@ pub(crate) struct Paused {
 impl Paused {
     /// The function's constants.
     pub(crate) const CHOSEN: Self =
-        Self { per_day: 2.0, spare: 5.0, reserve: 60, pause: Duration::from_mins(2) };
+        Self { per_day: 2.0, spare: 5.0, reserve: 60, pause: Duration::from_mins(1) };
 }
 
 /// The state of the allowance when a batch arrives.

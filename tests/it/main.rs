@@ -25,6 +25,7 @@ mod listing;
 mod local;
 mod local_edge;
 mod local_s3;
+mod month;
 mod narrow;
 mod path;
 mod peers;
