@@ -15,13 +15,15 @@ use cloudfront_invalidator::{
     path::{Item, Kind},
     request::{InvalidationRequest, unique},
     site::DistributionId,
-    text::counted,
+    text::{Plain, counted},
 };
 
 use crate::{
     Exit, LIMIT, Stop,
-    account::Connection,
+    account::{Connection, Session},
+    changed::{self, Changed, Upload},
     follow::{MAX_TIMEOUT, follow, show},
+    objects::Paths,
     out::Output,
     target::{Match, Several, Target},
 };
@@ -45,9 +47,15 @@ pub(crate) struct Arguments {
     #[arg(short = '0', long)]
     null: bool,
 
-    /// Treat the paths as object keys: encode them, and allow no wildcards or tags
+    /// Treat the paths as object keys: encode them, and allow no wildcards or tags. With a bucket as target, purge
+    /// every path under which its distributions serve these objects
     #[arg(long)]
     keys: bool,
+
+    /// Purge the objects that an upload changed: the output of "aws s3 sync", or s3://bucket/key on each line; "-" for
+    /// standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "file", "null", "keys"])]
+    changed: Option<PathBuf>,
 
     /// Purge in every distribution and tenant that the target stands for
     #[arg(long)]
@@ -93,11 +101,18 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let items = arguments.items()?;
+    let wanted = arguments.wanted()?;
     let account = arguments.connection.open().await?;
     let several = if arguments.all { Several::All } else { Several::WithoutAll };
     let matches = arguments.target.find(&account, several).await?;
     let reference = arguments.caller_reference.clone().unwrap_or_else(unique);
+    let items = match wanted {
+        Wanted::Items(items) => items,
+        Wanted::Objects(objects) => {
+            let paths = Paths::of(&objects, &account.config, &account.client).await?;
+            return arguments.purge_objects(&account, matches, &paths, &reference).await;
+        }
+    };
     if items.iter().any(|item| item.kind() == Kind::Tag) {
         let mut checked = Vec::new();
         for one in &matches {
@@ -110,34 +125,25 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         }
     }
     let parts = arguments.parts(items)?;
-    if parts.concat().contains(&Item::everything()) && !arguments.may_purge_everything()? {
-        return Err(Stop::Usage("nothing was purged".to_owned()));
-    }
+    arguments.confirm(&parts)?;
     // Send all requests before waiting for the first.
     let (mut sent, mut failure) = arguments.send(&account.client, matches, &parts, &reference).await?;
     if let Some(error) = failure.take_if(|error| sent.is_empty() && error.is_no_such_distribution()) {
         let tenants = arguments.target.instead(&account, error, several).await?;
         (sent, failure) = arguments.send(&account.client, tenants, &parts, &reference).await?;
     }
-    let mut exit = Exit::Done;
-    let limit = Instant::now() + Duration::from_secs(arguments.timeout);
-    for (distribution, created) in sent.into_iter().filter(|_| arguments.wait) {
-        let left = limit.saturating_duration_since(Instant::now());
-        let (ended, seen) = if exit == Exit::Interrupted {
-            (exit, None)
-        } else {
-            match follow(&account.client, &distribution, &created.id, left, &arguments.output).await {
-                Ok(followed) => followed,
-                Err(error) => {
-                    failure = failure.or(Some(error));
-                    (exit, None)
-                }
-            }
-        };
-        show(&arguments.output, &distribution, &seen.unwrap_or(created), false)?;
-        exit = if ended == Exit::Done { exit } else { ended };
-    }
-    failure.map_or(Ok(exit), |error| Err(error.into()))
+    arguments.wait(&account.client, sent, failure).await
+}
+
+/// Maximum number of objects to name that need no purge.
+const MOST_IGNORED: usize = 5;
+
+/// What a command line asks to purge.
+enum Wanted {
+    /// Items, as they are sent to every distribution.
+    Items(Vec<Item>),
+    /// Objects, whose paths depend on the distribution.
+    Objects(Vec<Changed>),
 }
 
 /// Rejects cache tags for a distribution without `CacheTagConfig`: CloudFront would purge nothing.
@@ -165,8 +171,114 @@ async fn reads_tags(client: &Client, distribution: &DistributionId) -> Result<()
 }
 
 impl Arguments {
-    /// Reads the items to purge, sorted and without duplicates.
-    fn items(&self) -> Result<Vec<Item>, Stop> {
+    /// Reads what to purge.
+    fn wanted(&self) -> Result<Wanted, Stop> {
+        if let Some(file) = &self.changed {
+            return self.objects_of(changed::read(file)?).map(Wanted::Objects);
+        }
+        match self.target.bucket() {
+            Some(bucket) if self.keys => {
+                let object = |key: Vec<u8>| Changed { bucket: bucket.to_owned(), key, is_deleted: false };
+                Ok(Wanted::Objects(self.typed()?.into_iter().map(object).collect()))
+            }
+            _ => self.items().map(Wanted::Items),
+        }
+    }
+
+    /// Returns the objects of an upload that the target concerns.
+    fn objects_of(&self, upload: Upload) -> Result<Vec<Changed>, Stop> {
+        let Upload { mut changed, failed, is_dry_run } = upload;
+        if is_dry_run && !self.dry_run {
+            let why = "the upload was a dry run, which changed nothing; to see what would be purged, pass --dry-run";
+            return Err(Stop::Usage(why.to_owned()));
+        }
+        for line in failed {
+            eprintln!("cfadmin: not purged: {}", Plain(&line));
+        }
+        if let Some(bucket) = self.target.bucket() {
+            let all = changed.len();
+            changed.retain(|object| object.bucket == bucket);
+            if changed.len() < all {
+                let others = counted(all - changed.len(), "object");
+                eprintln!("cfadmin: {others} not in {bucket:?} ignored");
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Purges objects in the distributions of the target that serve them.
+    async fn purge_objects(
+        &self,
+        account: &Session,
+        matches: Vec<Match>,
+        paths: &Paths,
+        reference: &str,
+    ) -> Result<Exit, Stop> {
+        let mut requests = Vec::new();
+        for one in matches {
+            let items = paths.of_distribution(&one.id);
+            if !items.is_empty() {
+                requests.push((one, self.parts(items)?));
+            }
+        }
+        for ignored in paths.ignored.iter().take(MOST_IGNORED) {
+            eprintln!("cfadmin: not purged: {}", Plain(ignored));
+        }
+        if let more @ 1.. = paths.ignored.len().saturating_sub(MOST_IGNORED) {
+            eprintln!("cfadmin: … and {more} more");
+        }
+        if requests.is_empty() {
+            eprintln!("cfadmin: nothing to purge");
+            return Ok(Exit::Done);
+        }
+        self.confirm(&requests.iter().flat_map(|(_, parts)| parts.clone()).collect::<Vec<_>>())?;
+        let (mut sent, mut failure) = (Vec::new(), None);
+        for (one, parts) in requests {
+            let (created, error) = self.send(&account.client, vec![one], &parts, reference).await?;
+            sent.extend(created);
+            failure = failure.or(error);
+        }
+        self.wait(&account.client, sent, failure).await
+    }
+
+    /// Asks before everything is purged.
+    fn confirm(&self, parts: &[Vec<Item>]) -> Result<(), Stop> {
+        if parts.iter().flatten().any(|item| *item == Item::everything()) && !self.may_purge_everything()? {
+            return Err(Stop::Usage("nothing was purged".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Waits until the invalidations are completed, if that is wanted. `failure` is the first error so far.
+    async fn wait(
+        &self,
+        client: &Client,
+        sent: Vec<(DistributionId, Invalidation)>,
+        mut failure: Option<Error>,
+    ) -> Result<Exit, Stop> {
+        let mut exit = Exit::Done;
+        let limit = Instant::now() + Duration::from_secs(self.timeout);
+        for (distribution, created) in sent.into_iter().filter(|_| self.wait) {
+            let left = limit.saturating_duration_since(Instant::now());
+            let (ended, seen) = if exit == Exit::Interrupted {
+                (exit, None)
+            } else {
+                match follow(client, &distribution, &created.id, left, &self.output).await {
+                    Ok(followed) => followed,
+                    Err(error) => {
+                        failure = failure.or(Some(error));
+                        (exit, None)
+                    }
+                }
+            };
+            show(&self.output, &distribution, &seen.unwrap_or(created), false)?;
+            exit = if ended == Exit::Done { exit } else { ended };
+        }
+        failure.map_or(Ok(exit), |error| Err(error.into()))
+    }
+
+    /// Reads the arguments, and the lines of the file or of standard input.
+    fn typed(&self) -> Result<Vec<Vec<u8>>, Stop> {
         let mut typed: Vec<Vec<u8>> = self.paths.iter().map(|path| path.clone().into_bytes()).collect();
         let from_file = self.file.as_ref().filter(|file| file.as_os_str() != "-");
         if self.file.is_some() || self.paths.is_empty() {
@@ -181,13 +293,23 @@ impl Arguments {
             let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
             let end = if self.null { 0 } else { b'\n' };
             let lines = bytes.split(|byte| *byte == end);
-            let lines =
-                lines.map(|line| if self.null { line } else { line.strip_suffix(b"\r").unwrap_or(line) });
+            let lines = lines.map(|line| match line {
+                line if self.null => line,
+                // Tools pad their lines. A key that ends in a blank needs --null.
+                line if self.keys => line.trim_ascii_end(),
+                line => line.strip_suffix(b"\r").unwrap_or(line),
+            });
             typed.extend(lines.filter(|line| !line.trim_ascii().is_empty()).map(<[u8]>::to_vec));
         }
         if typed.is_empty() {
             return Err(Stop::Usage("no paths given; name some, or \"/*\" for everything".to_owned()));
         }
+        Ok(typed)
+    }
+
+    /// Reads the items to purge, sorted and without duplicates.
+    fn items(&self) -> Result<Vec<Item>, Stop> {
+        let typed = self.typed()?;
         let read = |text: &Vec<u8>| {
             if self.keys {
                 return Ok(Item::of_any_endpoint(text));

@@ -1,6 +1,7 @@
 //! cfadmin: purges paths, and shows or does what the function would do.
 
 mod account;
+mod changed;
 mod completions;
 mod cost;
 mod explain;
@@ -12,6 +13,7 @@ mod listinvalidations;
 mod lookup;
 mod ls;
 mod man;
+mod objects;
 mod out;
 mod plan;
 mod sites;

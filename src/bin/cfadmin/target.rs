@@ -79,7 +79,7 @@ impl Target {
         let client = &account.client;
         let listed = client.distributions(LIMIT).await?;
         let aliases = &account.config.search.aliases;
-        let bucket = target.strip_prefix("s3://").map(|bucket| bucket.trim_end_matches('/'));
+        let bucket = self.bucket();
         let is_meant = |one: &&Distribution| match bucket {
             Some(bucket) => one.has_bucket(bucket, aliases),
             None => one.is_called(target),
@@ -114,6 +114,11 @@ impl Target {
             [distribution, ..] if found.is_empty() => Err(self.no_enabled_tenant(&distribution.id)),
             _ => self.choose(found, several),
         }
+    }
+
+    /// Returns the bucket that the target names as `s3://bucket`. `None` if it names something else.
+    pub(crate) fn bucket(&self) -> Option<&str> {
+        self.target.strip_prefix("s3://").map(|bucket| bucket.trim_end_matches('/'))
     }
 
     /// Finds the only distribution or tenant that the target stands for.
