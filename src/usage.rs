@@ -222,11 +222,11 @@ impl Month {
         Self { allowance, sent, own: 0, source: Source::Read, elapsed, length }
     }
 
-    /// Returns the number of paths at the end of the month if as many are sent a day as until now, which
-    /// counts as at least one day.
+    /// Returns the number of paths at the end of the month if as many are sent a day as until now. Assumes that at
+    /// least five days have passed, since a few deploys at the beginning of a month say little.
     #[must_use]
     pub fn forecast(&self) -> usize {
-        share(self.sent, self.length, self.elapsed.max(DAY)).max(self.sent)
+        share(self.sent, self.length, self.elapsed.max(5 * DAY)).max(self.sent)
     }
 
     /// Returns the number of days until the end of the month, with the rest of today as a part of one.

@@ -476,7 +476,7 @@ fn a_count_from_elsewhere_is_a_reading() {
 }
 
 #[test]
-fn the_forecast_is_linear_and_assumes_at_least_a_day() {
+fn the_forecast_is_linear_and_assumes_at_least_five_days() {
     let month = |sent, elapsed| Month {
         allowance: 1_000,
         sent,
@@ -487,9 +487,9 @@ fn the_forecast_is_linear_and_assumes_at_least_a_day() {
     };
     for (sent, elapsed, expected, days_left) in [
         (0, 0, 0, 30.0),
-        (10, 0, 300, 30.0),
-        (10, DAY / 2, 300, 29.5),
-        (10, DAY, 300, 29.0),
+        (10, 0, 60, 30.0),
+        (10, DAY / 2, 60, 29.5),
+        (10, 5 * DAY, 60, 25.0),
         (500, 15 * DAY, 1_000, 15.0),
         (500, 10 * DAY, 1_500, 20.0),
         (7, 30 * DAY - 1, 7, 0.0),
