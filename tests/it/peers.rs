@@ -530,7 +530,7 @@ fn cfadmin_works_with_moto() {
     assert_eq!(code, 0, "{shown} {said}");
     let (code, shown, _) = cfadmin(&["cost"]);
     assert_eq!(code, 0);
-    assert!(shown.contains("4 paths of which 1000 are free: at least $0.000"), "{shown}");
+    assert!(shown.contains("4 of 1,000 free paths used, 996 left: at least $0.000"), "{shown}");
     let (code, _, said) = cfadmin(&["status", target, "I404"]);
     assert_eq!(code, 3, "{said}");
     assert!(http(&moto.endpoint, "PUT", "/assets", "").starts_with("HTTP/1.1 200"));
