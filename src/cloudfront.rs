@@ -46,7 +46,6 @@ pub(crate) use self::{
 use self::{
     api::{
         ATTEMPTS, Answer, Api, CreateInvalidation, CreateInvalidationForDistributionTenant,
-        CreateInvalidationForDistributionTenantInput, CreateInvalidationForDistributionTenantOutput,
         CreateInvalidationInput, CreateInvalidationOutput, Erased, GetInvalidation,
         GetInvalidationForDistributionTenant, GetInvalidationForDistributionTenantInput,
         GetInvalidationInput, LONGEST_WAIT, ListInvalidations, ListInvalidationsForDistributionTenant,
@@ -268,17 +267,13 @@ impl Client {
         mut take: impl FnMut(Option<aws_sdk_cloudfront::types::Invalidation>) -> Result<Invalidation, Error>
         + Send,
     ) -> Result<Answer<Invalidation>, Error> {
-        let (api, id) = (&self.api, distribution.as_str());
+        let input = CreateInvalidationInput::builder().distribution_id(distribution.as_str());
+        let input = input.invalidation_batch(batch).build()?;
+        let take = |answer: CreateInvalidationOutput| take(answer.invalidation);
         if distribution.is_tenant() {
-            let of = CreateInvalidationForDistributionTenantInput::builder().id(id);
-            let input = of.invalidation_batch(batch).build()?;
-            let take = |answer: CreateInvalidationForDistributionTenantOutput| take(answer.invalidation);
-            api.call::<CreateInvalidationForDistributionTenant, _>(input, limit, tries, take).await
+            self.api.call::<CreateInvalidationForDistributionTenant, _>(input, limit, tries, take).await
         } else {
-            let of = CreateInvalidationInput::builder().distribution_id(id);
-            let input = of.invalidation_batch(batch).build()?;
-            let take = |answer: CreateInvalidationOutput| take(answer.invalidation);
-            api.call::<CreateInvalidation, _>(input, limit, tries, take).await
+            self.api.call::<CreateInvalidation, _>(input, limit, tries, take).await
         }
     }
 

@@ -12,7 +12,6 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
     num::NonZeroUsize,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -48,13 +47,14 @@ pub struct Spending {
 struct Recent {
     /// The numbers of paths that were sent, each with the beginning of its interval.
     sent: Vec<(u64, usize)>,
-    /// The last purge of each distribution.
-    purges: BTreeMap<DistributionId, Purged>,
+    /// The last purge of each distribution, in the order of their ids.
+    purges: Vec<Purged>,
 }
 
 /// A purge of a distribution.
 #[derive(Debug)]
 struct Purged {
+    distribution: DistributionId,
     /// The time at which it began, in milliseconds since 1970.
     at: u64,
     /// The only item, and the time at which CloudFront created the invalidation. `None` if there were several items, or
@@ -192,10 +192,19 @@ impl<'a> Purse<'a> {
     fn begin(&self, distribution: &DistributionId) -> bool {
         let Some(spending) = self.spending else { return false };
         let at = (self.present)();
-        let purges = &mut spending.recent().purges;
-        let is_awaited = purges.get(distribution).is_some_and(|last| last.is_awaited);
-        purges.insert(distribution.clone(), Purged { at, created: None, is_awaited });
-        is_awaited
+        let mut recent = spending.recent();
+        match recent.find(distribution) {
+            Ok(index) => {
+                let last = &mut recent.purges[index];
+                (last.at, last.created) = (at, None);
+                last.is_awaited
+            }
+            Err(index) => {
+                let distribution = distribution.clone();
+                recent.purges.insert(index, Purged { distribution, at, created: None, is_awaited: false });
+                false
+            }
+        }
     }
 
     /// Records the result of an invalidation that was sent.
@@ -206,7 +215,7 @@ impl<'a> Purse<'a> {
         spending.meter.sent(paths, now);
         let mut recent = spending.recent();
         recent.add(paths, now);
-        let Some(last) = recent.purges.get_mut(&invalidation.distribution) else { return };
+        let Some(last) = recent.last(&invalidation.distribution) else { return };
         if let Sent::Failed(_) = result {
             last.at = 0;
             return;
@@ -236,7 +245,7 @@ impl<'a> Purse<'a> {
     fn covers(&self, invalidation: &Invalidation) -> bool {
         let Some(spending) = self.spending else { return false };
         let (mut recent, purge) = (spending.recent(), &invalidation.purge);
-        let Some(last) = recent.purges.get_mut(&invalidation.distribution) else { return false };
+        let Some(last) = recent.last(&invalidation.distribution) else { return false };
         let covers = |(item, at): &(Item, u64)| {
             purge.newest.is_some_and(|newest| newest.saturating_add(SKEW) <= *at)
                 && purge.items.iter().all(|one| item.covers(&one.item))
@@ -253,7 +262,7 @@ impl<'a> Purse<'a> {
     /// Returns the time until a distribution may be purged again.
     #[must_use]
     pub fn rest(&self, distribution: &DistributionId) -> Duration {
-        let last = |spending: &Spending| Some(spending.recent().purges.get(distribution)?.at);
+        let last = |spending: &Spending| Some(spending.recent().last(distribution)?.at);
         let last = self.spending.and_then(last);
         last.map_or(Duration::ZERO, |at| rest(at, self.pause(), (self.present)()))
     }
@@ -268,6 +277,16 @@ impl<'a> Purse<'a> {
 }
 
 impl Recent {
+    /// Returns the index of the last purge of a distribution, or the one at which to insert it.
+    fn find(&self, distribution: &DistributionId) -> Result<usize, usize> {
+        self.purges.binary_search_by(|last| last.distribution.cmp(distribution))
+    }
+
+    /// Returns the last purge of a distribution.
+    fn last(&mut self, distribution: &DistributionId) -> Option<&mut Purged> {
+        self.find(distribution).ok().map(|index| &mut self.purges[index])
+    }
+
     /// Adds paths that were sent.
     fn add(&mut self, paths: usize, now: u64) {
         let begin = now - now % INTERVAL;
@@ -280,7 +299,7 @@ impl Recent {
     /// Forgets what is older than [`WINDOW`].
     fn forget(&mut self, now: u64) {
         self.sent.retain(|(begin, _)| !rest(*begin, WINDOW, now).is_zero());
-        self.purges.retain(|_, last| !rest(last.at, WINDOW, now).is_zero() || last.is_awaited);
+        self.purges.retain(|last| !rest(last.at, WINDOW, now).is_zero() || last.is_awaited);
     }
 }
 

@@ -10,8 +10,7 @@ use crate::{
     tidy::tree,
 };
 
-/// Maximum size of the stripped binary in bytes, as `sam build` makes it for `x86_64`. Cargo alone
-/// makes one that is about 20 kB smaller.
+/// Maximum size of the stripped binary in bytes, as `sam build` makes it for `x86_64`.
 ///
 /// Collecting into a `BTreeMap` or `BTreeSet` adds a copy of the stable sort for each type of item
 /// (6 kB); `extend` does not.
