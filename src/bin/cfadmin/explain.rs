@@ -56,7 +56,7 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let (mut config, max_attempts) = Config::of_caller(env::vars_os())?;
-    let asking = arguments.asking.client(&mut config, max_attempts).await?;
+    let asking = arguments.asking.client(&mut config, &arguments.connection, max_attempts).await?;
     let asking = asking.as_ref();
     let text = &arguments.object;
     if let Some((bucket, key)) = input::object(text) {
@@ -79,7 +79,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         })?;
     let (_service, client) = arguments.connection.client(max_attempts).await?;
     let mut lookup = Lookup::default();
-    let distribution = lookup.distribution(&client, url.host().unwrap_or_default()).await;
+    let distribution =
+        lookup.distribution(&client, &arguments.connection, url.host().unwrap_or_default()).await;
     let distribution = distribution.map_err(Stop::NotFound)?;
     let objects = distribution.objects(url.path(), &config.search.forms.index_document);
     if objects.is_empty() {

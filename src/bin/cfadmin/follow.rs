@@ -6,14 +6,14 @@ use std::{
 };
 
 use cloudfront_invalidator::{
-    cloudfront::{Client, Error, Invalidation},
+    cloudfront::{Error, Invalidation},
     site::DistributionId,
     text::counted,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::{Exit, Stop, out::Output};
+use crate::{Exit, Stop, account::Session, out::Output};
 
 /// The time within which 95 % of invalidations are completed.
 ///
@@ -51,12 +51,13 @@ pub(crate) fn show(
 /// state, which is `None` if Ctrl-C came before the first answer. If the invalidation is still
 /// pending, prints the command that continues to wait.
 pub(crate) async fn follow(
-    client: &Client,
+    account: &Session,
     distribution: &DistributionId,
     id: &str,
     limit: Duration,
     output: &Output,
 ) -> Result<(Exit, Option<Invalidation>), Error> {
+    let Session { client, options, .. } = account;
     let begun = Instant::now();
     let silent = output.quiet || output.json;
     let bar = if silent { ProgressBar::hidden() } else { bar(id) };
@@ -83,14 +84,17 @@ pub(crate) async fn follow(
     };
     bar.finish_and_clear();
     let Some(followed) = followed else {
-        eprintln!("the invalidation continues; to wait again: cfadmin wait {distribution} {id}");
+        eprintln!("the invalidation continues; to wait again: cfadmin wait {distribution} {id}{options}");
         return Ok((Exit::Interrupted, last));
     };
     let seen = followed?;
     if seen.is_completed() {
         return Ok((Exit::Done, Some(seen)));
     }
-    eprintln!("not completed after {} s; to wait on: cfadmin wait {distribution} {id}", limit.as_secs());
+    eprintln!(
+        "not completed after {} s; to wait on: cfadmin wait {distribution} {id}{options}",
+        limit.as_secs()
+    );
     Ok((Exit::TimedOut, Some(seen)))
 }
 

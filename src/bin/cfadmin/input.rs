@@ -25,7 +25,7 @@ pub(crate) struct Events {
     events: Vec<PathBuf>,
 
     #[command(flatten)]
-    output: Output,
+    pub(crate) output: Output,
 }
 
 impl Events {

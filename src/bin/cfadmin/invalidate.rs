@@ -126,7 +126,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         let (ended, seen) = if exit == Exit::Interrupted {
             (exit, None)
         } else {
-            match follow(&account.client, &distribution, &created.id, left, &arguments.output).await {
+            match follow(&account, &distribution, &created.id, left, &arguments.output).await {
                 Ok(followed) => followed,
                 Err(error) => {
                     failure = failure.or(Some(error));
@@ -165,11 +165,19 @@ async fn reads_tags(client: &Client, distribution: &DistributionId) -> Result<()
 }
 
 impl Arguments {
+    /// Returns whether the command line names no paths, apart from that of a URL that is the target.
+    const fn is_alone(&self) -> bool {
+        self.paths.is_empty() && self.file.is_none()
+    }
+
     /// Reads the items to purge, sorted and without duplicates.
     fn items(&self) -> Result<Vec<Item>, Stop> {
         let mut typed: Vec<Vec<u8>> = self.paths.iter().map(|path| path.clone().into_bytes()).collect();
+        // Browsers add the slash to a host.
+        let of_url = self.target.path().filter(|path| *path != "/" || self.is_alone());
+        typed.extend(of_url.map(|path| path.as_bytes().to_vec()));
         let from_file = self.file.as_ref().filter(|file| file.as_os_str() != "-");
-        if self.file.is_some() || self.paths.is_empty() {
+        if self.file.is_some() || typed.is_empty() {
             let name = from_file.map_or("standard input".to_owned(), |file| file.display().to_string());
             let mut input: Box<dyn Read> = match from_file {
                 Some(file) => Box::new(File::open(file).map_err(Stop::io(&name))?),

@@ -3,6 +3,7 @@
 mod account;
 mod completions;
 mod cost;
+mod errors;
 mod explain;
 mod follow;
 mod input;
@@ -12,6 +13,7 @@ mod listinvalidations;
 mod lookup;
 mod ls;
 mod man;
+mod name;
 mod out;
 mod plan;
 mod sites;
@@ -34,6 +36,12 @@ use cloudfront_invalidator::{cloudfront::Error, text::Plain};
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+
+    #[command(flatten)]
+    connection: account::Connection,
+
+    #[command(flatten)]
+    output: out::Output,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 something failed, 2 wrong usage or configuration, 3 not found, \
@@ -83,12 +91,9 @@ enum Stop {
     /// An unknown distribution or invalidation.
     #[error("{0}")]
     NotFound(String),
-    /// An error from CloudFront.
-    #[error("{kind}: {0}", kind = .0.error_type())]
+    /// An error from CloudFront, or one that prevented the call.
+    #[error("{0}")]
     CloudFront(Error),
-    /// An operation that the credentials do not allow, and CloudFront's answer.
-    #[error("cloudfront:{0} is not allowed: {1}")]
-    Denied(&'static str, Error),
     /// A failed file, stream or socket, and its name.
     #[error("{0}: {1}")]
     Io(String, #[source] io::Error),
@@ -104,17 +109,14 @@ impl Stop {
 
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
-        match error.operation() {
-            Some(operation) if error.is_denied() => Self::Denied(operation, error),
-            _ if error.is_not_found() => Self::NotFound(error.to_string()),
-            _ => Self::CloudFront(error),
-        }
+        if error.is_not_found() { Self::NotFound(error.to_string()) } else { Self::CloudFront(error) }
     }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
+    let Arguments { command, connection, output } = Arguments::parse();
+    let outcome = match command {
         Command::Plan(arguments) => plan::run(&arguments).await,
         Command::Invoke(arguments) => invoke::run(&arguments).await,
         Command::Invalidate(arguments) => invalidate::run(&arguments).await,
@@ -138,12 +140,20 @@ async fn main() -> ExitCode {
         // The reader of the output closed the pipe, as `head` does.
         Err(Stop::Io(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(stop) => {
-            let stop_text = stop.to_string();
+            let stop_text = match &stop {
+                Stop::CloudFront(error) => errors::explain(error, &connection),
+                other => other.to_string(),
+            };
             // Some errors list distributions, one per line.
             let lines: Vec<String> = stop_text.lines().map(|line| Plain(line).to_string()).collect();
             eprintln!("cfadmin: {}", lines.join("\n"));
+            if let Stop::CloudFront(error) = &stop
+                && output.debug
+            {
+                eprintln!("  {}", Plain(&error.to_string()));
+            }
             ExitCode::from(match stop {
-                Stop::Io(..) | Stop::CloudFront(_) | Stop::Denied(..) => 1,
+                Stop::Io(..) | Stop::CloudFront(_) => 1,
                 Stop::Configuration(_) | Stop::Usage(_) => 2,
                 Stop::NotFound(_) => 3,
             })

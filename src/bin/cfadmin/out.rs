@@ -10,16 +10,21 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::Stop;
 
-/// Options for the output of a command.
+/// Options for the output of a command. They may stand before and after the command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
 pub(crate) struct Output {
     /// Print JSON documents, one per line
-    #[arg(long)]
+    #[arg(short, long, global = true)]
     pub(crate) json: bool,
 
     /// Print errors only
-    #[arg(short, long)]
+    #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
+
+    /// Show the whole error of a call that failed, without credentials
+    #[arg(long, global = true)]
+    pub(crate) debug: bool,
 }
 
 /// The style of a table's headings.

@@ -86,7 +86,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let mut exit = Exit::Done;
     for url in &arguments.urls {
         let (distribution, expected, object) = if needs_lookup {
-            find(&mut lookup, &account, &viewer, url).await
+            find(&mut lookup, (&account, &arguments.connection), &viewer, url).await
         } else if let Some(object) = &arguments.object {
             (None, viewer.expected(std::slice::from_ref(object)).await.0, Some(shown(object)))
         } else {
@@ -147,11 +147,12 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
 /// Finds the distribution and the object behind a URL, and what S3 holds.
 async fn find(
     lookup: &mut Lookup,
-    account: &Session,
+    (account, connection): (&Session, &Connection),
     viewer: &Viewer,
     url: &Uri,
 ) -> (Option<DistributionId>, Expected, Option<String>) {
-    let distribution = match lookup.distribution(&account.client, url.host().unwrap_or_default()).await {
+    let host = url.host().unwrap_or_default();
+    let distribution = match lookup.distribution(&account.client, connection, host).await {
         Ok(distribution) => distribution,
         Err(why) => return (None, Expected::Unknown(why), None),
     };

@@ -36,7 +36,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let account = arguments.connection.open().await?;
     let distribution = arguments.target.find_one(&account).await?;
     let limit = Duration::from_secs(arguments.timeout);
-    let followed = follow(&account.client, &distribution, &arguments.id, limit, &arguments.output).await;
+    let followed = follow(&account, &distribution, &arguments.id, limit, &arguments.output).await;
     let (exit, seen) = match followed {
         Ok(followed) => followed,
         Err(error) => return Err(arguments.target.explain(&account, error).await),
