@@ -1,14 +1,17 @@
 //! Runs `cfadmin` as a process where things go wrong or are easy to get wrong: errors of credentials
 //! and connections, targets, standard input, terminals.
 
-use std::{fs, path::Path, process::Output};
+use std::process::Output;
 
-use cloudfront_invalidator::local::Server;
+use cloudfront_invalidator::local::{Options, Server};
+use serde_json::json;
 
 use crate::{
     cfadmin::{cfadmin, cfadmin_at},
     function::refusal,
+    sites::plain,
     support::cloudfront,
+    tenant_sites::account,
 };
 
 /// Returns what a command wrote to standard output and then to standard error.
@@ -16,40 +19,11 @@ fn printed(output: &Output) -> String {
     [&output.stdout[..], &output.stderr].concat().iter().map(|byte| char::from(*byte)).collect()
 }
 
-/// The AWS configuration of a person with several broken profiles.
-const PROFILES: &str = "\
-[default]
-region = eu-west-1
-[profile sso]
-sso_session = corp
-sso_account_id = 123456789012
-sso_role_name = Admin
-region = eu-west-1
-[sso-session corp]
-sso_region = eu-west-1
-sso_start_url = https://example.awsapps.com/start
-[profile proc]
-credential_process = /bin/false
-[profile role]
-role_arn = arn:aws:iam::123456789012:role/x
-source_profile = nobody
-[profile elsewhere]
-role_arn = arn:aws:iam::123456789012:role/x
-source_profile = keys
-[profile keys]
-aws_access_key_id = AKIDEXAMPLEEXAMPLE12
-aws_secret_access_key = secretsecretsecretsecret
-";
-
-/// Runs `cfadmin` with these profiles, without any other credentials.
+/// Runs `cfadmin` with the profiles of a file, without any other credentials.
 fn with_profiles(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("edges");
-    fs::create_dir_all(&folder).expect("a folder");
-    let file = folder.join("config");
-    fs::write(&file, PROFILES).expect("a file");
     let own = [
-        ("HOME", folder.to_str().expect("text")),
-        ("AWS_CONFIG_FILE", file.to_str().expect("text")),
+        ("HOME", env!("CARGO_TARGET_TMPDIR")),
+        ("AWS_CONFIG_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/data/aws-config")),
         ("AWS_EC2_METADATA_DISABLED", "true"),
         ("AWS_MAX_ATTEMPTS", "1"),
     ];
@@ -140,4 +114,113 @@ async fn answers_about_keys_are_not_about_permissions() {
         assert!(said.contains(expected) && !said.contains("not allowed"), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
     }
+}
+
+/// Runs a command in the sample account, with this standard input.
+fn sample(arguments: &[&str], input: &str) -> (i32, String) {
+    let output = cfadmin(&[arguments, &["--local"]].concat(), &[], input);
+    (output.status.code().expect("a code"), printed(&output))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_may_be_an_arn_a_url_a_bucket_or_a_host_below_a_wildcard() {
+    for target in [
+        "arn:aws:cloudfront::123456789012:distribution/E1EXAMPLE",
+        "https://www.example.com",
+        "https://www.example.com/",
+        "site",
+        "arn:aws:s3:::site",
+    ] {
+        let (code, said) = sample(&["invalidate", target, "/a"], "");
+        assert!(
+            code == 0 && said.starts_with("E1EXAMPLE  I0000000000002  InProgress  1 path"),
+            "{target}: {said}"
+        );
+    }
+    let (_, said) = sample(&["invalidate", "https://www.example.com/a/b?c=1#d", "/a", "-n"], "");
+    assert!(said.contains("would purge 2 paths\n  /a\n  /a/b?c=1\n"), "{said}");
+    let (_, said) = sample(&["invalidate", "https://www.example.com/", "-n"], "");
+    assert!(said.contains("would purge 1 path\n  /\n"), "{said}");
+
+    let mut wildcard = plain("E1", "site.s3.eu-central-1.amazonaws.com");
+    wildcard["Distribution"]["DistributionConfig"]["Aliases"] =
+        json!({"Quantity": 1, "Items": ["*.shop.example.com"]});
+    let account = account(&[wildcard, plain("E2", "other.s3.eu-central-1.amazonaws.com")]);
+    let options = Options { distributions: Vec::new(), account, ..Options::default() };
+    let cloudfront = Server::start(options).await.expect("a CloudFront");
+    for target in ["de.shop.example.com", "*.shop.example.com", "https://FR.shop.example.com/x"] {
+        let (code, said) = at(&cloudfront, &["invalidate", target, "/a"]);
+        assert!(code == 0 && said.starts_with("E1  "), "{target}: {said}");
+    }
+    assert_eq!(at(&cloudfront, &["invalidate", "shop.example.com", "/a"]).0, 3);
+}
+
+#[test]
+fn an_unknown_id_lists_the_distributions() {
+    for command in
+        [&["invalidate", "E404", "/a"][..], &["status", "E404", "I1"], &["listinvalidations", "E404"]]
+    {
+        let (code, said) = sample(command, "");
+        assert_eq!(code, 3);
+        assert!(
+            said.starts_with("cfadmin: no distribution has the id E404; there is\n  E1EXAMPLE  www.ex"),
+            "{said}"
+        );
+    }
+    let (code, said) = sample(&["status", "E1EXAMPLE", "I404"], "");
+    assert!(code == 3 && said.contains("NoSuchInvalidation"), "{said}");
+}
+
+#[test]
+fn what_becomes_of_paths_is_shown() {
+    let (code, said) = sample(&["invalidate", "E1EXAMPLE", "/it's", "/docs/a", "/docs/*"], "");
+    assert_eq!(code, 0);
+    for expected in [
+        "E1EXAMPLE  I0000000000002  InProgress  2 paths",
+        "\"/it's\" is purged as /it*: CloudFront may not match \"'\"\n",
+        "/docs/a is left out: /docs/* covers it\n",
+        "2 paths cost $0.010, unless among the first 1,000 of the month\n",
+    ] {
+        assert!(said.contains(expected), "{said}");
+    }
+    let (_, said) = sample(&["invalidate", "E1EXAMPLE", "/it's", "--dry-run"], "");
+    assert!(said.contains("1 path would cost $0.005"), "{said}");
+}
+
+#[test]
+fn purging_everything_without_a_terminal_needs_yes() {
+    for (arguments, why) in [
+        (&["/*"][..], ""),
+        (&["~joe"], " (\"~joe\" is purged as /*: CloudFront cannot match \"~\")"),
+        (&["/a/b", "/b/c", "--fold", "--max-paths", "1"], " (--fold makes it of 2 paths)"),
+    ] {
+        let (code, said) = sample(&[&["invalidate", "www.example.com"][..], arguments].concat(), "y\n");
+        let expected =
+            format!("cfadmin: /* purges everything of E1EXAMPLE (www.example.com){why}; pass --yes");
+        assert!(code == 2 && said.starts_with(&expected), "{said}");
+        for option in ["--yes", "--dry-run"] {
+            let (code, said) =
+                sample(&[&["invalidate", "www.example.com", option][..], arguments].concat(), "");
+            assert_eq!((code, said.contains("CloudFront cannot match")), (0, why.contains('~')), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_hyphen_is_standard_input_once() {
+    let (_, said) = sample(&["invalidate", "E1EXAMPLE", "-", "/b", "-n"], "/a\n");
+    assert!(said.contains("  /a\n  /b\n"), "{said}");
+    let (code, said) = sample(&["verify", "-"], "www.example.com\n\nhttps://www.example.com/index.html\n");
+    assert!(code == 0 && said.matches("current").count() == 2, "{said}");
+    let (code, said) = sample(&["verify", "-"], "ftp://x\n");
+    assert!(code == 2 && said.contains("\"ftp://x\": invalid URL"), "{said}");
+    let file = include_str!("../../samples/E1EXAMPLE.json");
+    let output = cfadmin(&["ls", "--distributions", "-"], &[], file);
+    assert!(output.status.success() && printed(&output).contains("E1EXAMPLE"), "{}", printed(&output));
+    let output = cfadmin(&["plan", "-", "--distributions", "-"], &[], file);
+    assert!(
+        printed(&output).contains("standard input (\"-\") can be read only once"),
+        "{}",
+        printed(&output)
+    );
 }

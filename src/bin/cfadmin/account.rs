@@ -16,7 +16,7 @@ use cloudfront_invalidator::{
     versions::Skip,
 };
 
-use crate::Stop;
+use crate::{Stop, input};
 
 /// The sample account of `--local`.
 const SAMPLE: [&[u8]; 2] =
@@ -47,7 +47,7 @@ impl Distributions {
     pub(crate) async fn start(&self, ids: Vec<String>) -> Result<Server, Stop> {
         let mut account = Account::default();
         for file in &self.files {
-            let json = std::fs::read(file).map_err(Stop::io(file.display().to_string()))?;
+            let json = input::read(file, "distributions")?;
             account.add(&json, id(file)).map_err(|why| Stop::Usage(format!("{}: {why}", file.display())))?;
         }
         start(account, ids).await

@@ -87,7 +87,11 @@ fn of_credentials(text: &str, profile: &str) -> Option<String> {
     let (_, why) = failed.iter().find_map(|begin| text.split_once(begin))?;
     Some(format!(
         "the credentials of {profile} cannot be loaded: {}; check them with aws sts get-caller-identity",
-        why.rsplit("dispatch failure: ").next().unwrap_or(why).trim_end_matches(" Stderr:")
+        why.rsplit("dispatch failure: ")
+            .next()
+            .unwrap_or(why)
+            .trim_end_matches(" Stderr:")
+            .trim_end_matches('.')
     ))
 }
 

@@ -1,9 +1,7 @@
 //! `cfadmin invalidate`: purges paths.
 
 use std::{
-    fs::File,
-    io::{self, IsTerminal, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -13,17 +11,21 @@ use cloudfront_invalidator::{
     config::DEFAULT_MAX_WILDCARDS,
     cover::{Budget, cover},
     path::{Item, Kind},
+    report::dollars,
     request::{InvalidationRequest, unique},
     site::DistributionId,
-    text::counted,
+    text::{Plain, counted},
 };
 
 use crate::{
     Exit, LIMIT, Stop,
     account::Connection,
+    confirm::confirm,
     follow::{MAX_TIMEOUT, follow, show},
+    input::{STANDARD, read},
     out::Output,
     target::{Match, Several, Target},
+    typed::Typed,
 };
 
 /// Purge paths
@@ -33,12 +35,12 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     target: Target,
 
-    /// Paths, wildcards (/docs/*) and cache tags (#tag) [default: read from standard input]
+    /// Paths, wildcards (/docs/*) and cache tags (#tag); "-" for standard input [default: read from standard input]
     #[arg(value_name = "PATH")]
     paths: Vec<String>,
 
     /// Read paths from a file, one per line; "-" for standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
 
     /// Paths in the file or standard input end with NUL instead of a newline
@@ -46,15 +48,15 @@ pub(crate) struct Arguments {
     null: bool,
 
     /// Treat the paths as object keys: encode them, and allow no wildcards or tags
-    #[arg(long)]
+    #[arg(short, long)]
     keys: bool,
 
     /// Purge in every distribution and tenant that the target stands for
-    #[arg(long)]
+    #[arg(short, long)]
     all: bool,
 
     /// Wait until the invalidation is completed
-    #[arg(long)]
+    #[arg(short, long)]
     wait: bool,
 
     /// Maximum time to wait
@@ -62,7 +64,7 @@ pub(crate) struct Arguments {
     timeout: u64,
 
     /// Show what would be sent without sending it
-    #[arg(long)]
+    #[arg(short = 'n', long)]
     dry_run: bool,
 
     /// Maximum number of paths in one request
@@ -82,7 +84,7 @@ pub(crate) struct Arguments {
     caller_reference: Option<String>,
 
     /// Purge everything without confirmation
-    #[arg(long)]
+    #[arg(short, long)]
     yes: bool,
 
     #[command(flatten)]
@@ -93,7 +95,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let items = arguments.items()?;
+    let Typed { items, notes, mut why_everything } = arguments.items()?;
+    arguments.note(&notes);
     let account = arguments.connection.open().await?;
     let several = if arguments.all { Several::All } else { Several::WithoutAll };
     let matches = arguments.target.find(&account, several).await?;
@@ -109,10 +112,18 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
             }
         }
     }
+    let count = items.len();
+    let is_typed = items.contains(&Item::everything());
     let parts = arguments.parts(items)?;
-    if parts.concat().contains(&Item::everything()) && !arguments.may_purge_everything()? {
-        return Err(Stop::Usage("nothing was purged".to_owned()));
+    if parts.concat().contains(&Item::everything()) && !is_typed {
+        why_everything = Some(format!("--fold makes it of {}", counted(count, "path")));
     }
+    if arguments.yes || arguments.dry_run {
+        arguments.note(why_everything.as_slice());
+    } else if parts.concat().contains(&Item::everything()) {
+        confirm(&account, &matches, why_everything.as_deref()).await?;
+    }
+    let planned = matches.len() * parts.iter().map(Vec::len).sum::<usize>();
     // Send all requests before waiting for the first.
     let (mut sent, mut failure) = arguments.send(&account.client, matches, &parts, &reference).await?;
     if let Some(error) = failure.take_if(|error| sent.is_empty() && error.is_no_such_distribution()) {
@@ -120,6 +131,11 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         (sent, failure) = arguments.send(&account.client, tenants, &parts, &reference).await?;
     }
     let mut exit = Exit::Done;
+    arguments.note_cost(if arguments.dry_run {
+        planned
+    } else {
+        sent.iter().map(|(_, one)| one.paths.len()).sum()
+    });
     let limit = Instant::now() + Duration::from_secs(arguments.timeout);
     for (distribution, created) in sent.into_iter().filter(|_| arguments.wait) {
         let left = limit.saturating_duration_since(Instant::now());
@@ -171,20 +187,16 @@ impl Arguments {
     }
 
     /// Reads the items to purge, sorted and without duplicates.
-    fn items(&self) -> Result<Vec<Item>, Stop> {
-        let mut typed: Vec<Vec<u8>> = self.paths.iter().map(|path| path.clone().into_bytes()).collect();
+    fn items(&self) -> Result<Typed, Stop> {
+        let standard = self.paths.iter().any(|path| path == STANDARD);
+        let paths = self.paths.iter().filter(|path| *path != STANDARD);
+        let mut typed: Vec<Vec<u8>> = paths.map(|path| path.clone().into_bytes()).collect();
         // Browsers add the slash to a host.
         let of_url = self.target.path().filter(|path| *path != "/" || self.is_alone());
         typed.extend(of_url.map(|path| path.as_bytes().to_vec()));
-        let from_file = self.file.as_ref().filter(|file| file.as_os_str() != "-");
-        if self.file.is_some() || typed.is_empty() {
-            let name = from_file.map_or("standard input".to_owned(), |file| file.display().to_string());
-            let mut input: Box<dyn Read> = match from_file {
-                Some(file) => Box::new(File::open(file).map_err(Stop::io(&name))?),
-                None => Box::new(io::stdin()),
-            };
-            let mut bytes = Vec::new();
-            input.read_to_end(&mut bytes).map_err(Stop::io(name))?;
+        let reads_input = standard || typed.is_empty() && self.file.is_none();
+        for file in self.file.as_deref().into_iter().chain(reads_input.then(|| Path::new(STANDARD))) {
+            let bytes = read(file, "paths, one on each line,")?;
             // Some editors and shells write a byte order mark first.
             let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
             let end = if self.null { 0 } else { b'\n' };
@@ -196,23 +208,24 @@ impl Arguments {
         if typed.is_empty() {
             return Err(Stop::Usage("no paths given; name some, or \"/*\" for everything".to_owned()));
         }
-        let read = |text: &Vec<u8>| {
+        let parse = |text: &Vec<u8>| {
             if self.keys {
-                return Ok(Item::of_any_endpoint(text));
+                return Ok((text.clone(), Item::of_any_endpoint(text)));
             }
             let text = std::str::from_utf8(text)
                 .map_err(|_| format!("{:?} is not UTF-8", String::from_utf8_lossy(text)))?;
-            text.parse::<Item>().map(|item| vec![item]).map_err(|why| why.to_string())
+            let item = text.parse::<Item>().map_err(|why| why.to_string())?;
+            Ok((text.as_bytes().to_vec(), vec![item]))
         };
-        let (items, wrong): (Vec<_>, Vec<_>) = typed.iter().map(read).partition(Result::is_ok);
+        let (items, wrong): (Vec<_>, Vec<_>) = typed.iter().map(parse).partition(Result::is_ok);
         let wrong: Vec<String> = wrong.into_iter().filter_map(Result::err).collect();
         if !wrong.is_empty() {
             return Err(Stop::Usage(wrong.join("\n")));
         }
-        let mut items: Vec<Item> = items.into_iter().filter_map(Result::ok).flatten().collect();
-        items.sort_unstable();
-        items.dedup();
-        Ok(items)
+        let mut typed = Typed::default();
+        items.into_iter().filter_map(Result::ok).for_each(|(text, items)| typed.add(&text, items));
+        typed.reduce();
+        Ok(typed)
     }
 
     /// Splits or folds the items into requests of at most `--max-paths`.
@@ -275,14 +288,21 @@ impl Arguments {
         Ok((sent, failure))
     }
 
-    fn may_purge_everything(&self) -> Result<bool, Stop> {
-        if self.yes || self.dry_run || !io::stdin().is_terminal() {
-            return Ok(true);
+    /// Prints notes for the person who typed the command.
+    fn note(&self, notes: &[String]) {
+        for note in notes.iter().filter(|_| !self.output.quiet) {
+            eprintln!("{}", Plain(note));
         }
-        eprint!("purge everything? [y/N] ");
-        let mut answer = String::new();
-        io::stdin().read_line(&mut answer).map_err(Stop::io("standard input"))?;
-        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+
+    /// Prints what paths cost, if they are not free.
+    fn note_cost(&self, paths: usize) {
+        if paths > 0 && !self.output.json {
+            let (verb, dollars) = (if self.dry_run { "would cost" } else { "cost" }, dollars(paths));
+            let paths = counted(paths, "path");
+            let verb = if paths == "1 path" && !self.dry_run { "costs" } else { verb };
+            self.note(&[format!("{paths} {verb} ${dollars}, unless among the first 1,000 of the month")]);
+        }
     }
 
     fn show_plan(&self, distribution: &DistributionId, request: &InvalidationRequest) -> Result<(), Stop> {

@@ -2,6 +2,7 @@
 
 mod account;
 mod completions;
+mod confirm;
 mod cost;
 mod errors;
 mod explain;
@@ -20,6 +21,7 @@ mod sites;
 mod status;
 mod target;
 mod tenants;
+mod typed;
 mod verify;
 mod wait;
 

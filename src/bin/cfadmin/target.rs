@@ -52,6 +52,11 @@ impl Match {
         Self { id, parent: None, names: Vec::new() }
     }
 
+    /// Returns its names, if they are known.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     fn of_distribution(one: &Distribution) -> Self {
         Self { id: one.id.clone(), parent: None, names: one.names().map(str::to_owned).collect() }
     }
