@@ -9,14 +9,14 @@ use clap::Args;
 use cloudfront_invalidator::{
     cloudfront::{Client, Profile, Settings},
     config::Config,
-    local::{Account, Options, Server},
+    local::{Account, NotAnAccount, Options, Server},
     request::InvalidationRequest,
     site::DistributionId,
     verify::Viewer,
     versions::Skip,
 };
 
-use crate::{Stop, input};
+use crate::{Stop, input, out};
 
 /// The sample account of `--local`.
 const SAMPLE: [&[u8]; 2] =
@@ -29,11 +29,15 @@ const SAMPLE_ID: &str = "E1EXAMPLE";
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Distributions {
-    /// Read distributions from a file instead of AWS: the output of `aws cloudfront
-    /// get-distribution-config` (the file is named as the id), `list-distributions` or
-    /// `get-distribution-tenant`, or a list of those
+    /// Read distributions from a file instead of AWS: a DistributionConfig, the output of `aws cloudfront
+    /// get-distribution-config`, `list-distributions` or `get-distribution-tenant`, or a list of those; "-" for
+    /// standard input
     #[arg(short = 'd', long = "distributions", global = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    /// Id of a distribution whose file does not contain it [default: the file's name, as in E1A2B3C4D5E6F7.json]
+    #[arg(long, global = true, value_name = "ID")]
+    id: Option<DistributionId>,
 }
 
 impl Distributions {
@@ -48,7 +52,17 @@ impl Distributions {
         let mut account = Account::default();
         for file in &self.files {
             let json = input::read(file, "distributions")?;
-            account.add(&json, id(file)).map_err(|why| Stop::Usage(format!("{}: {why}", file.display())))?;
+            let id = self.id.as_ref().map(DistributionId::as_str).or_else(|| id(file));
+            account.add(&json, id).map_err(|why| {
+                let hint = match why {
+                    NotAnAccount::Nameless => {
+                        "; pass it with --id, or as the name of the file, such as E1A2B3C4D5E6F7.json"
+                    }
+                    NotAnAccount::Taken(_) => "; put each configuration in a file with its id as the name",
+                    _ => "",
+                };
+                Stop::Usage(format!("{}: {why}{hint}", file.display()))
+            })?;
         }
         start(account, ids).await
     }
@@ -164,8 +178,20 @@ impl Connection {
             let client = Client::of_profile(&profile);
             return Ok((Service::Aws(Box::new(profile)), client));
         };
+        out::mark_as_simulated();
         let client = client_of(&local);
         Ok((Service::Local(local), client))
+    }
+
+    /// Checks that the options make sense together.
+    pub(crate) fn check(&self) -> Result<(), Stop> {
+        let Distributions { files, id } = &self.distributions;
+        if id.is_some() && files.is_empty() {
+            return Err(Stop::Usage(
+                "--id is for the distribution in a file; pass --distributions, too".to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// Loads the profile for calls to AWS.
@@ -193,13 +219,14 @@ impl Connection {
         };
         let files = self.distributions.files.iter();
         let files = files.map(|file| format!(" --distributions {}", quoted(&file.to_string_lossy())));
+        let id = self.distributions.id.as_ref().map(|id| format!(" --id {id}"));
         let options = [
             self.local.then(|| " --local".to_owned()),
             text("--profile", &self.profile),
             text("--region", &self.region),
             text("--endpoint-url", &self.endpoint_url),
         ];
-        files.chain(options.into_iter().flatten()).collect()
+        files.chain(id).chain(options.into_iter().flatten()).collect()
     }
 }
 

@@ -86,16 +86,19 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     if objects.is_empty() {
         return Err(Stop::NotFound(format!("{text:?} has an origin that is not a bucket")));
     }
+    let mut exit = Exit::NotFound;
     for Object { bucket, key, .. } in &objects {
         let only = Some(&distribution.id);
-        arguments.explain(&config, (Some(&client), asking), (bucket, key), only).await?;
+        let explained = arguments.explain(&config, (Some(&client), asking), (bucket, key), only).await?;
+        exit = if explained == Exit::Done { explained } else { exit };
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 impl Arguments {
     /// Prints the paths of an object, in the distribution or tenant `only` if that is given. Asks S3 with
-    /// the client `asking` whether the object differs from the version below it.
+    /// the client `asking` whether the object differs from the version below it. Returns
+    /// [`Exit::NotFound`] if nobody serves the object.
     async fn explain(
         &self,
         config: &Config,
@@ -116,7 +119,7 @@ impl Arguments {
         if let Some(why) = config.policy.watch.ignores(&change) {
             let document = ExplainJson { object, ignored: Some(why), distributions: Vec::new() };
             self.output.print(&document, |out| writeln!(out, "nothing: {why}"))?;
-            return Ok(Exit::Done);
+            return Ok(Exit::NotFound);
         }
         let mut batch = Batch { changes: vec![change], ..Batch::default() };
         let watch = &config.policy.watch;
@@ -148,7 +151,8 @@ impl Arguments {
             }
             document.write(out)
         })?;
-        Ok(Exit::Done)
+        let is_served = document.distributions.iter().any(|served| !served.paths.is_empty());
+        Ok(if is_served { Exit::Done } else { Exit::NotFound })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io::{IsTerminal, stderr},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use cloudfront_invalidator::{
@@ -10,10 +10,15 @@ use cloudfront_invalidator::{
     site::DistributionId,
     text::counted,
 };
+use humantime::{format_rfc3339_millis, format_rfc3339_seconds};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::{Exit, Stop, account::Session, out::Output};
+use crate::{
+    Exit, Stop,
+    account::Session,
+    out::{Output, mark},
+};
 
 /// The time within which 95 % of invalidations are completed.
 ///
@@ -29,6 +34,14 @@ struct InvalidationJson<'a> {
     distribution: &'a DistributionId,
     #[serde(flatten)]
     invalidation: &'a Invalidation,
+    /// The time of its creation, in RFC 3339 format and UTC.
+    created: Option<String>,
+}
+
+/// Formats a time with its milliseconds, if it has any, as in the list of invalidations.
+fn rfc3339(time: SystemTime) -> String {
+    let has_millis = time.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since.subsec_millis() > 0);
+    if has_millis { format_rfc3339_millis(time) } else { format_rfc3339_seconds(time) }.to_string()
 }
 
 /// Prints an invalidation with its paths, or with their number unless `with_paths`.
@@ -38,7 +51,8 @@ pub(crate) fn show(
     invalidation: &Invalidation,
     with_paths: bool,
 ) -> Result<(), Stop> {
-    output.print(&InvalidationJson { distribution, invalidation }, |out| {
+    let created = invalidation.created.map(rfc3339);
+    output.print(&InvalidationJson { distribution, invalidation, created }, |out| {
         let Invalidation { id, status, paths, .. } = invalidation;
         writeln!(out, "{distribution}  {id}  {status}  {}", counted(paths.len(), "path"))?;
         let shown = if with_paths { &paths[..] } else { &[] };
@@ -67,7 +81,7 @@ pub(crate) async fn follow(
         last = Some(seen.clone());
         bar.set_message(seen.status.clone());
         if !silent && !on_terminal {
-            eprintln!("{id}  {}  {} s", seen.status, begun.elapsed().as_secs());
+            eprintln!("{id}  {}  {} s{}", seen.status, begun.elapsed().as_secs(), mark());
         }
     };
     let moved = async {

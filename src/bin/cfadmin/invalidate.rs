@@ -23,7 +23,7 @@ use crate::{
     confirm::confirm,
     follow::{MAX_TIMEOUT, follow, show},
     input::{STANDARD, read},
-    out::Output,
+    out::{Output, mark},
     target::{Match, Several, Target},
     typed::Typed,
 };
@@ -301,7 +301,10 @@ impl Arguments {
             let (verb, dollars) = (if self.dry_run { "would cost" } else { "cost" }, dollars(paths));
             let paths = counted(paths, "path");
             let verb = if paths == "1 path" && !self.dry_run { "costs" } else { verb };
-            self.note(&[format!("{paths} {verb} ${dollars}, unless among the first 1,000 of the month")]);
+            self.note(&[format!(
+                "{paths} {verb} ${dollars}, unless among the first 1,000 of the month{}",
+                mark()
+            )]);
         }
     }
 

@@ -10,6 +10,7 @@ use crate::{
     account::{Asking, Connection, client_of},
     errors::translate,
     input::{Events, exit, variables},
+    out::mark_as_simulated,
 };
 
 /// Process an event as the function does
@@ -39,6 +40,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     };
     let events = arguments.events.read()?;
     let local = if is_local {
+        mark_as_simulated();
         let ids = config.search.given().list.iter().map(|site| site.distribution.to_string()).collect();
         Some(connection.distributions.start(ids).await?)
     } else {

@@ -16,6 +16,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     paths: bool,
 
+    /// Show only the newest
+    #[arg(short = 'l', long, value_name = "N")]
+    limit: Option<usize>,
+
     #[command(flatten)]
     output: Output,
 
@@ -35,13 +39,16 @@ struct Listed {
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let account = arguments.connection.open().await?;
     let distribution = arguments.target.find_one(&account).await?;
-    let summaries = match account.client.invalidations(&distribution).await {
+    let mut summaries = match account.client.invalidations(&distribution).await {
         Ok(summaries) => summaries,
         Err(error) => return Err(arguments.target.explain(&account, error).await),
     };
     if summaries.is_empty() {
         arguments.target.must_have_invalidations(&account).await?;
     }
+    // CloudFront documents this order, but emulators have others.
+    summaries.sort_by(|one, other| other.created.cmp(&one.created));
+    summaries.truncate(arguments.limit.unwrap_or(usize::MAX));
     let mut listed = Vec::new();
     for summary in summaries {
         let paths = if arguments.paths {
@@ -52,9 +59,11 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         };
         listed.push(Listed { summary, paths });
     }
-    arguments.output.table(&["ID", "STATUS", "CREATED"], &listed, |one| {
+    let headings = ["ID", "STATUS", "CREATED", "PATHS"];
+    arguments.output.table(&headings[..if arguments.paths { 4 } else { 3 }], &listed, |one| {
         let Summary { id, status, created } = one.summary.clone();
-        (vec![id, status, created], one.paths.clone().unwrap_or_default())
+        let count = one.paths.as_ref().map(|paths| paths.len().to_string());
+        ([id, status, created].into_iter().chain(count).collect(), one.paths.clone().unwrap_or_default())
     })?;
     Ok(Exit::Done)
 }

@@ -118,20 +118,21 @@ impl From<Error> for Stop {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let Arguments { command, connection, output } = Arguments::parse();
-    let outcome = match command {
-        Command::Plan(arguments) => plan::run(&arguments).await,
-        Command::Invoke(arguments) => invoke::run(&arguments).await,
-        Command::Invalidate(arguments) => invalidate::run(&arguments).await,
-        Command::Ls(arguments) => ls::run(&arguments).await,
-        Command::List(arguments) => listinvalidations::run(&arguments).await,
-        Command::Status(arguments) => status::run(&arguments).await,
-        Command::Wait(arguments) => wait::run(&arguments).await,
-        Command::Verify(arguments) => verify::run(&arguments).await,
-        Command::Cost(arguments) => cost::run(&arguments).await,
-        Command::Completions(arguments) => completions::run(&arguments),
-        Command::Man(arguments) => man::run(&arguments),
-        Command::Sites(arguments) => sites::run(&arguments).await,
-        Command::Explain(arguments) => explain::run(&arguments).await,
+    let outcome = match connection.check().map(|()| command) {
+        Err(stop) => Err(stop),
+        Ok(Command::Plan(arguments)) => plan::run(&arguments).await,
+        Ok(Command::Invoke(arguments)) => invoke::run(&arguments).await,
+        Ok(Command::Invalidate(arguments)) => invalidate::run(&arguments).await,
+        Ok(Command::Ls(arguments)) => ls::run(&arguments).await,
+        Ok(Command::List(arguments)) => listinvalidations::run(&arguments).await,
+        Ok(Command::Status(arguments)) => status::run(&arguments).await,
+        Ok(Command::Wait(arguments)) => wait::run(&arguments).await,
+        Ok(Command::Verify(arguments)) => verify::run(&arguments).await,
+        Ok(Command::Cost(arguments)) => cost::run(&arguments).await,
+        Ok(Command::Completions(arguments)) => completions::run(&arguments),
+        Ok(Command::Man(arguments)) => man::run(&arguments),
+        Ok(Command::Sites(arguments)) => sites::run(&arguments).await,
+        Ok(Command::Explain(arguments)) => explain::run(&arguments).await,
     };
     match outcome {
         Ok(Exit::Done) => ExitCode::SUCCESS,

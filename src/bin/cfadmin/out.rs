@@ -1,6 +1,9 @@
 //! The output of commands: text, JSON documents, or nothing.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use anstyle::{AnsiColor, Style};
 use clap::Args;
@@ -50,7 +53,7 @@ impl Output {
             return Ok(());
         }
         let mut out = Self::stream();
-        let written = if self.json { line(&mut out, document) } else { text(&mut out) };
+        let written = if self.json { line(&mut out, document) } else { marked(&mut out, text) };
         written.and_then(|()| out.flush()).map_err(Stop::io("standard output"))
     }
 
@@ -79,9 +82,49 @@ impl Output {
     }
 }
 
+/// Whether the process calls a CloudFront on this machine.
+static IS_SIMULATED: AtomicBool = AtomicBool::new(false);
+
+/// Marks all later output as that of a CloudFront on this machine.
+pub(crate) fn mark_as_simulated() {
+    IS_SIMULATED.store(true, Ordering::Relaxed);
+}
+
+/// Returns the mark for the end of a line about what a simulated CloudFront did. Empty if it is AWS's.
+pub(crate) fn mark() -> &'static str {
+    if IS_SIMULATED.load(Ordering::Relaxed) { "  (simulated)" } else { "" }
+}
+
+/// A document about what a simulated CloudFront did.
+#[derive(Serialize)]
+struct Simulated<'a, T: Serialize> {
+    #[serde(flatten)]
+    document: &'a T,
+    simulated: bool,
+}
+
 /// Writes a JSON document as one line.
-fn line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
-    writeln!(out, "{}", to_json(value))
+fn line(out: &mut dyn Write, document: &impl Serialize) -> io::Result<()> {
+    if mark().is_empty() {
+        writeln!(out, "{}", to_json(document))
+    } else {
+        writeln!(out, "{}", to_json(&Simulated { document, simulated: true }))
+    }
+}
+
+/// Writes a text. Marks its lines if they are about a simulated CloudFront, except indented ones.
+fn marked(out: &mut dyn Write, text: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    if mark().is_empty() {
+        return text(out);
+    }
+    let mut whole = Vec::new();
+    text(&mut whole)?;
+    for line in whole.split_inclusive(|byte| *byte == b'\n') {
+        let (line, end) = line.strip_suffix(b"\n").map_or((line, &b""[..]), |line| (line, b"\n"));
+        let mark = if line.is_empty() || line.starts_with(b" ") { "" } else { mark() };
+        out.write_all(&[line, mark.as_bytes(), end].concat())?;
+    }
+    Ok(())
 }
 
 fn rows(out: &mut dyn Write, headings: &[&str], rows: &[Row]) -> io::Result<()> {
@@ -100,7 +143,7 @@ fn rows(out: &mut dyn Write, headings: &[&str], rows: &[Row]) -> io::Result<()> 
     };
     writeln!(out, "{HEADING}{}{HEADING:#}", cells(&mut headings.iter().copied()))?;
     for (row, below) in rows {
-        writeln!(out, "{}", cells(&mut row.iter().map(String::as_str)))?;
+        writeln!(out, "{}{}", cells(&mut row.iter().map(String::as_str)), mark())?;
         below.iter().try_for_each(|line| writeln!(out, "  {line}"))?;
     }
     Ok(())
