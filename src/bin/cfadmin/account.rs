@@ -36,8 +36,8 @@ pub(crate) struct Distributions {
     files: Vec<PathBuf>,
 
     /// Id of a distribution whose file does not contain it [default: the file's name, as in E1A2B3C4D5E6F7.json]
-    #[arg(long, global = true, value_name = "ID")]
-    id: Option<DistributionId>,
+    #[arg(long = "id", global = true, value_name = "ID")]
+    id_of_file: Option<DistributionId>,
 }
 
 impl Distributions {
@@ -52,7 +52,7 @@ impl Distributions {
         let mut account = Account::default();
         for file in &self.files {
             let json = input::read(file, "distributions")?;
-            let id = self.id.as_ref().map(DistributionId::as_str).or_else(|| id(file));
+            let id = self.id_of_file.as_ref().map(DistributionId::as_str).or_else(|| id(file));
             account.add(&json, id).map_err(|why| {
                 let hint = match why {
                     NotAnAccount::Nameless => {
@@ -185,8 +185,8 @@ impl Connection {
 
     /// Checks that the options make sense together.
     pub(crate) fn check(&self) -> Result<(), Stop> {
-        let Distributions { files, id } = &self.distributions;
-        if id.is_some() && files.is_empty() {
+        let Distributions { files, id_of_file } = &self.distributions;
+        if id_of_file.is_some() && files.is_empty() {
             return Err(Stop::Usage(
                 "--id is for the distribution in a file; pass --distributions, too".to_owned(),
             ));
@@ -219,7 +219,7 @@ impl Connection {
         };
         let files = self.distributions.files.iter();
         let files = files.map(|file| format!(" --distributions {}", quoted(&file.to_string_lossy())));
-        let id = self.distributions.id.as_ref().map(|id| format!(" --id {id}"));
+        let id = self.distributions.id_of_file.as_ref().map(|id| format!(" --id {id}"));
         let options = [
             self.local.then(|| " --local".to_owned()),
             text("--profile", &self.profile),

@@ -37,8 +37,14 @@ use crate::{
 pub(crate) const LOWER_TTL: &str =
     "set the error's minimum TTL (ErrorCachingMinTTL) below 60 s to avoid that";
 
+/// Commands to copy from the help.
+const EXAMPLES: &str = r#"Examples:
+  cfadmin explain s3://my-bucket/docs/a.html
+  cfadmin explain https://www.example.com/docs/"#;
+
 /// Show the paths under which each distribution or tenant serves an object, and why, or why not
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Object, or a URL: then the objects behind it, for its distribution or tenant only
     #[arg(value_name = "s3://BUCKET/KEY|URL")]

@@ -28,8 +28,16 @@ use crate::{
     typed::Typed,
 };
 
+/// Commands to copy from the help.
+const EXAMPLES: &str = r#"Examples:
+  cfadmin invalidate www.example.com /index.html "/docs/*"
+  cfadmin invalidate https://www.example.com/docs/a.html --wait
+  git diff --name-only HEAD~1 | cfadmin invalidate s3://my-bucket --keys -
+  cfadmin invalidate E1A2B3C4D5E6F7 "/*" --dry-run"#;
+
 /// Purge paths
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the flags of a command line")]
 pub(crate) struct Arguments {
     #[command(flatten)]

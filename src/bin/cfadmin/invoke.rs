@@ -13,8 +13,14 @@ use crate::{
     out::mark_as_simulated,
 };
 
+/// Commands to copy from the help.
+const EXAMPLES: &str = r#"Examples:
+  cfadmin invoke --local events/put.json
+  cfadmin invoke event.json --profile site"#;
+
 /// Process an event as the function does
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     events: Events,

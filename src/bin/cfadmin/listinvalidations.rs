@@ -6,8 +6,14 @@ use serde::Serialize;
 
 use crate::{Exit, Stop, account::Connection, out::Output, target::Target};
 
+/// Commands to copy from the help.
+const EXAMPLES: &str = r#"Examples:
+  cfadmin listinvalidations www.example.com --limit 10
+  cfadmin listinvalidations E1A2B3C4D5E6F7 --paths"#;
+
 /// List the invalidations of a distribution or tenant, newest first
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     target: Target,

@@ -34,7 +34,7 @@ use cloudfront_invalidator::{cloudfront::Error, text::Plain};
 ///
 /// Reads the same INVALIDATOR_* environment variables as the function.
 #[derive(Debug, Parser)]
-#[command(name = "cfadmin", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+#[command(name = "cfadmin", version, arg_required_else_help = true, after_help = HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -46,8 +46,20 @@ struct Arguments {
     output: out::Output,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 something failed, 2 wrong usage or configuration, 3 not found, \
-                          124 not completed in time, 130 interrupted";
+/// The end of the help: commands to copy, and the exit codes, which `man` shows, too.
+const HELP: &str = r#"Examples:
+  cfadmin invalidate www.example.com /index.html "/docs/*" --wait
+  cfadmin verify https://www.example.com/index.html
+  cfadmin ls --profile site
+  cfadmin cost --local
+
+Exit codes:
+    0  done
+    1  something failed
+    2  wrong usage or configuration
+    3  not found
+  124  not completed in time
+  130  interrupted"#;
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -160,6 +172,33 @@ async fn main() -> ExitCode {
                 Stop::Configuration(_) | Stop::Usage(_) => 2,
                 Stop::NotFound(_) => 3,
             })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_has_examples_that_it_accepts() {
+        Arguments::command().debug_assert();
+        let mut command = Arguments::command();
+        let commands: Vec<clap::Command> = command.get_subcommands().cloned().collect();
+        for command in commands.iter().chain([&mut command].map(|command| &*command)) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples = help.strip_prefix("Examples:\n").expect("examples");
+            let examples = examples.split("\n\n").next().unwrap_or_default();
+            for example in examples.lines() {
+                let typed = example.split(['<', '>']).next().unwrap_or_default();
+                let typed = &typed[typed.find("cfadmin").expect("a command")..];
+                let typed =
+                    typed.split(" | ").next().unwrap_or_default().replace("Language: de", "Language:de");
+                let words = typed.split_whitespace().map(|word| word.trim_matches('"'));
+                assert!(Arguments::try_parse_from(words).is_ok(), "{example}");
+            }
         }
     }
 }

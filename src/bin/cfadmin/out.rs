@@ -1,6 +1,7 @@
 //! The output of commands: text, JSON documents, or nothing.
 
 use std::{
+    borrow::Cow,
     io::{self, Write},
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -9,7 +10,7 @@ use anstyle::{AnsiColor, Style};
 use clap::Args;
 use cloudfront_invalidator::report::to_json;
 use serde::Serialize;
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::Stop;
 
@@ -71,7 +72,7 @@ impl Output {
         let written = if self.json {
             things.iter().try_for_each(|thing| line(&mut out, thing))
         } else {
-            rows(&mut out, headings, &things.iter().map(row).collect::<Vec<_>>())
+            rows(&mut out, headings, &things.iter().map(row).collect::<Vec<_>>(), terminal_width())
         };
         written.and_then(|()| out.flush()).map_err(Stop::io("standard output"))
     }
@@ -127,19 +128,24 @@ fn marked(out: &mut dyn Write, text: impl FnOnce(&mut dyn Write) -> io::Result<(
     Ok(())
 }
 
-fn rows(out: &mut dyn Write, headings: &[&str], rows: &[Row]) -> io::Result<()> {
+/// Writes a table that is at most `limit` columns wide. Cuts cells with an ellipsis if it has to, but
+/// no lines below rows.
+fn rows(out: &mut dyn Write, headings: &[&str], rows: &[Row], limit: Option<usize>) -> io::Result<()> {
     let width = |column: usize, heading: &str| {
         let cells = rows.iter().filter_map(|(cells, _)| cells.get(column));
         cells.map(|cell| cell.width()).chain([heading.len()]).max().unwrap_or_default()
     };
-    let widths: Vec<usize> =
+    let mut widths: Vec<usize> =
         headings.iter().enumerate().map(|(column, heading)| width(column, heading)).collect();
+    let between = GAP.len() * headings.len().saturating_sub(1) + mark().len();
+    fit(&mut widths, limit.map_or(usize::MAX, |limit| limit.saturating_sub(between)));
     let cells = |cells: &mut dyn Iterator<Item = &str>| {
         let padded = cells.zip(&widths).map(|(cell, &width)| {
+            let cell = cut(cell, width);
             let missing = width.saturating_sub(cell.width());
             format!("{cell}{:missing$}", "")
         });
-        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        padded.collect::<Vec<_>>().join(GAP).trim_end().to_owned()
     };
     writeln!(out, "{HEADING}{}{HEADING:#}", cells(&mut headings.iter().copied()))?;
     for (row, below) in rows {
@@ -147,4 +153,68 @@ fn rows(out: &mut dyn Write, headings: &[&str], rows: &[Row]) -> io::Result<()> 
         below.iter().try_for_each(|line| writeln!(out, "  {line}"))?;
     }
     Ok(())
+}
+
+/// The space between two columns.
+const GAP: &str = "  ";
+
+/// Minimum width of a column that is cut.
+const LEAST: usize = 8;
+
+/// Takes width from the widest columns, one at a time, until their sum is at most `limit`.
+fn fit(widths: &mut [usize], limit: usize) {
+    while widths.iter().sum::<usize>() > limit {
+        match widths.iter_mut().max() {
+            Some(widest) if *widest > LEAST => *widest -= 1,
+            _ => return,
+        }
+    }
+}
+
+/// Cuts a text to a number of columns, with an ellipsis. A wide character takes two columns.
+fn cut(text: &str, width: usize) -> Cow<'_, str> {
+    if text.width() <= width {
+        return Cow::Borrowed(text);
+    }
+    let mut columns = 1;
+    let fitting = text.chars().take_while(|c| {
+        columns += c.width().unwrap_or_default();
+        columns <= width
+    });
+    Cow::Owned(fitting.chain(['…']).collect())
+}
+
+/// Returns the width of the terminal. `None` if the output is no terminal, since a program that reads it
+/// wants all of it.
+fn terminal_width() -> Option<usize> {
+    let (terminal_size::Width(width), _) = terminal_size::terminal_size_of(io::stdout())?;
+    Some(usize::from(width)).filter(|width| *width > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_fits_the_terminal() {
+        let row = |cells: &[&str]| (cells.iter().map(ToString::to_string).collect(), Vec::new());
+        let table =
+            [row(&["E1", "日本語日本語.example.com, www.example.com", "x"]), row(&["E2", "short", "y"])];
+        for limit in [20, 21, 30, 60] {
+            let mut out = Vec::new();
+            rows(&mut out, &["ID", "NAMES", "Z"], &table, Some(limit)).expect("a table");
+            let shown = anstream::adapter::strip_bytes(&out).into_vec();
+            let shown = String::from_utf8(shown).expect("text");
+            assert!(shown.lines().all(|line| line.width() <= limit), "{limit}\n{shown}");
+            assert_eq!(shown.contains('…'), limit < 50, "{limit}\n{shown}");
+        }
+        assert_eq!(cut("日本語", 5), "日本…");
+        assert_eq!(cut("日本語", 4), "日…");
+        assert_eq!(cut("日本語", 6), "日本語");
+        let mut widths = [3, 90, 40, 5];
+        fit(&mut widths, 50);
+        assert_eq!(widths, [3, 21, 21, 5]);
+        fit(&mut widths, 0);
+        assert_eq!(widths, [3, 8, 8, 5]);
+    }
 }

@@ -11,8 +11,14 @@ use crate::{
     input::{Events, exit, variables},
 };
 
+/// Commands to copy from the help.
+const EXAMPLES: &str = r#"Examples:
+  cfadmin plan events/put.json
+  cfadmin plan --distributions E1A2B3C4D5E6F7.json --all - < event.json"#;
+
 /// Show what the function would send for an event, and why, without contacting CloudFront
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     events: Events,

@@ -15,10 +15,16 @@ use serde::Serialize;
 
 use crate::{Exit, LIMIT, Stop, account::Connection, explain::LOWER_TTL, out::Output, tenants::Counted};
 
+/// Commands to copy from the help.
+const EXAMPLES: &str = r#"Examples:
+  cfadmin sites
+  cfadmin sites my-bucket"#;
+
 /// Show the distributions that have a bucket as an origin, and how they serve it
 ///
 /// If you name a bucket, also shows whether it keeps replaced versions.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Bucket [default: every bucket behind a distribution]
     bucket: Option<String>,

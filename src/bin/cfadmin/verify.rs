@@ -18,8 +18,15 @@ use crate::{
     out::{BAD, GOOD, Output},
 };
 
+/// Commands to copy from the help.
+const EXAMPLES: &str = r#"Examples:
+  cfadmin verify https://www.example.com/index.html
+  cfadmin verify www.example.com/docs/a.html -H "Accept-Language: de"
+  cfadmin verify - < urls.txt"#;
+
 /// Request URLs as viewers do, and compare the answers with the objects in S3
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// URLs, as browsers show them; "-" for standard input, one on each line
     #[arg(required = true, value_name = "URL", value_parser = Self::url)]

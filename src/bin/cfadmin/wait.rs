@@ -12,8 +12,13 @@ use crate::{
     target::Target,
 };
 
+/// Commands to copy from the help.
+const EXAMPLES: &str = r#"Examples:
+  cfadmin wait www.example.com I2J0I21PCUYOIK --timeout 120"#;
+
 /// Wait until an invalidation is completed
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     target: Target,
