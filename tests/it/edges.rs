@@ -4,7 +4,7 @@
 use std::process::Output;
 
 use cloudfront_invalidator::local::{Options, Server};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     cfadmin::{cfadmin, cfadmin_at},
@@ -116,6 +116,44 @@ async fn answers_about_keys_are_not_about_permissions() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn options_stand_before_and_after_the_command_and_in_hints() {
+    let cloudfront = cloudfront(&["E1EXAMPLE"]).await;
+    let url = cloudfront.endpoint_url();
+    let keys = [("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x")];
+    let options = ["--endpoint-url", &url, "--region", "eu-west-1"];
+    let command = ["invalidate", "E1EXAMPLE", "/a", "--wait", "--timeout", "0"];
+    for arguments in [[&options[..], &command].concat(), [&command[..], &options].concat()] {
+        let output = tokio::task::block_in_place(|| cfadmin(&arguments, &keys, ""));
+        let said = printed(&output);
+        assert_eq!(output.status.code(), Some(124), "{said}");
+        assert!(!said.contains("simulated"), "{said}");
+        let expected = format!(" --region eu-west-1 --endpoint-url {url}\n");
+        assert!(said.contains("to wait on: cfadmin wait E1EXAMPLE I") && said.contains(&expected), "{said}");
+    }
+    let (code, said) = at(&cloudfront, &["listinvalidations", "E1EXAMPLE", "--limit", "1", "--paths"]);
+    let [heading, row, path] = &said.lines().collect::<Vec<_>>()[..] else { panic!("{said}") };
+    assert!(code == 0 && heading.ends_with("PATHS") && row.ends_with("Z  1"), "{said}");
+    assert_eq!((row.split(' ').next(), *path), (Some("I0000000000002"), "  /a"));
+}
+
+#[test]
+fn manual_pages_have_the_usual_sections_and_help_has_a_width() {
+    for command in [&["man"][..], &["man", "invalidate"]] {
+        let page = printed(&cfadmin(command, &[], ""));
+        for section in ["EXAMPLES", "ENVIRONMENT", "FILES", "\"EXIT STATUS\""] {
+            assert!(page.contains(&format!(".SH {section}\n")), "{section} in {page}");
+        }
+        assert!(page.contains(".TP\n124\nnot completed in time\n"), "{page}");
+    }
+    for columns in ["60", "100"] {
+        let help = printed(&cfadmin(&["help", "invalidate"], &[("COLUMNS", columns)], ""));
+        let longest = help.lines().take_while(|line| *line != "Examples:").map(str::len).max();
+        let columns: usize = columns.parse().expect("a number");
+        assert!(longest.is_some_and(|longest| longest <= columns && longest > columns - 20), "{help}");
+    }
+}
+
 /// Runs a command in the sample account, with this standard input.
 fn sample(arguments: &[&str], input: &str) -> (i32, String) {
     let output = cfadmin(&[arguments, &["--local"]].concat(), &[], input);
@@ -138,9 +176,9 @@ async fn a_target_may_be_an_arn_a_url_a_bucket_or_a_host_below_a_wildcard() {
         );
     }
     let (_, said) = sample(&["invalidate", "https://www.example.com/a/b?c=1#d", "/a", "-n"], "");
-    assert!(said.contains("would purge 2 paths\n  /a\n  /a/b?c=1\n"), "{said}");
+    assert!(said.contains("would purge 2 paths  (simulated)\n  /a\n  /a/b?c=1\n"), "{said}");
     let (_, said) = sample(&["invalidate", "https://www.example.com/", "-n"], "");
-    assert!(said.contains("would purge 1 path\n  /\n"), "{said}");
+    assert!(said.contains("would purge 1 path  (simulated)\n  /\n"), "{said}");
 
     let mut wildcard = plain("E1", "site.s3.eu-central-1.amazonaws.com");
     wildcard["Distribution"]["DistributionConfig"]["Aliases"] =
@@ -176,10 +214,10 @@ fn what_becomes_of_paths_is_shown() {
     let (code, said) = sample(&["invalidate", "E1EXAMPLE", "/it's", "/docs/a", "/docs/*"], "");
     assert_eq!(code, 0);
     for expected in [
-        "E1EXAMPLE  I0000000000002  InProgress  2 paths",
+        "E1EXAMPLE  I0000000000002  InProgress  2 paths  (simulated)\n",
         "\"/it's\" is purged as /it*: CloudFront may not match \"'\"\n",
         "/docs/a is left out: /docs/* covers it\n",
-        "2 paths cost $0.010, unless among the first 1,000 of the month\n",
+        "2 paths cost $0.010, unless among the first 1,000 of the month  (simulated)\n",
     ] {
         assert!(said.contains(expected), "{said}");
     }
@@ -215,12 +253,28 @@ fn a_hyphen_is_standard_input_once() {
     let (code, said) = sample(&["verify", "-"], "ftp://x\n");
     assert!(code == 2 && said.contains("\"ftp://x\": invalid URL"), "{said}");
     let file = include_str!("../../samples/E1EXAMPLE.json");
-    let output = cfadmin(&["ls", "--distributions", "-"], &[], file);
+    let output = cfadmin(&["ls", "--distributions", "-", "--id", "E1EXAMPLE"], &[], file);
     assert!(output.status.success() && printed(&output).contains("E1EXAMPLE"), "{}", printed(&output));
-    let output = cfadmin(&["plan", "-", "--distributions", "-"], &[], file);
+    let output = cfadmin(&["plan", "-", "--distributions", "-", "--id", "E1"], &[], file);
     assert!(
         printed(&output).contains("standard input (\"-\") can be read only once"),
         "{}",
         printed(&output)
     );
+}
+
+#[test]
+fn a_configuration_needs_an_id() {
+    let nameless = ["sites", "--distributions", "-"];
+    let config = include_str!("../../samples/E1EXAMPLE.json");
+    let output = cfadmin(&nameless, &[], config);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(printed(&output).contains("does not contain its id; pass it with --id"), "{}", printed(&output));
+    let bare =
+        serde_json::from_str::<Value>(config).expect("a configuration")["DistributionConfig"].to_string();
+    for config in [config, &bare] {
+        let output = cfadmin(&[&["--id", "E7"], &nameless[..]].concat(), &[], config);
+        assert!(printed(&output).starts_with("E7  www.example.com"), "{}", printed(&output));
+    }
+    assert_eq!(cfadmin(&["ls", "--local", "--id", "E7"], &[], "").status.code(), Some(2));
 }
