@@ -29,7 +29,7 @@ const SAMPLE_ID: &str = "E1EXAMPLE";
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Distributions {
-    /// Read distributions from a file instead of AWS: a DistributionConfig, the output of `aws cloudfront
+    /// Read distributions from a file instead of AWS: a `DistributionConfig`, the output of `aws cloudfront
     /// get-distribution-config`, `list-distributions` or `get-distribution-tenant`, or a list of those; "-" for
     /// standard input
     #[arg(short = 'd', long = "distributions", global = true, value_name = "FILE")]

@@ -8,8 +8,8 @@ use clap_complete::{Shell, generate};
 use crate::{Exit, Stop};
 
 /// Commands to copy from the help.
-const EXAMPLES: &str = r#"Examples:
-  cfadmin completions bash > ~/.local/share/bash-completion/completions/cfadmin"#;
+const EXAMPLES: &str = "Examples:
+  cfadmin completions bash > ~/.local/share/bash-completion/completions/cfadmin";
 
 /// Print a completion script for a shell
 #[derive(Debug, Args)]

@@ -19,9 +19,9 @@ use serde::Serialize;
 use crate::{Exit, LIMIT, Stop, account::Connection, out::Output, tenants::MOST_SHOWN};
 
 /// Commands to copy from the help.
-const EXAMPLES: &str = r#"Examples:
+const EXAMPLES: &str = "Examples:
   cfadmin cost
-  cfadmin cost --month 2026-10"#;
+  cfadmin cost --month 2026-10";
 
 /// Count the paths that were purged in a month, in each distribution and tenant, and their cost and forecast
 #[derive(Debug, Args)]

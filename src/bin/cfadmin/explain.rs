@@ -38,9 +38,9 @@ pub(crate) const LOWER_TTL: &str =
     "set the error's minimum TTL (ErrorCachingMinTTL) below 60 s to avoid that";
 
 /// Commands to copy from the help.
-const EXAMPLES: &str = r#"Examples:
+const EXAMPLES: &str = "Examples:
   cfadmin explain s3://my-bucket/docs/a.html
-  cfadmin explain https://www.example.com/docs/"#;
+  cfadmin explain https://www.example.com/docs/";
 
 /// Show the paths under which each distribution or tenant serves an object, and why, or why not
 #[derive(Debug, Args)]

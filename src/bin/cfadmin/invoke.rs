@@ -14,9 +14,9 @@ use crate::{
 };
 
 /// Commands to copy from the help.
-const EXAMPLES: &str = r#"Examples:
+const EXAMPLES: &str = "Examples:
   cfadmin invoke --local events/put.json
-  cfadmin invoke event.json --profile site"#;
+  cfadmin invoke event.json --profile site";
 
 /// Process an event as the function does
 #[derive(Debug, Args)]

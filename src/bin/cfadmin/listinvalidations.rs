@@ -7,9 +7,9 @@ use serde::Serialize;
 use crate::{Exit, Stop, account::Connection, out::Output, target::Target};
 
 /// Commands to copy from the help.
-const EXAMPLES: &str = r#"Examples:
+const EXAMPLES: &str = "Examples:
   cfadmin listinvalidations www.example.com --limit 10
-  cfadmin listinvalidations E1A2B3C4D5E6F7 --paths"#;
+  cfadmin listinvalidations E1A2B3C4D5E6F7 --paths";
 
 /// List the invalidations of a distribution or tenant, newest first
 #[derive(Debug, Args)]

@@ -10,9 +10,9 @@ use serde::Serialize;
 use crate::{Exit, LIMIT, Stop, account::Connection, out::Output, tenants::Counted};
 
 /// Commands to copy from the help.
-const EXAMPLES: &str = r#"Examples:
+const EXAMPLES: &str = "Examples:
   cfadmin ls
-  cfadmin ls --tenants --json"#;
+  cfadmin ls --tenants --json";
 
 /// List the account's distributions, or their tenants
 #[derive(Debug, Args)]

@@ -8,8 +8,8 @@ use clap_mangen::Man;
 use crate::{Exit, Stop};
 
 /// Commands to copy from the help.
-const EXAMPLES: &str = r#"Examples:
-  cfadmin man invalidate | man -l -"#;
+const EXAMPLES: &str = "Examples:
+  cfadmin man invalidate | man -l -";
 
 /// Print the manual page of cfadmin or of one of its commands
 #[derive(Debug, Args)]

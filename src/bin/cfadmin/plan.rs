@@ -12,9 +12,9 @@ use crate::{
 };
 
 /// Commands to copy from the help.
-const EXAMPLES: &str = r#"Examples:
+const EXAMPLES: &str = "Examples:
   cfadmin plan events/put.json
-  cfadmin plan --distributions E1A2B3C4D5E6F7.json --all - < event.json"#;
+  cfadmin plan --distributions E1A2B3C4D5E6F7.json --all - < event.json";
 
 /// Show what the function would send for an event, and why, without contacting CloudFront
 #[derive(Debug, Args)]

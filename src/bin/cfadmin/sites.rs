@@ -16,9 +16,9 @@ use serde::Serialize;
 use crate::{Exit, LIMIT, Stop, account::Connection, explain::LOWER_TTL, out::Output, tenants::Counted};
 
 /// Commands to copy from the help.
-const EXAMPLES: &str = r#"Examples:
+const EXAMPLES: &str = "Examples:
   cfadmin sites
-  cfadmin sites my-bucket"#;
+  cfadmin sites my-bucket";
 
 /// Show the distributions that have a bucket as an origin, and how they serve it
 ///

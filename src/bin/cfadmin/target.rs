@@ -206,7 +206,17 @@ impl Target {
     }
 
     async fn tenants(&self, account: &Session, error: Error) -> Result<Vec<Match>, Stop> {
-        let Some(id) = self.distribution().filter(|_| error.is_not_found()) else { return Err(error.into()) };
+        let Some(id) = self.distribution().filter(|_| error.is_not_found()) else {
+            let is_unknown = error.is_no_such_distribution() && self.target.text.starts_with("dt_");
+            return Err(if is_unknown {
+                Stop::NotFound(format!(
+                    "no tenant has the id {}; cfadmin ls --tenants lists them{}",
+                    self.target.text, account.options
+                ))
+            } else {
+                error.into()
+            });
+        };
         let mut tenants = match account.client.tenants(&id, LIMIT).await {
             Ok(tenants) if tenants.is_empty() => return Err(unknown(account, &id, error).await),
             Ok(tenants) => tenants,

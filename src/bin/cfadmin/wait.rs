@@ -13,8 +13,8 @@ use crate::{
 };
 
 /// Commands to copy from the help.
-const EXAMPLES: &str = r#"Examples:
-  cfadmin wait www.example.com I2J0I21PCUYOIK --timeout 120"#;
+const EXAMPLES: &str = "Examples:
+  cfadmin wait www.example.com I2J0I21PCUYOIK --timeout 120";
 
 /// Wait until an invalidation is completed
 #[derive(Debug, Args)]
