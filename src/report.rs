@@ -204,6 +204,11 @@ impl Report {
         (0..self.plan.invalidations.len()).map(billed).sum()
     }
 
+    /// Returns the errors of the calls that failed: of the lookup, and of each invalidation.
+    pub fn errors(&self) -> impl Iterator<Item = &Error> {
+        self.lookup_failure().into_iter().chain(self.failures().map(|(_, error)| error))
+    }
+
     /// Returns the indices of the messages that return to the queue: sorted, without duplicates.
     fn failed_messages(&self) -> Vec<usize> {
         let mut failed: Vec<usize> = self.unreadable().map(|(message, _)| message).collect();

@@ -16,7 +16,6 @@ use crate::{
     bucket::S3,
     cloudfront::{Client, Http, MOST_ELSEWHERE, Profile, Settings},
     site::Object,
-    text::chain,
 };
 
 /// Maximum time to wait for an answer.
@@ -158,7 +157,12 @@ impl Viewer {
         let answer =
             answer.map_err(|_| NoAnswer(format!("{host} does not answer in {} s", LIMIT.as_secs())))?;
         let answer =
-            answer.map_err(|error| NoAnswer(format!("{host} does not answer: {}", chain(&error))))?;
+            answer.map_err(|error| NoAnswer(format!("{host} does not answer: {}", cause(&error))))?;
         Ok((answer.status().as_u16(), answer.headers().clone()))
     }
+}
+
+/// Returns the first cause of an error. The errors above it only name the layers of the HTTP client.
+fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error).to_string()
 }

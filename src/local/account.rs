@@ -44,9 +44,15 @@ pub enum NotAnAccount {
     #[error(
         "{0} is no distribution: give what `aws cloudfront get-distribution-config`, get-distribution, \
          list-distributions, get-distribution-tenant, list-distribution-tenants, get-cache-policy or \
-         list-cache-policies prints, or a list of those"
+         list-cache-policies prints, a DistributionConfig, or a list of those"
     )]
     Unknown(String),
+    /// A configuration whose distribution has no id.
+    #[error("the configuration of a distribution does not contain its id")]
+    Nameless,
+    /// A configuration whose distribution has the id of another one.
+    #[error("two distributions have the id {0}")]
+    Taken(String),
 }
 
 impl NotAnAccount {
@@ -60,15 +66,16 @@ impl Account {
     /// `list-distributions`, `get-distribution-tenant`, `list-distribution-tenants`,
     /// `get-cache-policy` or `list-cache-policies`, or a list of those.
     ///
-    /// A configuration does not contain the distribution's id. Its distribution gets the id `name`
-    /// or, if that is `None` or taken, `E1EXAMPLE`, `E2EXAMPLE` and so on.
+    /// A configuration, alone or with its `ETag`, does not contain the distribution's id, which is then
+    /// `name`.
     ///
     /// If a tenant is there already, only the fields that the document has are replaced: a list of
     /// tenants lacks their parameters.
     ///
     /// # Errors
     ///
-    /// Fails if the input is not JSON, or is none of these documents.
+    /// Fails if the input is not JSON, is none of these documents, or has a distribution without an id
+    /// of its own.
     pub fn add(&mut self, json: &[u8], name: Option<&str>) -> Result<(), NotAnAccount> {
         let document: Value = serde_json::from_slice(json)?;
         match document {
@@ -114,11 +121,10 @@ impl Account {
 
     fn add_document(&mut self, mut document: Value, name: Option<&str>) -> Result<(), NotAnAccount> {
         if let Some(Value::Array(items)) = document.pointer_mut("/DistributionList/Items").map(Value::take) {
-            for item in items {
+            return items.into_iter().try_for_each(|item| {
                 let about = item.clone();
-                self.describe(about["Id"].as_str(), &about, item);
-            }
-            return Ok(());
+                self.describe(about["Id"].as_str(), &about, item)
+            });
         }
         if document["DistributionList"].is_object() {
             return Ok(());
@@ -126,13 +132,14 @@ impl Account {
         if document["Distribution"].is_object() {
             let mut distribution = document["Distribution"].take();
             let config = distribution["DistributionConfig"].take();
-            self.describe(distribution["Id"].as_str(), &distribution, config);
-            return Ok(());
+            return self.describe(distribution["Id"].as_str(), &distribution, config);
         }
         if document["DistributionConfig"].is_object() {
             let config = document["DistributionConfig"].take();
-            self.describe(name, &Value::Null, config);
-            return Ok(());
+            return self.describe(name, &Value::Null, config);
+        }
+        if document["Origins"].is_object() && document["DefaultCacheBehavior"].is_object() {
+            return self.describe(name, &Value::Null, document);
         }
         if document["DistributionTenant"].is_object() {
             return self.add_tenant(document["DistributionTenant"].take());
@@ -162,16 +169,18 @@ impl Account {
         Ok(())
     }
 
-    fn describe(&mut self, id: Option<&str>, about: &Value, config: Value) {
-        let number = self.distributions.len() + 1;
-        let taken = |id: &&str| self.distributions.iter().all(|other| other.id != **id);
-        let id = id.filter(taken).map_or_else(|| format!("E{number}EXAMPLE"), str::to_owned);
+    fn describe(&mut self, id: Option<&str>, about: &Value, config: Value) -> Result<(), NotAnAccount> {
+        let id = id.ok_or(NotAnAccount::Nameless)?.to_owned();
+        if self.distributions.iter().any(|other| other.id == id) {
+            return Err(NotAnAccount::Taken(id));
+        }
         let told = |field: &str| about[field].as_str().map(str::to_owned);
         let domain_name =
             told("DomainName").unwrap_or_else(|| format!("d{}.cloudfront.net", id.to_ascii_lowercase()));
         let status = told("Status").unwrap_or_else(|| "Deployed".to_owned());
         let modified = told("LastModifiedTime").unwrap_or_else(|| MODIFIED.to_owned());
         self.distributions.push(Described { id, domain_name, status, modified, config });
+        Ok(())
     }
 
     /// Returns the answer to ListDistributions.

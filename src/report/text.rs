@@ -144,7 +144,7 @@ impl Report {
             writeln!(f, "  {}: {why}", Subject(&self.batch.changes[*index]))?;
         }
         if self.unreadable().next().is_some() {
-            writeln!(f, "could not be processed; returns to the queue")?;
+            writeln!(f, "could not be processed")?;
         }
         for (message, why) in self.unreadable() {
             match &self.batch.messages[message].id {
@@ -162,7 +162,7 @@ impl Report {
         if let Some(failed) = self.look_up() {
             writeln!(f, "distribution lookup failed: {}: {}", failed.error_type, Plain(&failed.error))?;
             let waiting = counted(failed.waiting, "message");
-            writeln!(f, "  {waiting} returned to the queue; the others use the last known distributions")?;
+            writeln!(f, "  {waiting} could not be processed without it")?;
         }
         let (planned, failed) = (self.plan.invalidations.len(), self.failures().count());
         let causes = self.batch.changes.len() + self.batch.requests.len();

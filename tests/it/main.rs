@@ -12,6 +12,7 @@ mod cli_tenants;
 mod config;
 mod cover;
 mod discover;
+mod edges;
 mod event;
 mod failures;
 mod fanout;

@@ -239,7 +239,7 @@ fn a_new_bucket_keeps_replaced_versions_only_if_they_are_asked_for() {
 async fn the_role_allows_exactly_the_calls_of_the_function() {
     let mut account = Account::default();
     let example = include_bytes!("../../samples/E1EXAMPLE.json");
-    account.add(example, None).expect("a distribution");
+    account.add(example, Some("E1EXAMPLE")).expect("a distribution");
     account.add(include_bytes!("../../samples/policies.json"), None).expect("policies");
     for document in [parent("E1", DOMAIN, "/{{place}}"), tenant("a", Some("live"))] {
         account.add(document.to_string().as_bytes(), None).expect("a distribution and its tenant");

@@ -196,11 +196,7 @@ fn rules() -> Vec<Rule> {
             &[SDK, CLOCK, ENVIRONMENT, LAMBDA],
         ),
         rule("src/local", Some(&[]), &[SDK, ENVIRONMENT, LAMBDA, &["crate::"]]),
-        rule(
-            "src/verify",
-            Some(&["site", "cloudfront", "bucket", "text"]),
-            &[ENVIRONMENT, LAMBDA, &["serde_json"]],
-        ),
+        rule("src/verify", Some(&["site", "cloudfront", "bucket"]), &[ENVIRONMENT, LAMBDA, &["serde_json"]]),
         rule("src/lib", None, &[SDK, ENVIRONMENT, LAMBDA]),
         rule("src/main", Some(&["cloudfront", "config", "report"]), &[SDK, &["clap"]]),
         rule("src/bin", None, &[SDK, LAMBDA]),

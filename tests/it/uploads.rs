@@ -41,7 +41,7 @@ fn the_output_of_aws_s3_sync_becomes_paths() {
         assert!(error.contains(said), "{said}: {error}");
     }
     let (paths, error, code) = planned(&["--changed", "-"], "");
-    assert_eq!((paths.len(), code, &*error), (0, Some(0), "cfadmin: nothing to purge\n"));
+    assert_eq!((paths.len(), code, &*error), (0, Some(0), "nothing to purge\n"));
     let (_, error, code) = planned(&["--changed", "-"], "upload: ./a to b\n");
     assert_eq!(code, Some(2));
     assert!(error.contains("\"upload: ./a to b\" is no line of \"aws s3 sync\""), "{error}");

@@ -9,14 +9,14 @@ use clap::Args;
 use cloudfront_invalidator::{
     cloudfront::{Client, Profile, Settings},
     config::Config,
-    local::{Account, Options, Server},
+    local::{Account, NotAnAccount, Options, Server},
     request::InvalidationRequest,
     site::DistributionId,
     verify::Viewer,
     versions::Skip,
 };
 
-use crate::Stop;
+use crate::{Stop, input, out};
 
 /// The sample account of `--local`.
 const SAMPLE: [&[u8]; 2] =
@@ -27,12 +27,17 @@ const SAMPLE_ID: &str = "E1EXAMPLE";
 
 /// The distributions of `--distributions`.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
 pub(crate) struct Distributions {
-    /// Read distributions from a file instead of AWS: the output of `aws cloudfront
-    /// get-distribution-config` (the file is named as the id), `list-distributions` or
-    /// `get-distribution-tenant`, or a list of those
-    #[arg(long = "distributions", value_name = "FILE")]
+    /// Read distributions from a file instead of AWS: a `DistributionConfig`, the output of `aws cloudfront
+    /// get-distribution-config`, `list-distributions` or `get-distribution-tenant`, or a list of those; "-" for
+    /// standard input
+    #[arg(short = 'd', long = "distributions", global = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    /// Id of a distribution whose file does not contain it [default: the file's name, as in E1A2B3C4D5E6F7.json]
+    #[arg(long = "id", global = true, value_name = "ID")]
+    id_of_file: Option<DistributionId>,
 }
 
 impl Distributions {
@@ -46,8 +51,18 @@ impl Distributions {
     pub(crate) async fn start(&self, ids: Vec<String>) -> Result<Server, Stop> {
         let mut account = Account::default();
         for file in &self.files {
-            let json = std::fs::read(file).map_err(Stop::io(file.display().to_string()))?;
-            account.add(&json, id(file)).map_err(|why| Stop::Usage(format!("{}: {why}", file.display())))?;
+            let json = input::read(file, "distributions")?;
+            let id = self.id_of_file.as_ref().map(DistributionId::as_str).or_else(|| id(file));
+            account.add(&json, id).map_err(|why| {
+                let hint = match why {
+                    NotAnAccount::Nameless => {
+                        "; pass it with --id, or as the name of the file, such as E1A2B3C4D5E6F7.json"
+                    }
+                    NotAnAccount::Taken(_) => "; put each configuration in a file with its id as the name",
+                    _ => "",
+                };
+                Stop::Usage(format!("{}: {why}{hint}", file.display()))
+            })?;
         }
         start(account, ids).await
     }
@@ -66,6 +81,7 @@ impl Asking {
     pub(crate) async fn client(
         &self,
         config: &mut Config,
+        connection: &Connection,
         max_attempts: Option<u32>,
     ) -> Result<Option<Client>, Stop> {
         if !self.ask_bucket {
@@ -77,31 +93,41 @@ impl Asking {
                        INVALIDATOR_LIST_BUCKET; set one of them";
             return Err(Stop::Usage(why.to_owned()));
         }
-        Ok(Some(Client::of_profile(&Profile::load(max_attempts, None, None, None).await)))
+        Ok(Some(Client::of_profile(&connection.load(max_attempts).await)))
     }
 }
 
-/// Options for the connection, named as in the AWS CLI.
+/// Options for the connection, named as in the AWS CLI. They may stand before and after the command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
 pub(crate) struct Connection {
     #[command(flatten)]
     pub(crate) distributions: Distributions,
 
     /// Use a CloudFront on this machine with a sample account
-    #[arg(long)]
-    local: bool,
+    #[arg(long, global = true)]
+    pub(crate) local: bool,
 
     /// Use a profile of the AWS configuration
-    #[arg(long, value_name = "NAME")]
+    #[arg(short, long, global = true, value_name = "NAME")]
     profile: Option<String>,
 
     /// Use the CloudFront endpoint of this region's partition
-    #[arg(long)]
+    #[arg(long, global = true)]
     region: Option<String>,
 
     /// Use this CloudFront endpoint
-    #[arg(long, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL", value_parser = endpoint_url)]
     endpoint_url: Option<String>,
+}
+
+/// Checks that an endpoint's URL has a scheme and a host.
+fn endpoint_url(text: &str) -> Result<String, String> {
+    match text.split_once("://") {
+        Some(("http" | "https", host)) if !host.is_empty() && !host.starts_with('/') => Ok(text.to_owned()),
+        Some(_) => Err("write it as https://localhost:4566".to_owned()),
+        None => Err(format!("it has no scheme; write it as http://{text} or https://{text}")),
+    }
 }
 
 /// An open connection and the configuration.
@@ -109,6 +135,8 @@ pub(crate) struct Connection {
 pub(crate) struct Session {
     pub(crate) client: Client,
     pub(crate) config: Config,
+    /// The options of the connection, for commands to copy.
+    pub(crate) options: String,
     service: Service,
 }
 
@@ -136,7 +164,7 @@ impl Connection {
     pub(crate) async fn open(&self) -> Result<Session, Stop> {
         let (config, max_attempts) = Config::of_caller(env::vars_os())?;
         let (service, client) = self.client(max_attempts).await?;
-        Ok(Session { client, config, service })
+        Ok(Session { client, config, options: self.options(), service })
     }
 
     /// Creates the client, and the service that must live as long as the client.
@@ -146,15 +174,73 @@ impl Connection {
         } else if self.local {
             sample().await?
         } else {
-            let Self { profile, region, endpoint_url, .. } = self;
-            let (profile, region) = (profile.as_deref(), region.as_deref());
-            let profile = Profile::load(max_attempts, profile, region, endpoint_url.as_deref()).await;
+            let profile = self.load(max_attempts).await;
             let client = Client::of_profile(&profile);
             return Ok((Service::Aws(Box::new(profile)), client));
         };
+        out::mark_as_simulated();
         let client = client_of(&local);
         Ok((Service::Local(local), client))
     }
+
+    /// Checks that the options make sense together.
+    pub(crate) fn check(&self) -> Result<(), Stop> {
+        let Distributions { files, id_of_file } = &self.distributions;
+        if id_of_file.is_some() && files.is_empty() {
+            return Err(Stop::Usage(
+                "--id is for the distribution in a file; pass --distributions, too".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Loads the profile for calls to AWS.
+    pub(crate) async fn load(&self, max_attempts: Option<u32>) -> Profile {
+        let Self { profile, region, endpoint_url, .. } = self;
+        Profile::load(max_attempts, profile.as_deref(), region.as_deref(), endpoint_url.as_deref()).await
+    }
+
+    /// Returns the name of the profile for an error, such as "profile site".
+    pub(crate) fn profile_name(&self) -> String {
+        let profile = self.profile.clone().or_else(|| variable("AWS_PROFILE"));
+        profile.map_or("the default profile".to_owned(), |name| format!("profile {name}"))
+    }
+
+    /// Returns the endpoint of the options or the environment. `None` if both name none.
+    pub(crate) fn endpoint(&self) -> Option<String> {
+        let variables = ["AWS_ENDPOINT_URL_CLOUDFRONT", "AWS_ENDPOINT_URL"];
+        self.endpoint_url.clone().or_else(|| variables.into_iter().find_map(variable))
+    }
+
+    /// Returns the options as a person types them after a command, for commands to copy.
+    pub(crate) fn options(&self) -> String {
+        let text = |name: &'static str, value: &Option<String>| {
+            value.as_ref().map(|value| format!(" {name} {}", quoted(value)))
+        };
+        let files = self.distributions.files.iter();
+        let files = files.map(|file| format!(" --distributions {}", quoted(&file.to_string_lossy())));
+        let id = self.distributions.id_of_file.as_ref().map(|id| format!(" --id {id}"));
+        let options = [
+            self.local.then(|| " --local".to_owned()),
+            text("--profile", &self.profile),
+            text("--region", &self.region),
+            text("--endpoint-url", &self.endpoint_url),
+        ];
+        files.chain(id).chain(options.into_iter().flatten()).collect()
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Quotes a word for a shell, if it needs that.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// Starts a CloudFront with the sample account: one cached page is purged, another is stale.

@@ -1,13 +1,8 @@
 //! The objects that an upload changed, as `aws s3 sync` and `aws s3 cp` print them.
 
-use std::{
-    collections::BTreeSet,
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::{collections::BTreeSet, path::Path};
 
-use crate::Stop;
+use crate::{Stop, input};
 
 /// An object that an upload put or deleted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,15 +26,8 @@ pub(crate) struct Upload {
 
 /// Reads the output of an upload from a file, or from standard input if the file is "-".
 pub(crate) fn read(file: &Path) -> Result<Upload, Stop> {
-    let mut bytes = Vec::new();
-    let (name, read) = if file == Path::new("-") {
-        ("standard input".to_owned(), io::stdin().lock().read_to_end(&mut bytes))
-    } else {
-        let read = File::open(file).and_then(|mut file| file.read_to_end(&mut bytes));
-        (file.display().to_string(), read)
-    };
-    read.map_err(Stop::io(&name))?;
-    parse(&bytes).map_err(|why| Stop::Usage(format!("{name}: {why}")))
+    let bytes = input::read(file, "the output of aws s3 sync")?;
+    parse(&bytes).map_err(|why| Stop::Usage(format!("{}: {why}", file.display())))
 }
 
 /// Parses the output of `aws s3 sync`, `cp`, `mv` and `rm`. Lines with an object alone, as `s3://bucket/key`, count as

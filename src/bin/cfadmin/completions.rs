@@ -7,8 +7,13 @@ use clap_complete::{Shell, generate};
 
 use crate::{Exit, Stop};
 
+/// Commands to copy from the help.
+const EXAMPLES: &str = "Examples:
+  cfadmin completions bash > ~/.local/share/bash-completion/completions/cfadmin";
+
 /// Print a completion script for a shell
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     shell: Shell,
 }

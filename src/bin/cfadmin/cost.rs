@@ -18,8 +18,14 @@ use serde::Serialize;
 
 use crate::{Exit, LIMIT, Stop, account::Connection, out::Output, tenants::MOST_SHOWN};
 
+/// Commands to copy from the help.
+const EXAMPLES: &str = "Examples:
+  cfadmin cost
+  cfadmin cost --month 2026-10";
+
 /// Count the paths that were purged in a month, in each distribution and tenant, and their cost and forecast
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Month, in UTC [default: this month]
     #[arg(long, value_name = "YYYY-MM", value_parser = month)]

@@ -37,8 +37,14 @@ use crate::{
 pub(crate) const LOWER_TTL: &str =
     "set the error's minimum TTL (ErrorCachingMinTTL) below 60 s to avoid that";
 
+/// Commands to copy from the help.
+const EXAMPLES: &str = "Examples:
+  cfadmin explain s3://my-bucket/docs/a.html
+  cfadmin explain https://www.example.com/docs/";
+
 /// Show the paths under which each distribution or tenant serves an object, and why, or why not
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Object, or a URL: then the objects behind it, for its distribution or tenant only
     #[arg(value_name = "s3://BUCKET/KEY|URL")]
@@ -56,7 +62,7 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let (mut config, max_attempts) = Config::of_caller(env::vars_os())?;
-    let asking = arguments.asking.client(&mut config, max_attempts).await?;
+    let asking = arguments.asking.client(&mut config, &arguments.connection, max_attempts).await?;
     let asking = asking.as_ref();
     let text = &arguments.object;
     if let Some((bucket, key)) = input::object(text) {
@@ -79,22 +85,26 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         })?;
     let (_service, client) = arguments.connection.client(max_attempts).await?;
     let mut lookup = Lookup::default();
-    let distribution = lookup.distribution(&client, url.host().unwrap_or_default()).await;
+    let distribution =
+        lookup.distribution(&client, &arguments.connection, url.host().unwrap_or_default()).await;
     let distribution = distribution.map_err(Stop::NotFound)?;
     let objects = distribution.objects(url.path(), &config.search.forms.index_document);
     if objects.is_empty() {
         return Err(Stop::NotFound(format!("{text:?} has an origin that is not a bucket")));
     }
+    let mut exit = Exit::NotFound;
     for Object { bucket, key, .. } in &objects {
         let only = Some(&distribution.id);
-        arguments.explain(&config, (Some(&client), asking), (bucket, key), only).await?;
+        let explained = arguments.explain(&config, (Some(&client), asking), (bucket, key), only).await?;
+        exit = if explained == Exit::Done { explained } else { exit };
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 impl Arguments {
     /// Prints the paths of an object, in the distribution or tenant `only` if that is given. Asks S3 with
-    /// the client `asking` whether the object differs from the version below it.
+    /// the client `asking` whether the object differs from the version below it. Returns
+    /// [`Exit::NotFound`] if nobody serves the object.
     async fn explain(
         &self,
         config: &Config,
@@ -115,7 +125,7 @@ impl Arguments {
         if let Some(why) = config.policy.watch.ignores(&change) {
             let document = ExplainJson { object, ignored: Some(why), distributions: Vec::new() };
             self.output.print(&document, |out| writeln!(out, "nothing: {why}"))?;
-            return Ok(Exit::Done);
+            return Ok(Exit::NotFound);
         }
         let mut batch = Batch { changes: vec![change], ..Batch::default() };
         let watch = &config.policy.watch;
@@ -147,7 +157,8 @@ impl Arguments {
             }
             document.write(out)
         })?;
-        Ok(Exit::Done)
+        let is_served = document.distributions.iter().any(|served| !served.paths.is_empty());
+        Ok(if is_served { Exit::Done } else { Exit::NotFound })
     }
 }
 

@@ -2,18 +2,23 @@
 
 use std::{
     io::{IsTerminal, stderr},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use cloudfront_invalidator::{
-    cloudfront::{Client, Error, Invalidation},
+    cloudfront::{Error, Invalidation},
     site::DistributionId,
     text::counted,
 };
+use humantime::{format_rfc3339_millis, format_rfc3339_seconds};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::{Exit, Stop, out::Output};
+use crate::{
+    Exit, Stop,
+    account::Session,
+    out::{Output, mark},
+};
 
 /// The time within which 95 % of invalidations are completed.
 ///
@@ -29,6 +34,14 @@ struct InvalidationJson<'a> {
     distribution: &'a DistributionId,
     #[serde(flatten)]
     invalidation: &'a Invalidation,
+    /// The time of its creation, in RFC 3339 format and UTC.
+    created: Option<String>,
+}
+
+/// Formats a time with its milliseconds, if it has any, as in the list of invalidations.
+fn rfc3339(time: SystemTime) -> String {
+    let has_millis = time.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since.subsec_millis() > 0);
+    if has_millis { format_rfc3339_millis(time) } else { format_rfc3339_seconds(time) }.to_string()
 }
 
 /// Prints an invalidation with its paths, or with their number unless `with_paths`.
@@ -38,7 +51,8 @@ pub(crate) fn show(
     invalidation: &Invalidation,
     with_paths: bool,
 ) -> Result<(), Stop> {
-    output.print(&InvalidationJson { distribution, invalidation }, |out| {
+    let created = invalidation.created.map(rfc3339);
+    output.print(&InvalidationJson { distribution, invalidation, created }, |out| {
         let Invalidation { id, status, paths, .. } = invalidation;
         writeln!(out, "{distribution}  {id}  {status}  {}", counted(paths.len(), "path"))?;
         let shown = if with_paths { &paths[..] } else { &[] };
@@ -51,12 +65,13 @@ pub(crate) fn show(
 /// state, which is `None` if Ctrl-C came before the first answer. If the invalidation is still
 /// pending, prints the command that continues to wait.
 pub(crate) async fn follow(
-    client: &Client,
+    account: &Session,
     distribution: &DistributionId,
     id: &str,
     limit: Duration,
     output: &Output,
 ) -> Result<(Exit, Option<Invalidation>), Error> {
+    let Session { client, options, .. } = account;
     let begun = Instant::now();
     let silent = output.quiet || output.json;
     let bar = if silent { ProgressBar::hidden() } else { bar(id) };
@@ -66,7 +81,7 @@ pub(crate) async fn follow(
         last = Some(seen.clone());
         bar.set_message(seen.status.clone());
         if !silent && !on_terminal {
-            eprintln!("{id}  {}  {} s", seen.status, begun.elapsed().as_secs());
+            eprintln!("{id}  {}  {} s{}", seen.status, begun.elapsed().as_secs(), mark());
         }
     };
     let moved = async {
@@ -83,14 +98,17 @@ pub(crate) async fn follow(
     };
     bar.finish_and_clear();
     let Some(followed) = followed else {
-        eprintln!("the invalidation continues; to wait again: cfadmin wait {distribution} {id}");
+        eprintln!("the invalidation continues; to wait again: cfadmin wait {distribution} {id}{options}");
         return Ok((Exit::Interrupted, last));
     };
     let seen = followed?;
     if seen.is_completed() {
         return Ok((Exit::Done, Some(seen)));
     }
-    eprintln!("not completed after {} s; to wait on: cfadmin wait {distribution} {id}", limit.as_secs());
+    eprintln!(
+        "not completed after {} s; to wait on: cfadmin wait {distribution} {id}{options}",
+        limit.as_secs()
+    );
     Ok((Exit::TimedOut, Some(seen)))
 }
 

@@ -3,9 +3,10 @@
 use std::{
     env,
     ffi::OsString,
-    fs::File,
-    io::{self, Read},
+    fs,
+    io::{self, IsTerminal, Read},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use clap::Args;
@@ -17,6 +18,9 @@ use crate::{Exit, Stop, out::Output};
 /// The distribution of commands that contact nobody and have none configured.
 const EXAMPLE: &str = "E1EXAMPLE";
 
+/// The name of standard input.
+pub(crate) const STANDARD: &str = "-";
+
 /// The events of a command, and its output options.
 #[derive(Debug, Args)]
 pub(crate) struct Events {
@@ -25,27 +29,13 @@ pub(crate) struct Events {
     events: Vec<PathBuf>,
 
     #[command(flatten)]
-    output: Output,
+    pub(crate) output: Output,
 }
 
 impl Events {
     /// Reads all events. Returns the name and bytes of each.
     pub(crate) fn read(&self) -> Result<Vec<(String, Vec<u8>)>, Stop> {
-        let standard = Path::new("-");
-        if self.events.iter().filter(|name| *name == standard).count() > 1 {
-            return Err(Stop::Usage("standard input (\"-\") can be read only once".to_owned()));
-        }
-        let read = |path: &PathBuf| {
-            let name = path.display().to_string();
-            let mut bytes = Vec::new();
-            let read = if path == standard {
-                io::stdin().lock().read_to_end(&mut bytes)
-            } else {
-                File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
-            };
-            read.map_err(Stop::io(&name))?;
-            Ok((name, bytes))
-        };
+        let read = |path: &PathBuf| Ok((path.display().to_string(), read(path, "an event")?));
         self.events.iter().map(read).collect()
     }
 
@@ -63,6 +53,29 @@ impl Events {
             write!(out, "{text}")
         })
     }
+}
+
+/// Reads a file, or standard input if it is `-`. On a terminal, says that `what` has to be typed.
+///
+/// # Errors
+///
+/// If the file cannot be read, or standard input was read already.
+pub(crate) fn read(path: &Path, what: &str) -> Result<Vec<u8>, Stop> {
+    static WAS_READ: AtomicBool = AtomicBool::new(false);
+    if path != Path::new(STANDARD) {
+        return fs::read(path).map_err(Stop::io(path.display().to_string()));
+    }
+    if WAS_READ.swap(true, Ordering::Relaxed) {
+        return Err(Stop::Usage("standard input (\"-\") can be read only once".to_owned()));
+    }
+    let mut input = io::stdin().lock();
+    if input.is_terminal() {
+        let end = if cfg!(windows) { "Ctrl-Z and Enter" } else { "Ctrl-D" };
+        eprintln!("reading {what} from the terminal; end with {end}");
+    }
+    let mut bytes = Vec::new();
+    input.read_to_end(&mut bytes).map_err(Stop::io("standard input"))?;
+    Ok(bytes)
 }
 
 /// Splits `s3://bucket/key` into bucket and key. `None` if either is missing.

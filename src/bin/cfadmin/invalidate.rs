@@ -1,9 +1,7 @@
 //! `cfadmin invalidate`: purges paths.
 
 use std::{
-    fs::File,
-    io::{self, IsTerminal, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -13,6 +11,7 @@ use cloudfront_invalidator::{
     config::DEFAULT_MAX_WILDCARDS,
     cover::{Budget, cover},
     path::{Item, Kind},
+    report::dollars,
     request::{InvalidationRequest, unique},
     site::DistributionId,
     text::{Plain, counted},
@@ -22,25 +21,36 @@ use crate::{
     Exit, LIMIT, Stop,
     account::{Connection, Session},
     changed::{self, Changed, Upload},
+    confirm::confirm,
     follow::{MAX_TIMEOUT, follow, show},
+    input::{STANDARD, read},
     objects::Paths,
-    out::Output,
+    out::{Output, mark},
     target::{Match, Several, Target},
+    typed::Typed,
 };
+
+/// Commands to copy from the help.
+const EXAMPLES: &str = r#"Examples:
+  cfadmin invalidate www.example.com /index.html "/docs/*"
+  cfadmin invalidate https://www.example.com/docs/a.html --wait
+  aws s3 sync --delete build s3://my-bucket | cfadmin invalidate s3://my-bucket --changed -
+  cfadmin invalidate E1A2B3C4D5E6F7 "/*" --dry-run"#;
 
 /// Purge paths
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the flags of a command line")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     target: Target,
 
-    /// Paths, wildcards (/docs/*) and cache tags (#tag) [default: read from standard input]
+    /// Paths, wildcards (/docs/*) and cache tags (#tag); "-" for standard input [default: read from standard input]
     #[arg(value_name = "PATH")]
     paths: Vec<String>,
 
     /// Read paths from a file, one per line; "-" for standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
 
     /// Paths in the file or standard input end with NUL instead of a newline
@@ -49,20 +59,20 @@ pub(crate) struct Arguments {
 
     /// Treat the paths as object keys: encode them, and allow no wildcards or tags. With a bucket as target, purge
     /// every path under which its distributions serve these objects
-    #[arg(long)]
+    #[arg(short, long)]
     keys: bool,
 
     /// Purge the objects that an upload changed: the output of "aws s3 sync", or s3://bucket/key on each line; "-" for
     /// standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["paths", "file", "null", "keys"])]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["paths", "file", "null", "keys"])]
     changed: Option<PathBuf>,
 
     /// Purge in every distribution and tenant that the target stands for
-    #[arg(long)]
+    #[arg(short, long)]
     all: bool,
 
     /// Wait until the invalidation is completed
-    #[arg(long)]
+    #[arg(short, long)]
     wait: bool,
 
     /// Maximum time to wait
@@ -70,7 +80,7 @@ pub(crate) struct Arguments {
     timeout: u64,
 
     /// Show what would be sent without sending it
-    #[arg(long)]
+    #[arg(short = 'n', long)]
     dry_run: bool,
 
     /// Maximum number of paths in one request
@@ -90,7 +100,7 @@ pub(crate) struct Arguments {
     caller_reference: Option<String>,
 
     /// Purge everything without confirmation
-    #[arg(long)]
+    #[arg(short, long)]
     yes: bool,
 
     #[command(flatten)]
@@ -104,15 +114,13 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let wanted = arguments.wanted()?;
     let account = arguments.connection.open().await?;
     let several = if arguments.all { Several::All } else { Several::WithoutAll };
+    let Typed { items, notes, mut why_everything } = match wanted {
+        Wanted::Items(typed) => typed,
+        Wanted::Objects(objects) => return arguments.purge_objects(&account, &objects, several).await,
+    };
+    arguments.note(&notes);
     let matches = arguments.target.find(&account, several).await?;
     let reference = arguments.caller_reference.clone().unwrap_or_else(unique);
-    let items = match wanted {
-        Wanted::Items(items) => items,
-        Wanted::Objects(objects) => {
-            let paths = Paths::of(&objects, &account.config, &account.client).await?;
-            return arguments.purge_objects(&account, matches, &paths, &reference).await;
-        }
-    };
     if items.iter().any(|item| item.kind() == Kind::Tag) {
         let mut checked = Vec::new();
         for one in &matches {
@@ -124,15 +132,25 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
             }
         }
     }
+    let count = items.len();
+    let is_typed = items.contains(&Item::everything());
     let parts = arguments.parts(items)?;
-    arguments.confirm(&parts)?;
+    if parts.concat().contains(&Item::everything()) && !is_typed {
+        why_everything = Some(format!("--fold makes it of {}", counted(count, "path")));
+    }
+    if arguments.yes || arguments.dry_run {
+        arguments.note(why_everything.as_slice());
+    } else if parts.concat().contains(&Item::everything()) {
+        confirm(&account, &matches, why_everything.as_deref()).await?;
+    }
+    let planned = matches.len() * parts.iter().map(Vec::len).sum::<usize>();
     // Send all requests before waiting for the first.
     let (mut sent, mut failure) = arguments.send(&account.client, matches, &parts, &reference).await?;
     if let Some(error) = failure.take_if(|error| sent.is_empty() && error.is_no_such_distribution()) {
         let tenants = arguments.target.instead(&account, error, several).await?;
         (sent, failure) = arguments.send(&account.client, tenants, &parts, &reference).await?;
     }
-    arguments.wait(&account.client, sent, failure).await
+    arguments.finish(&account, planned, sent, failure).await
 }
 
 /// Maximum number of objects to name that need no purge.
@@ -141,7 +159,7 @@ const MOST_IGNORED: usize = 5;
 /// What a command line asks to purge.
 enum Wanted {
     /// Items, as they are sent to every distribution.
-    Items(Vec<Item>),
+    Items(Typed),
     /// Objects, whose paths depend on the distribution.
     Objects(Vec<Changed>),
 }
@@ -171,6 +189,11 @@ async fn reads_tags(client: &Client, distribution: &DistributionId) -> Result<()
 }
 
 impl Arguments {
+    /// Returns whether the command line names no paths, apart from that of a URL that is the target.
+    const fn is_alone(&self) -> bool {
+        self.paths.is_empty() && self.file.is_none()
+    }
+
     /// Reads what to purge.
     fn wanted(&self) -> Result<Wanted, Stop> {
         if let Some(file) = &self.changed {
@@ -192,15 +215,14 @@ impl Arguments {
             let why = "the upload was a dry run, which changed nothing; to see what would be purged, pass --dry-run";
             return Err(Stop::Usage(why.to_owned()));
         }
-        for line in failed {
-            eprintln!("cfadmin: not purged: {}", Plain(&line));
-        }
+        let failed: Vec<String> = failed.iter().map(|line| format!("not purged: {line}")).collect();
+        self.note(&failed);
         if let Some(bucket) = self.target.bucket() {
             let all = changed.len();
             changed.retain(|object| object.bucket == bucket);
             if changed.len() < all {
                 let others = counted(all - changed.len(), "object");
-                eprintln!("cfadmin: {others} not in {bucket:?} ignored");
+                self.note(&[format!("{others} not in {bucket:?} ignored")]);
             }
         }
         Ok(changed)
@@ -210,10 +232,11 @@ impl Arguments {
     async fn purge_objects(
         &self,
         account: &Session,
-        matches: Vec<Match>,
-        paths: &Paths,
-        reference: &str,
+        objects: &[Changed],
+        several: Several,
     ) -> Result<Exit, Stop> {
+        let matches = self.target.find(account, several).await?;
+        let paths = Paths::of(objects, &account.config, &account.client).await?;
         let mut requests = Vec::new();
         for one in matches {
             let items = paths.of_distribution(&one.id);
@@ -221,49 +244,52 @@ impl Arguments {
                 requests.push((one, self.parts(items)?));
             }
         }
-        for ignored in paths.ignored.iter().take(MOST_IGNORED) {
-            eprintln!("cfadmin: not purged: {}", Plain(ignored));
-        }
+        let named = paths.ignored.iter().take(MOST_IGNORED).map(|object| format!("not purged: {object}"));
+        self.note(&named.collect::<Vec<_>>());
         if let more @ 1.. = paths.ignored.len().saturating_sub(MOST_IGNORED) {
-            eprintln!("cfadmin: … and {more} more");
+            self.note(&[format!("… and {more} more")]);
         }
         if requests.is_empty() {
-            eprintln!("cfadmin: nothing to purge");
+            self.note(&["nothing to purge".to_owned()]);
             return Ok(Exit::Done);
         }
-        self.confirm(&requests.iter().flat_map(|(_, parts)| parts.clone()).collect::<Vec<_>>())?;
-        let (mut sent, mut failure) = (Vec::new(), None);
-        for (one, parts) in requests {
-            let (created, error) = self.send(&account.client, vec![one], &parts, reference).await?;
+        let everything = Item::everything();
+        let (whole, others): (Vec<_>, Vec<_>) =
+            requests.into_iter().partition(|(_, parts)| parts.concat().contains(&everything));
+        let (matches, parts): (Vec<Match>, Vec<_>) = whole.into_iter().unzip();
+        if !matches.is_empty() && !self.yes && !self.dry_run {
+            confirm(account, &matches, Some("the changed objects need it, see cfadmin explain")).await?;
+        }
+        let reference = self.caller_reference.clone().unwrap_or_else(unique);
+        let (mut sent, mut failure, mut planned) = (Vec::new(), None, 0);
+        for (one, parts) in matches.into_iter().zip(parts).chain(others) {
+            planned += parts.iter().map(Vec::len).sum::<usize>();
+            let (created, error) = self.send(&account.client, vec![one], &parts, &reference).await?;
             sent.extend(created);
             failure = failure.or(error);
         }
-        self.wait(&account.client, sent, failure).await
+        self.finish(account, planned, sent, failure).await
     }
 
-    /// Asks before everything is purged.
-    fn confirm(&self, parts: &[Vec<Item>]) -> Result<(), Stop> {
-        if parts.iter().flatten().any(|item| *item == Item::everything()) && !self.may_purge_everything()? {
-            return Err(Stop::Usage("nothing was purged".to_owned()));
-        }
-        Ok(())
-    }
-
-    /// Waits until the invalidations are completed, if that is wanted. `failure` is the first error so far.
-    async fn wait(
+    /// Says what the invalidations cost, and waits until they are completed, if that is wanted. `failure` is the first
+    /// error so far.
+    async fn finish(
         &self,
-        client: &Client,
+        account: &Session,
+        planned: usize,
         sent: Vec<(DistributionId, Invalidation)>,
         mut failure: Option<Error>,
     ) -> Result<Exit, Stop> {
         let mut exit = Exit::Done;
+        let paths = if self.dry_run { planned } else { sent.iter().map(|(_, one)| one.paths.len()).sum() };
+        self.note_cost(paths);
         let limit = Instant::now() + Duration::from_secs(self.timeout);
         for (distribution, created) in sent.into_iter().filter(|_| self.wait) {
             let left = limit.saturating_duration_since(Instant::now());
             let (ended, seen) = if exit == Exit::Interrupted {
                 (exit, None)
             } else {
-                match follow(client, &distribution, &created.id, left, &self.output).await {
+                match follow(account, &distribution, &created.id, left, &self.output).await {
                     Ok(followed) => followed,
                     Err(error) => {
                         failure = failure.or(Some(error));
@@ -279,16 +305,15 @@ impl Arguments {
 
     /// Reads the arguments, and the lines of the file or of standard input.
     fn typed(&self) -> Result<Vec<Vec<u8>>, Stop> {
-        let mut typed: Vec<Vec<u8>> = self.paths.iter().map(|path| path.clone().into_bytes()).collect();
-        let from_file = self.file.as_ref().filter(|file| file.as_os_str() != "-");
-        if self.file.is_some() || self.paths.is_empty() {
-            let name = from_file.map_or("standard input".to_owned(), |file| file.display().to_string());
-            let mut input: Box<dyn Read> = match from_file {
-                Some(file) => Box::new(File::open(file).map_err(Stop::io(&name))?),
-                None => Box::new(io::stdin()),
-            };
-            let mut bytes = Vec::new();
-            input.read_to_end(&mut bytes).map_err(Stop::io(name))?;
+        let standard = self.paths.iter().any(|path| path == STANDARD);
+        let paths = self.paths.iter().filter(|path| *path != STANDARD);
+        let mut typed: Vec<Vec<u8>> = paths.map(|path| path.clone().into_bytes()).collect();
+        // Browsers add the slash to a host.
+        let of_url = self.target.path().filter(|path| *path != "/" || self.is_alone());
+        typed.extend(of_url.map(|path| path.as_bytes().to_vec()));
+        let reads_input = standard || typed.is_empty() && self.file.is_none();
+        for file in self.file.as_deref().into_iter().chain(reads_input.then(|| Path::new(STANDARD))) {
+            let bytes = read(file, "paths, one on each line,")?;
             // Some editors and shells write a byte order mark first.
             let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
             let end = if self.null { 0 } else { b'\n' };
@@ -308,25 +333,26 @@ impl Arguments {
     }
 
     /// Reads the items to purge, sorted and without duplicates.
-    fn items(&self) -> Result<Vec<Item>, Stop> {
+    fn items(&self) -> Result<Typed, Stop> {
         let typed = self.typed()?;
-        let read = |text: &Vec<u8>| {
+        let parse = |text: &Vec<u8>| {
             if self.keys {
-                return Ok(Item::of_any_endpoint(text));
+                return Ok((text.clone(), Item::of_any_endpoint(text)));
             }
             let text = std::str::from_utf8(text)
                 .map_err(|_| format!("{:?} is not UTF-8", String::from_utf8_lossy(text)))?;
-            text.parse::<Item>().map(|item| vec![item]).map_err(|why| why.to_string())
+            let item = text.parse::<Item>().map_err(|why| why.to_string())?;
+            Ok((text.as_bytes().to_vec(), vec![item]))
         };
-        let (items, wrong): (Vec<_>, Vec<_>) = typed.iter().map(read).partition(Result::is_ok);
+        let (items, wrong): (Vec<_>, Vec<_>) = typed.iter().map(parse).partition(Result::is_ok);
         let wrong: Vec<String> = wrong.into_iter().filter_map(Result::err).collect();
         if !wrong.is_empty() {
             return Err(Stop::Usage(wrong.join("\n")));
         }
-        let mut items: Vec<Item> = items.into_iter().filter_map(Result::ok).flatten().collect();
-        items.sort_unstable();
-        items.dedup();
-        Ok(items)
+        let mut typed = Typed::default();
+        items.into_iter().filter_map(Result::ok).for_each(|(text, items)| typed.add(&text, items));
+        typed.reduce();
+        Ok(typed)
     }
 
     /// Splits or folds the items into requests of at most `--max-paths`.
@@ -389,14 +415,24 @@ impl Arguments {
         Ok((sent, failure))
     }
 
-    fn may_purge_everything(&self) -> Result<bool, Stop> {
-        if self.yes || self.dry_run || !io::stdin().is_terminal() {
-            return Ok(true);
+    /// Prints notes for the person who typed the command.
+    fn note(&self, notes: &[String]) {
+        for note in notes.iter().filter(|_| !self.output.quiet) {
+            eprintln!("{}", Plain(note));
         }
-        eprint!("purge everything? [y/N] ");
-        let mut answer = String::new();
-        io::stdin().read_line(&mut answer).map_err(Stop::io("standard input"))?;
-        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+
+    /// Prints what paths cost, if they are not free.
+    fn note_cost(&self, paths: usize) {
+        if paths > 0 && !self.output.json {
+            let (verb, dollars) = (if self.dry_run { "would cost" } else { "cost" }, dollars(paths));
+            let paths = counted(paths, "path");
+            let verb = if paths == "1 path" && !self.dry_run { "costs" } else { verb };
+            self.note(&[format!(
+                "{paths} {verb} ${dollars}, unless among the first 1,000 of the month{}",
+                mark()
+            )]);
+        }
     }
 
     fn show_plan(&self, distribution: &DistributionId, request: &InvalidationRequest) -> Result<(), Stop> {

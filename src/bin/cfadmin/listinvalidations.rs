@@ -6,8 +6,14 @@ use serde::Serialize;
 
 use crate::{Exit, Stop, account::Connection, out::Output, target::Target};
 
+/// Commands to copy from the help.
+const EXAMPLES: &str = "Examples:
+  cfadmin listinvalidations www.example.com --limit 10
+  cfadmin listinvalidations E1A2B3C4D5E6F7 --paths";
+
 /// List the invalidations of a distribution or tenant, newest first
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     target: Target,
@@ -15,6 +21,10 @@ pub(crate) struct Arguments {
     /// Show the paths of each invalidation (one more API call for each)
     #[arg(long)]
     paths: bool,
+
+    /// Show only the newest
+    #[arg(short = 'l', long, value_name = "N")]
+    limit: Option<usize>,
 
     #[command(flatten)]
     output: Output,
@@ -35,13 +45,16 @@ struct Listed {
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let account = arguments.connection.open().await?;
     let distribution = arguments.target.find_one(&account).await?;
-    let summaries = match account.client.invalidations(&distribution).await {
+    let mut summaries = match account.client.invalidations(&distribution).await {
         Ok(summaries) => summaries,
         Err(error) => return Err(arguments.target.explain(&account, error).await),
     };
     if summaries.is_empty() {
         arguments.target.must_have_invalidations(&account).await?;
     }
+    // CloudFront documents this order, but emulators have others.
+    summaries.sort_by(|one, other| other.created.cmp(&one.created));
+    summaries.truncate(arguments.limit.unwrap_or(usize::MAX));
     let mut listed = Vec::new();
     for summary in summaries {
         let paths = if arguments.paths {
@@ -52,9 +65,11 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         };
         listed.push(Listed { summary, paths });
     }
-    arguments.output.table(&["ID", "STATUS", "CREATED"], &listed, |one| {
+    let headings = ["ID", "STATUS", "CREATED", "PATHS"];
+    arguments.output.table(&headings[..if arguments.paths { 4 } else { 3 }], &listed, |one| {
         let Summary { id, status, created } = one.summary.clone();
-        (vec![id, status, created], one.paths.clone().unwrap_or_default())
+        let count = one.paths.as_ref().map(|paths| paths.len().to_string());
+        ([id, status, created].into_iter().chain(count).collect(), one.paths.clone().unwrap_or_default())
     })?;
     Ok(Exit::Done)
 }

@@ -7,7 +7,7 @@ use cloudfront_invalidator::{
     site::{Distribution, Object},
 };
 
-use crate::{LIMIT, Stop, tenants};
+use crate::{LIMIT, Stop, account::Connection, errors::explain, tenants};
 
 /// The account's distributions, listed once.
 #[derive(Default)]
@@ -21,11 +21,12 @@ impl Lookup {
     pub(crate) async fn distribution(
         &mut self,
         client: &Client,
+        connection: &Connection,
         host: &str,
     ) -> Result<&Distribution, String> {
         if self.listed.is_none() {
             let listed = client.distributions(LIMIT).await;
-            self.listed = Some(listed.map_err(|why| Stop::from(why).to_string()));
+            self.listed = Some(listed.map_err(|why| explain(&why, connection)));
         }
         let listed = match &self.listed {
             Some(Ok(listed)) => &listed[..],
@@ -46,7 +47,10 @@ impl Lookup {
             Some(found) => client.with_details(found.clone(), LIMIT).await.map_err(Stop::from),
             None => tenant(client, listed, host).await,
         };
-        self.complete.push(complete.map_err(|why| why.to_string())?);
+        self.complete.push(complete.map_err(|why| match why {
+            Stop::CloudFront(error) => explain(&error, connection),
+            other => other.to_string(),
+        })?);
         Ok(&self.complete[self.complete.len() - 1])
     }
 }

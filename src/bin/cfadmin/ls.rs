@@ -9,8 +9,14 @@ use serde::Serialize;
 
 use crate::{Exit, LIMIT, Stop, account::Connection, out::Output, tenants::Counted};
 
+/// Commands to copy from the help.
+const EXAMPLES: &str = "Examples:
+  cfadmin ls
+  cfadmin ls --tenants --json";
+
 /// List the account's distributions, or their tenants
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// List the tenants of all multi-tenant distributions instead
     #[arg(long)]

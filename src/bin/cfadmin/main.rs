@@ -3,7 +3,9 @@
 mod account;
 mod changed;
 mod completions;
+mod confirm;
 mod cost;
+mod errors;
 mod explain;
 mod follow;
 mod input;
@@ -13,6 +15,7 @@ mod listinvalidations;
 mod lookup;
 mod ls;
 mod man;
+mod name;
 mod objects;
 mod out;
 mod plan;
@@ -20,6 +23,7 @@ mod sites;
 mod status;
 mod target;
 mod tenants;
+mod typed;
 mod verify;
 mod wait;
 
@@ -32,14 +36,32 @@ use cloudfront_invalidator::{cloudfront::Error, text::Plain};
 ///
 /// Reads the same INVALIDATOR_* environment variables as the function.
 #[derive(Debug, Parser)]
-#[command(name = "cfadmin", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+#[command(name = "cfadmin", version, arg_required_else_help = true, after_help = HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+
+    #[command(flatten)]
+    connection: account::Connection,
+
+    #[command(flatten)]
+    output: out::Output,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 something failed, 2 wrong usage or configuration, 3 not found, \
-                          124 not completed in time, 130 interrupted";
+/// The end of the help: commands to copy, and the exit codes, which `man` shows, too.
+const HELP: &str = r#"Examples:
+  cfadmin invalidate www.example.com /index.html "/docs/*" --wait
+  cfadmin verify https://www.example.com/index.html
+  cfadmin ls --profile site
+  cfadmin cost --local
+
+Exit codes:
+    0  done
+    1  something failed
+    2  wrong usage or configuration
+    3  not found
+  124  not completed in time
+  130  interrupted"#;
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -85,12 +107,9 @@ enum Stop {
     /// An unknown distribution or invalidation.
     #[error("{0}")]
     NotFound(String),
-    /// An error from CloudFront.
-    #[error("{kind}: {0}", kind = .0.error_type())]
+    /// An error from CloudFront, or one that prevented the call.
+    #[error("{0}")]
     CloudFront(Error),
-    /// An operation that the credentials do not allow, and CloudFront's answer.
-    #[error("cloudfront:{0} is not allowed: {1}")]
-    Denied(&'static str, Error),
     /// A failed file, stream or socket, and its name.
     #[error("{0}: {1}")]
     Io(String, #[source] io::Error),
@@ -106,30 +125,28 @@ impl Stop {
 
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
-        match error.operation() {
-            Some(operation) if error.is_denied() => Self::Denied(operation, error),
-            _ if error.is_not_found() => Self::NotFound(error.to_string()),
-            _ => Self::CloudFront(error),
-        }
+        if error.is_not_found() { Self::NotFound(error.to_string()) } else { Self::CloudFront(error) }
     }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
-        Command::Plan(arguments) => plan::run(&arguments).await,
-        Command::Invoke(arguments) => invoke::run(&arguments).await,
-        Command::Invalidate(arguments) => invalidate::run(&arguments).await,
-        Command::Ls(arguments) => ls::run(&arguments).await,
-        Command::List(arguments) => listinvalidations::run(&arguments).await,
-        Command::Status(arguments) => status::run(&arguments).await,
-        Command::Wait(arguments) => wait::run(&arguments).await,
-        Command::Verify(arguments) => verify::run(&arguments).await,
-        Command::Cost(arguments) => cost::run(&arguments).await,
-        Command::Completions(arguments) => completions::run(&arguments),
-        Command::Man(arguments) => man::run(&arguments),
-        Command::Sites(arguments) => sites::run(&arguments).await,
-        Command::Explain(arguments) => explain::run(&arguments).await,
+    let Arguments { command, connection, output } = Arguments::parse();
+    let outcome = match connection.check().map(|()| command) {
+        Err(stop) => Err(stop),
+        Ok(Command::Plan(arguments)) => plan::run(&arguments).await,
+        Ok(Command::Invoke(arguments)) => invoke::run(&arguments).await,
+        Ok(Command::Invalidate(arguments)) => invalidate::run(&arguments).await,
+        Ok(Command::Ls(arguments)) => ls::run(&arguments).await,
+        Ok(Command::List(arguments)) => listinvalidations::run(&arguments).await,
+        Ok(Command::Status(arguments)) => status::run(&arguments).await,
+        Ok(Command::Wait(arguments)) => wait::run(&arguments).await,
+        Ok(Command::Verify(arguments)) => verify::run(&arguments).await,
+        Ok(Command::Cost(arguments)) => cost::run(&arguments).await,
+        Ok(Command::Completions(arguments)) => completions::run(&arguments),
+        Ok(Command::Man(arguments)) => man::run(&arguments),
+        Ok(Command::Sites(arguments)) => sites::run(&arguments).await,
+        Ok(Command::Explain(arguments)) => explain::run(&arguments).await,
     };
     match outcome {
         Ok(Exit::Done) => ExitCode::SUCCESS,
@@ -140,15 +157,50 @@ async fn main() -> ExitCode {
         // The reader of the output closed the pipe, as `head` does.
         Err(Stop::Io(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(stop) => {
-            let stop_text = stop.to_string();
+            let stop_text = match &stop {
+                Stop::CloudFront(error) => errors::explain(error, &connection),
+                other => other.to_string(),
+            };
             // Some errors list distributions, one per line.
             let lines: Vec<String> = stop_text.lines().map(|line| Plain(line).to_string()).collect();
             eprintln!("cfadmin: {}", lines.join("\n"));
+            if let Stop::CloudFront(error) = &stop
+                && output.debug
+            {
+                eprintln!("  {}", Plain(&error.to_string()));
+            }
             ExitCode::from(match stop {
-                Stop::Io(..) | Stop::CloudFront(_) | Stop::Denied(..) => 1,
+                Stop::Io(..) | Stop::CloudFront(_) => 1,
                 Stop::Configuration(_) | Stop::Usage(_) => 2,
                 Stop::NotFound(_) => 3,
             })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_has_examples_that_it_accepts() {
+        Arguments::command().debug_assert();
+        let mut command = Arguments::command();
+        let commands: Vec<clap::Command> = command.get_subcommands().cloned().collect();
+        for command in commands.iter().chain([&mut command].map(|command| &*command)) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples = help.strip_prefix("Examples:\n").expect("examples");
+            let examples = examples.split("\n\n").next().unwrap_or_default();
+            for example in examples.lines() {
+                let typed = example.split(['<', '>']).next().unwrap_or_default();
+                let typed = &typed[typed.find("cfadmin").expect("a command")..];
+                let typed =
+                    typed.split(" | ").next().unwrap_or_default().replace("Language: de", "Language:de");
+                let words = typed.split_whitespace().map(|word| word.trim_matches('"'));
+                assert!(Arguments::try_parse_from(words).is_ok(), "{example}");
+            }
         }
     }
 }

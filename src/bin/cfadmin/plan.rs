@@ -7,18 +7,24 @@ use cloudfront_invalidator::{Invalidator, config::Config};
 
 use crate::{
     Exit, LIMIT, Stop,
-    account::{Asking, Distributions, client_of},
+    account::{Asking, Connection, client_of},
     input::{Events, exit, variables},
 };
 
+/// Commands to copy from the help.
+const EXAMPLES: &str = "Examples:
+  cfadmin plan events/put.json
+  cfadmin plan --distributions E1A2B3C4D5E6F7.json --all - < event.json";
+
 /// Show what the function would send for an event, and why, without contacting CloudFront
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     events: Events,
 
     #[command(flatten)]
-    distributions: Distributions,
+    connection: Connection,
 
     #[command(flatten)]
     asking: Asking,
@@ -32,11 +38,11 @@ pub(crate) struct Arguments {
 const INVOCATION: &str = "plan";
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let given = arguments.distributions.are_given();
+    let given = arguments.connection.distributions.are_given();
     let (mut config, max_attempts) = Config::of_caller(variables(!given))?;
-    let asking = arguments.asking.client(&mut config, max_attempts).await?;
+    let asking = arguments.asking.client(&mut config, &arguments.connection, max_attempts).await?;
     let events = arguments.events.read()?;
-    let local = if given { Some(arguments.distributions.start(Vec::new()).await?) } else { None };
+    let local = if given { Some(arguments.connection.distributions.start(Vec::new()).await?) } else { None };
     let mut invalidator = Invalidator::new(Config { dry_run: true, ..config }, local.as_ref().map(client_of));
     if let Some(client) = asking {
         invalidator = invalidator.asking(client);

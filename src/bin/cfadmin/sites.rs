@@ -15,10 +15,16 @@ use serde::Serialize;
 
 use crate::{Exit, LIMIT, Stop, account::Connection, explain::LOWER_TTL, out::Output, tenants::Counted};
 
+/// Commands to copy from the help.
+const EXAMPLES: &str = "Examples:
+  cfadmin sites
+  cfadmin sites my-bucket";
+
 /// Show the distributions that have a bucket as an origin, and how they serve it
 ///
 /// If you name a bucket, also shows whether it keeps replaced versions.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Bucket [default: every bucket behind a distribution]
     bucket: Option<String>,
@@ -47,7 +53,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         found = true;
         region = region.or_else(|| region_of(&distribution, bucket?, aliases));
         let distribution = Counted::of(client, client.with_details(distribution, LIMIT).await?).await;
-        arguments.output.print(&distribution, |out| show(out, &distribution, bucket, aliases))?;
+        arguments.output.print(&distribution, |out| show(out, &distribution))?;
     }
     if !found {
         return Err(Stop::NotFound(match bucket {
@@ -125,12 +131,7 @@ fn show_readiness(out: &mut dyn Write, document: &BucketJson<'_>) -> io::Result<
 /// The setting for which a bucket should keep replaced versions.
 const SKIP_UNCHANGED: &str = "INVALIDATOR_SKIP_UNCHANGED_SINCE";
 
-fn show(
-    out: &mut dyn Write,
-    counted: &Counted,
-    bucket: Option<&str>,
-    aliases: &[BucketAlias],
-) -> io::Result<()> {
+fn show(out: &mut dyn Write, counted: &Counted) -> io::Result<()> {
     let distribution = &counted.distribution;
     let marks = [
         (!distribution.enabled, "disabled: ignored"),
@@ -149,11 +150,12 @@ fn show(
     for origin in &distribution.origins {
         write_origin(out, origin)?;
     }
-    for behavior in distribution.behaviors.iter().filter(|one| reaches(distribution, one, bucket, aliases)) {
+    for behavior in &distribution.behaviors {
         let pattern = behavior.pattern.as_deref().unwrap_or("* (default)");
         let query =
             if behavior.query_strings == QueryStrings::Known(false) { "" } else { "  query strings cached" };
-        writeln!(out, "  behavior  {pattern}  from {}{query}", behavior.target)?;
+        let from = destination(distribution, behavior);
+        writeln!(out, "  behavior  {pattern}  from {from}{query}")?;
         for function in &behavior.edge_functions {
             writeln!(out, "            {function}: paths may be missing")?;
         }
@@ -176,18 +178,19 @@ fn show(
 }
 
 fn write_origin(out: &mut dyn Write, origin: &Origin) -> io::Result<()> {
-    let Origin { domain_name, path, .. } = origin;
+    let Origin { id, domain_name, path } = origin;
     match origin.location() {
         _ if origin.has_placeholder() => {
-            writeln!(out, "  origin    {domain_name}{path}  depends on the tenant")
+            writeln!(out, "  origin    {id}  {domain_name}{path}  depends on the tenant")
         }
         Some(Location { bucket, directory, .. }) => {
             let bucket =
                 bucket.map_or("every bucket, as /bucket/key".to_owned(), |name| format!("bucket {name}"));
             let below = if directory.is_empty() { "" } else { "  below /" };
-            writeln!(out, "  origin    {domain_name}  {bucket}{below}{}", directory.trim_start_matches('/'))
+            let directory = directory.trim_start_matches('/');
+            writeln!(out, "  origin    {id}  {domain_name}  {bucket}{below}{directory}")
         }
-        None => Ok(()),
+        None => writeln!(out, "  origin    {id}  {domain_name}{path}  not a bucket"),
     }
 }
 
@@ -196,15 +199,10 @@ fn may_be_bucket(origin: &Origin) -> bool {
     origin.location().is_some() || origin.has_placeholder()
 }
 
-/// Returns whether a behavior forwards to the bucket, or to any bucket if `bucket` is `None`.
-fn reaches(
-    distribution: &Distribution,
-    behavior: &Behavior,
-    bucket: Option<&str>,
-    aliases: &[BucketAlias],
-) -> bool {
-    distribution.origins_of(&behavior.target).into_iter().any(|index| {
-        let origin = &distribution.origins[index];
-        bucket.map_or_else(|| may_be_bucket(origin), |bucket| origin.is_bucket(bucket, aliases))
-    })
+/// Names the origins that a behavior sends requests to: one, or those of a group in their order.
+fn destination(distribution: &Distribution, behavior: &Behavior) -> String {
+    match distribution.origin_groups.iter().find(|group| group.id == behavior.target) {
+        Some(group) => format!("{} (group {})", group.members.join(", then "), group.id),
+        None => behavior.target.clone(),
+    }
 }

@@ -4,8 +4,13 @@ use clap::Args;
 
 use crate::{Exit, Stop, account::Connection, follow::show, out::Output, target::Target};
 
+/// Commands to copy from the help.
+const EXAMPLES: &str = "Examples:
+  cfadmin status www.example.com I2J0I21PCUYOIK";
+
 /// Show the status and paths of an invalidation
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     target: Target,

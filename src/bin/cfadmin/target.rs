@@ -11,14 +11,17 @@ use cloudfront_invalidator::{
 use crate::{
     LIMIT, Stop,
     account::Session,
+    name::Name,
     tenants::{self, MOST_SHOWN},
 };
 
 /// The target argument of a command.
 #[derive(Debug, Args)]
 pub(crate) struct Target {
-    /// Distribution or tenant: its id, an alias or domain name, a tenant's name, an origin's domain name, or a bucket (s3:// and its name)
-    target: String,
+    /// Distribution or tenant: its id or ARN, an alias or domain name, a tenant's name, an origin's domain name, a bucket,
+    /// or a URL
+    #[arg(value_parser = Name::parse)]
+    target: Name,
 }
 
 /// A distribution or tenant that a target stands for.
@@ -49,6 +52,11 @@ impl Match {
         Self { id, parent: None, names: Vec::new() }
     }
 
+    /// Returns its names, if they are known.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     fn of_distribution(one: &Distribution) -> Self {
         Self { id: one.id.clone(), parent: None, names: one.names().map(str::to_owned).collect() }
     }
@@ -63,7 +71,63 @@ impl Match {
     }
 }
 
+/// Finds the distributions themselves and, for a multi-tenant one, its enabled tenants: with a
+/// bucket, only those that have it.
+async fn matches(
+    account: &Session,
+    named: &[&Distribution],
+    bucket: Option<&str>,
+) -> Result<Vec<Match>, Stop> {
+    let Session { client, config, .. } = account;
+    let mut found = Vec::new();
+    for distribution in named {
+        let tenants = match bucket {
+            _ if !distribution.multi_tenant => {
+                found.push(Match::of_distribution(distribution));
+                continue;
+            }
+            Some(bucket) => {
+                tenants::with_bucket(client, distribution, bucket, &config.search.aliases).await?
+            }
+            None => tenants::enabled(client, &distribution.id).await?,
+        };
+        found.extend(tenants.into_iter().map(Match::of_tenant));
+    }
+    Ok(found)
+}
+
+/// Returns the distribution whose wildcard alias fits a host best, if there is one.
+fn with_wildcard<'a>(listed: &'a [Distribution], host: &str) -> Vec<&'a Distribution> {
+    let fitting = listed.iter().filter_map(|one| Some((one.answers(host)?, one)));
+    fitting.max_by_key(|(exactness, _)| *exactness).map(|(_, one)| one).into_iter().collect()
+}
+
+/// Returns the error for an id that no distribution has, with those that there are. If the
+/// distribution exists, or the others cannot be listed, returns `error`.
+async fn unknown(account: &Session, id: &DistributionId, error: Error) -> Stop {
+    if !error.is_no_such_distribution() {
+        return error.into();
+    }
+    match account.client.distributions(LIMIT).await {
+        Ok(listed) if listed.iter().all(|one| one.id != *id) => {
+            let listed: Vec<Match> = listed.iter().map(Match::of_distribution).collect();
+            Stop::NotFound(format!("no distribution has the id {id}; there {}", list(&listed)))
+        }
+        _ => error.into(),
+    }
+}
+
 impl Target {
+    /// Returns the bucket that the target names as `s3://bucket`. `None` if it names something else.
+    pub(crate) fn bucket(&self) -> Option<&str> {
+        self.target.text.strip_prefix("s3://").map(|bucket| bucket.trim_end_matches('/'))
+    }
+
+    /// Returns the path of a URL that is the target.
+    pub(crate) fn path(&self) -> Option<&str> {
+        self.target.path.as_deref()
+    }
+
     /// Finds the distributions and tenants that the target stands for. A multi-tenant distribution
     /// stands for its enabled tenants. Returns an id as it is, without a call to CloudFront: if
     /// CloudFront does not find it, see [`instead`](Self::instead).
@@ -72,7 +136,7 @@ impl Target {
     ///
     /// If nothing matches, or if several match and `several` does not allow that.
     pub(crate) async fn find(&self, account: &Session, several: Several) -> Result<Vec<Match>, Stop> {
-        let Self { target } = self;
+        let target = &self.target.text;
         if let Ok(id) = target.parse() {
             return Ok(vec![Match::of_id(id)]);
         }
@@ -80,25 +144,23 @@ impl Target {
         let listed = client.distributions(LIMIT).await?;
         let aliases = &account.config.search.aliases;
         let bucket = self.bucket();
-        let is_meant = |one: &&Distribution| match bucket {
-            Some(bucket) => one.has_bucket(bucket, aliases),
-            None => one.is_called(target),
+        let mut named: Vec<&Distribution> = match bucket {
+            Some(bucket) => listed.iter().filter(|one| one.has_bucket(bucket, aliases)).collect(),
+            None => listed.iter().filter(|one| one.is_called(target)).collect(),
         };
-        let named: Vec<&Distribution> = listed.iter().filter(is_meant).collect();
-        let mut found = Vec::new();
-        for distribution in &named {
-            let tenants = match bucket {
-                _ if !distribution.multi_tenant => {
-                    found.push(Match::of_distribution(distribution));
-                    continue;
-                }
-                Some(bucket) => tenants::with_bucket(client, distribution, bucket, aliases).await?,
-                None => tenants::enabled(client, &distribution.id).await?,
-            };
-            found.extend(tenants.into_iter().map(Match::of_tenant));
-        }
+        let mut found = matches(account, &named, bucket).await?;
         if named.is_empty() && bucket.is_none() {
             found.extend(tenants::called(client, &listed, target).await?.map(Match::of_tenant));
+            if found.is_empty() {
+                named = with_wildcard(&listed, target);
+                found = matches(account, &named, None).await?;
+            }
+            if named.is_empty() && found.is_empty() && !target.is_empty() {
+                // The name of a bucket, without s3://.
+                let with_bucket: Vec<&Distribution> =
+                    listed.iter().filter(|one| one.has_bucket(target, aliases)).collect();
+                found = matches(account, &with_bucket, Some(target)).await?;
+            }
         }
         // The tenants come last, since an error shows only some of them.
         found.sort_by_key(|one| one.id.is_tenant());
@@ -116,16 +178,11 @@ impl Target {
         }
     }
 
-    /// Returns the bucket that the target names as `s3://bucket`. `None` if it names something else.
-    pub(crate) fn bucket(&self) -> Option<&str> {
-        self.target.strip_prefix("s3://").map(|bucket| bucket.trim_end_matches('/'))
-    }
-
     /// Finds the only distribution or tenant that the target stands for.
     pub(crate) async fn find_one(&self, account: &Session) -> Result<DistributionId, Stop> {
         let mut found = self.find(account, Several::Never).await?;
         let one = found.pop().map(|one| one.id);
-        one.ok_or_else(|| Stop::NotFound(format!("no distribution matches {:?}", self.target)))
+        one.ok_or_else(|| Stop::NotFound(format!("no distribution matches {:?}", self.target.text)))
     }
 
     /// Finds the enabled tenants of the distribution that the target names by its id. `error` is
@@ -154,11 +211,21 @@ impl Target {
     }
 
     async fn tenants(&self, account: &Session, error: Error) -> Result<Vec<Match>, Stop> {
-        let Some(id) = self.distribution().filter(|_| error.is_not_found()) else { return Err(error.into()) };
+        let Some(id) = self.distribution().filter(|_| error.is_not_found()) else {
+            let is_unknown = error.is_no_such_distribution() && self.target.text.starts_with("dt_");
+            return Err(if is_unknown {
+                Stop::NotFound(format!(
+                    "no tenant has the id {}; cfadmin ls --tenants lists them{}",
+                    self.target.text, account.options
+                ))
+            } else {
+                error.into()
+            });
+        };
         let mut tenants = match account.client.tenants(&id, LIMIT).await {
-            Ok(tenants) if tenants.is_empty() => return Err(error.into()),
+            Ok(tenants) if tenants.is_empty() => return Err(unknown(account, &id, error).await),
             Ok(tenants) => tenants,
-            Err(why) if why.is_not_found() => return Err(error.into()),
+            Err(why) if why.is_not_found() => return Err(unknown(account, &id, error).await),
             Err(why) => {
                 return Err(Stop::NotFound(format!(
                     "{error} If {id} is multi-tenant, name one of its tenants by its id, name or domain. They \
@@ -190,7 +257,7 @@ impl Target {
     /// Returns the distribution that the target names by its id. `None` if it names a tenant, or
     /// anything else.
     fn distribution(&self) -> Option<DistributionId> {
-        self.target.parse::<DistributionId>().ok().filter(|id| !id.is_tenant())
+        self.target.text.parse::<DistributionId>().ok().filter(|id| !id.is_tenant())
     }
 
     fn choose(&self, found: Vec<Match>, several: Several) -> Result<Vec<Match>, Stop> {
@@ -205,7 +272,7 @@ impl Target {
         let or_all = if several == Several::WithoutAll { " or pass --all" } else { "" };
         Err(Stop::Usage(format!(
             "several {kinds} match {:?}; name one by its id{or_all}; there {}",
-            self.target,
+            self.target.text,
             list(&found)
         )))
     }
@@ -213,7 +280,7 @@ impl Target {
     fn is_for_tenants(&self, tenants: &[Match]) -> Stop {
         Stop::NotFound(format!(
             "{} is multi-tenant, and only its tenants have invalidations; name one by its id; there {}",
-            self.target,
+            self.target.text,
             list(tenants)
         ))
     }
@@ -221,7 +288,7 @@ impl Target {
     fn no_enabled_tenant(&self, distribution: &DistributionId) -> Stop {
         Stop::NotFound(format!(
             "{:?} matches no enabled tenant of {distribution}; for a disabled one, give its id, name or domain",
-            self.target
+            self.target.text
         ))
     }
 }

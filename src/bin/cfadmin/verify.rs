@@ -1,5 +1,7 @@
 //! `cfadmin verify`: checks whether viewers get what the bucket holds.
 
+use std::path::Path;
+
 use clap::Args;
 use cloudfront_invalidator::{
     site::{DistributionId, Endpoint, Object},
@@ -16,12 +18,19 @@ use crate::{
     out::{BAD, GOOD, Output},
 };
 
+/// Commands to copy from the help.
+const EXAMPLES: &str = r#"Examples:
+  cfadmin verify https://www.example.com/index.html
+  cfadmin verify www.example.com/docs/a.html -H "Accept-Language: de"
+  cfadmin verify - < urls.txt"#;
+
 /// Request URLs as viewers do, and compare the answers with the objects in S3
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// URLs, as browsers show them
-    #[arg(required = true, value_name = "URL", value_parser = input::url)]
-    urls: Vec<Uri>,
+    /// URLs, as browsers show them; "-" for standard input, one on each line
+    #[arg(required = true, value_name = "URL", value_parser = Self::url)]
+    urls: Vec<Option<Uri>>,
 
     /// Expected entity tag [default: the object's, from S3]
     #[arg(long, value_name = "ETAG", conflicts_with = "object")]
@@ -64,6 +73,30 @@ fn header(text: &str) -> Result<(String, String), String> {
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
+impl Arguments {
+    /// Parses an argument: a URL, or `None` for standard input.
+    fn url(text: &str) -> Result<Option<Uri>, String> {
+        if text == input::STANDARD { Ok(None) } else { input::url(text).map(Some) }
+    }
+
+    /// Returns the URLs, with those from standard input.
+    fn urls(&self) -> Result<Vec<Uri>, Stop> {
+        let mut urls = Vec::new();
+        for url in &self.urls {
+            if let Some(url) = url {
+                urls.push(url.clone());
+                continue;
+            }
+            let bytes = input::read(Path::new(input::STANDARD), "URLs, one on each line,")?;
+            let text = String::from_utf8_lossy(&bytes);
+            for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+                urls.push(input::url(line).map_err(|why| Stop::Usage(format!("{line:?}: {why}")))?);
+            }
+        }
+        Ok(urls)
+    }
+}
+
 /// The JSON document of one URL.
 #[derive(Serialize)]
 struct VerifyJson {
@@ -84,9 +117,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let needs_lookup = arguments.etag.is_none() && arguments.object.is_none();
     let mut lookup = Lookup::default();
     let mut exit = Exit::Done;
-    for url in &arguments.urls {
+    for url in &arguments.urls()? {
         let (distribution, expected, object) = if needs_lookup {
-            find(&mut lookup, &account, &viewer, url).await
+            find(&mut lookup, (&account, &arguments.connection), &viewer, url).await
         } else if let Some(object) = &arguments.object {
             (None, viewer.expected(std::slice::from_ref(object)).await.0, Some(shown(object)))
         } else {
@@ -147,11 +180,12 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
 /// Finds the distribution and the object behind a URL, and what S3 holds.
 async fn find(
     lookup: &mut Lookup,
-    account: &Session,
+    (account, connection): (&Session, &Connection),
     viewer: &Viewer,
     url: &Uri,
 ) -> (Option<DistributionId>, Expected, Option<String>) {
-    let distribution = match lookup.distribution(&account.client, url.host().unwrap_or_default()).await {
+    let host = url.host().unwrap_or_default();
+    let distribution = match lookup.distribution(&account.client, connection, host).await {
         Ok(distribution) => distribution,
         Err(why) => return (None, Expected::Unknown(why), None),
     };

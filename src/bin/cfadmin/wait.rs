@@ -12,8 +12,13 @@ use crate::{
     target::Target,
 };
 
+/// Commands to copy from the help.
+const EXAMPLES: &str = "Examples:
+  cfadmin wait www.example.com I2J0I21PCUYOIK --timeout 120";
+
 /// Wait until an invalidation is completed
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     target: Target,
@@ -36,7 +41,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let account = arguments.connection.open().await?;
     let distribution = arguments.target.find_one(&account).await?;
     let limit = Duration::from_secs(arguments.timeout);
-    let followed = follow(&account.client, &distribution, &arguments.id, limit, &arguments.output).await;
+    let followed = follow(&account, &distribution, &arguments.id, limit, &arguments.output).await;
     let (exit, seen) = match followed {
         Ok(followed) => followed,
         Err(error) => return Err(arguments.target.explain(&account, error).await),
