@@ -11,7 +11,7 @@ use crate::{
     function::refusal,
     sites::plain,
     support::cloudfront,
-    tenant_sites::account,
+    tenant_sites::account as account_of,
 };
 
 /// Returns what a command wrote to standard output and then to standard error.
@@ -183,7 +183,7 @@ async fn a_target_may_be_an_arn_a_url_a_bucket_or_a_host_below_a_wildcard() {
     let mut wildcard = plain("E1", "site.s3.eu-central-1.amazonaws.com");
     wildcard["Distribution"]["DistributionConfig"]["Aliases"] =
         json!({"Quantity": 1, "Items": ["*.shop.example.com"]});
-    let account = account(&[wildcard, plain("E2", "other.s3.eu-central-1.amazonaws.com")]);
+    let account = account_of(&[wildcard, plain("E2", "other.s3.eu-central-1.amazonaws.com")]);
     let options = Options { distributions: Vec::new(), account, ..Options::default() };
     let cloudfront = Server::start(options).await.expect("a CloudFront");
     for target in ["de.shop.example.com", "*.shop.example.com", "https://FR.shop.example.com/x"] {
@@ -191,6 +191,13 @@ async fn a_target_may_be_an_arn_a_url_a_bucket_or_a_host_below_a_wildcard() {
         assert!(code == 0 && said.starts_with("E1  "), "{target}: {said}");
     }
     assert_eq!(at(&cloudfront, &["invalidate", "shop.example.com", "/a"]).0, 3);
+
+    // An origin without a bucket in its name serves every bucket, but is not meant by every name.
+    let account = account_of(&[plain("E1", "s3.eu-central-1.amazonaws.com")]);
+    let options = Options { distributions: Vec::new(), account, ..Options::default() };
+    let cloudfront = Server::start(options).await.expect("a CloudFront");
+    assert_eq!(at(&cloudfront, &["invalidate", "s3://any", "/a"]).0, 0);
+    assert_eq!(at(&cloudfront, &["invalidate", "any", "/a"]).0, 3);
 }
 
 #[test]
