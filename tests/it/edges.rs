@@ -1,7 +1,10 @@
 //! Runs `cfadmin` as a process where things go wrong or are easy to get wrong: errors of credentials
 //! and connections, targets, standard input, terminals.
 
-use std::process::Output;
+use std::{
+    io::Write,
+    process::{Command, Output, Stdio},
+};
 
 use cloudfront_invalidator::local::{Options, Server};
 use serde_json::{Value, json};
@@ -11,12 +14,12 @@ use crate::{
     function::refusal,
     sites::plain,
     support::cloudfront,
-    tenant_sites::account,
+    tenant_sites::account as account_of,
 };
 
 /// Returns what a command wrote to standard output and then to standard error.
 fn printed(output: &Output) -> String {
-    [&output.stdout[..], &output.stderr].concat().iter().map(|byte| char::from(*byte)).collect()
+    String::from_utf8([&output.stdout[..], &output.stderr].concat()).expect("text")
 }
 
 /// Runs `cfadmin` with the profiles of a file, without any other credentials.
@@ -183,7 +186,7 @@ async fn a_target_may_be_an_arn_a_url_a_bucket_or_a_host_below_a_wildcard() {
     let mut wildcard = plain("E1", "site.s3.eu-central-1.amazonaws.com");
     wildcard["Distribution"]["DistributionConfig"]["Aliases"] =
         json!({"Quantity": 1, "Items": ["*.shop.example.com"]});
-    let account = account(&[wildcard, plain("E2", "other.s3.eu-central-1.amazonaws.com")]);
+    let account = account_of(&[wildcard, plain("E2", "other.s3.eu-central-1.amazonaws.com")]);
     let options = Options { distributions: Vec::new(), account, ..Options::default() };
     let cloudfront = Server::start(options).await.expect("a CloudFront");
     for target in ["de.shop.example.com", "*.shop.example.com", "https://FR.shop.example.com/x"] {
@@ -191,6 +194,13 @@ async fn a_target_may_be_an_arn_a_url_a_bucket_or_a_host_below_a_wildcard() {
         assert!(code == 0 && said.starts_with("E1  "), "{target}: {said}");
     }
     assert_eq!(at(&cloudfront, &["invalidate", "shop.example.com", "/a"]).0, 3);
+
+    // An origin without a bucket in its name serves every bucket, but is not meant by every name.
+    let account = account_of(&[plain("E1", "s3.eu-central-1.amazonaws.com")]);
+    let options = Options { distributions: Vec::new(), account, ..Options::default() };
+    let cloudfront = Server::start(options).await.expect("a CloudFront");
+    assert_eq!(at(&cloudfront, &["invalidate", "s3://any", "/a"]).0, 0);
+    assert_eq!(at(&cloudfront, &["invalidate", "any", "/a"]).0, 3);
 }
 
 #[test]
@@ -277,4 +287,36 @@ fn a_configuration_needs_an_id() {
         assert!(printed(&output).starts_with("E7  www.example.com"), "{}", printed(&output));
     }
     assert_eq!(cfadmin(&["ls", "--local", "--id", "E7"], &[], "").status.code(), Some(2));
+}
+
+/// Runs `cfadmin` on a terminal of 60 columns, in the sample account. `None` if there is no `script`, which
+/// makes the terminal.
+fn on_terminal(arguments: &str, typed: &str) -> Option<String> {
+    let command = format!("stty cols 60 rows 20; {} {arguments} --local", env!("CARGO_BIN_EXE_cfadmin"));
+    let mut child = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .ok()?;
+    let _ = child.stdin.take().expect("its input").write_all(typed.as_bytes());
+    Some(printed(&child.wait_with_output().expect("its output")))
+}
+
+#[test]
+fn a_terminal_gets_questions_notices_and_tables_that_fit() {
+    let Some(said) = on_terminal("invalidate E1EXAMPLE '~joe'", "n\n") else { return };
+    let why = "\"~joe\" is purged as /*: CloudFront cannot match \"~\"";
+    let question = format!("purge everything of E1EXAMPLE (www.example.com) ({why})? [y/N] ");
+    assert!(said.contains(&question) && said.contains("nothing was purged"), "{said}");
+    let said = on_terminal("invalidate E1EXAMPLE '/*'", "y\n").expect("a terminal");
+    assert!(said.contains("InProgress  1 path  (simulated)"), "{said}");
+    let said = on_terminal("invalidate E1EXAMPLE", "/a\n\u{4}").expect("a terminal");
+    let notice = "reading paths, one on each line, from the terminal; end with Ctrl-D";
+    assert!(said.contains(notice) && said.contains("1 path  (simulated)"), "{said}");
+    let said = on_terminal("ls", "").expect("a terminal");
+    let row = said.lines().find_map(|line| line.get(line.find("E1EXAMPLE")?..)).expect("a row");
+    assert!(row.contains('…') && row.trim_end().ends_with("(simulated)"), "{said}");
+    assert!(row.trim_end().chars().count() <= 60, "{said}");
 }

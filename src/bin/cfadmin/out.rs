@@ -129,7 +129,7 @@ fn marked(out: &mut dyn Write, text: impl FnOnce(&mut dyn Write) -> io::Result<(
 }
 
 /// Writes a table that is at most `limit` columns wide. Cuts cells with an ellipsis if it has to, but
-/// no lines below rows.
+/// not those of the first column, and no lines below rows.
 fn rows(out: &mut dyn Write, headings: &[&str], rows: &[Row], limit: Option<usize>) -> io::Result<()> {
     let width = |column: usize, heading: &str| {
         let cells = rows.iter().filter_map(|(cells, _)| cells.get(column));
@@ -138,7 +138,10 @@ fn rows(out: &mut dyn Write, headings: &[&str], rows: &[Row], limit: Option<usiz
     let mut widths: Vec<usize> =
         headings.iter().enumerate().map(|(column, heading)| width(column, heading)).collect();
     let between = GAP.len() * headings.len().saturating_sub(1) + mark().len();
-    fit(&mut widths, limit.map_or(usize::MAX, |limit| limit.saturating_sub(between)));
+    // The first column has ids, which people copy.
+    if let (Some(limit), [first, others @ ..]) = (limit, &mut widths[..]) {
+        fit(others, limit.saturating_sub(between + *first));
+    }
     let cells = |cells: &mut dyn Iterator<Item = &str>| {
         let padded = cells.zip(&widths).map(|(cell, &width)| {
             let cell = cut(cell, width);
@@ -159,7 +162,7 @@ fn rows(out: &mut dyn Write, headings: &[&str], rows: &[Row], limit: Option<usiz
 const GAP: &str = "  ";
 
 /// Minimum width of a column that is cut.
-const LEAST: usize = 8;
+const LEAST: usize = 4;
 
 /// Takes width from the widest columns, one at a time, until their sum is at most `limit`.
 fn fit(widths: &mut [usize], limit: usize) {
@@ -200,7 +203,7 @@ mod tests {
         let row = |cells: &[&str]| (cells.iter().map(ToString::to_string).collect(), Vec::new());
         let table =
             [row(&["E1", "日本語日本語.example.com, www.example.com", "x"]), row(&["E2", "short", "y"])];
-        for limit in [20, 21, 30, 60] {
+        for limit in [11, 12, 30, 60] {
             let mut out = Vec::new();
             rows(&mut out, &["ID", "NAMES", "Z"], &table, Some(limit)).expect("a table");
             let shown = anstream::adapter::strip_bytes(&out).into_vec();
@@ -215,6 +218,6 @@ mod tests {
         fit(&mut widths, 50);
         assert_eq!(widths, [3, 21, 21, 5]);
         fit(&mut widths, 0);
-        assert_eq!(widths, [3, 8, 8, 5]);
+        assert_eq!(widths, [3, 4, 4, 4]);
     }
 }

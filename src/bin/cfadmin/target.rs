@@ -111,7 +111,10 @@ async fn unknown(account: &Session, id: &DistributionId, error: Error) -> Stop {
     match account.client.distributions(LIMIT).await {
         Ok(listed) if listed.iter().all(|one| one.id != *id) => {
             let listed: Vec<Match> = listed.iter().map(Match::of_distribution).collect();
-            Stop::NotFound(format!("no distribution has the id {id}; there {}", list(&listed)))
+            Stop::NotFound(format!(
+                "no distribution has the id {id}; there {}",
+                list(&listed, &account.options)
+            ))
         }
         _ => error.into(),
     }
@@ -157,8 +160,11 @@ impl Target {
             }
             if named.is_empty() && found.is_empty() && !target.is_empty() {
                 // The name of a bucket, without s3://.
-                let with_bucket: Vec<&Distribution> =
-                    listed.iter().filter(|one| one.has_bucket(target, aliases)).collect();
+                let names_it = |one: &&Distribution| {
+                    // A distribution that may serve any bucket would match every mistake.
+                    one.buckets(aliases).is_some_and(|buckets| buckets.contains(target))
+                };
+                let with_bucket: Vec<&Distribution> = listed.iter().filter(names_it).collect();
                 found = matches(account, &with_bucket, Some(target)).await?;
             }
         }
@@ -170,11 +176,11 @@ impl Target {
                 let listed: Vec<Match> = listed.iter().map(Match::of_distribution).collect();
                 Err(Stop::NotFound(format!(
                     "no distribution{or_tenant} matches {target:?}; there {}",
-                    list(&listed)
+                    list(&listed, &account.options)
                 )))
             }
             [distribution, ..] if found.is_empty() => Err(self.no_enabled_tenant(&distribution.id)),
-            _ => self.choose(found, several),
+            _ => self.choose(account, found, several),
         }
     }
 
@@ -198,14 +204,14 @@ impl Target {
         error: Error,
         several: Several,
     ) -> Result<Vec<Match>, Stop> {
-        self.choose(self.tenants(account, error).await?, several)
+        self.choose(account, self.tenants(account, error).await?, several)
     }
 
     /// Returns the error for a command about an invalidation that CloudFront does not find, or any
     /// other error of CloudFront.
     pub(crate) async fn explain(&self, account: &Session, error: Error) -> Stop {
         match self.tenants(account, error).await {
-            Ok(tenants) => self.is_for_tenants(&tenants),
+            Ok(tenants) => self.is_for_tenants(account, &tenants),
             Err(stop) => stop,
         }
     }
@@ -247,7 +253,7 @@ impl Target {
         match tenants::enabled(&account.client, &id).await {
             Ok(tenants) if !tenants.is_empty() => {
                 let tenants: Vec<Match> = tenants.into_iter().map(Match::of_tenant).collect();
-                Err(self.is_for_tenants(&tenants))
+                Err(self.is_for_tenants(account, &tenants))
             }
             // The list was empty for another reason, and this only explains it.
             _ => Ok(()),
@@ -260,7 +266,7 @@ impl Target {
         self.target.text.parse::<DistributionId>().ok().filter(|id| !id.is_tenant())
     }
 
-    fn choose(&self, found: Vec<Match>, several: Several) -> Result<Vec<Match>, Stop> {
+    fn choose(&self, account: &Session, found: Vec<Match>, several: Several) -> Result<Vec<Match>, Stop> {
         if found.len() < 2 || several == Several::All {
             return Ok(found);
         }
@@ -273,15 +279,15 @@ impl Target {
         Err(Stop::Usage(format!(
             "several {kinds} match {:?}; name one by its id{or_all}; there {}",
             self.target.text,
-            list(&found)
+            list(&found, &account.options)
         )))
     }
 
-    fn is_for_tenants(&self, tenants: &[Match]) -> Stop {
+    fn is_for_tenants(&self, account: &Session, tenants: &[Match]) -> Stop {
         Stop::NotFound(format!(
             "{} is multi-tenant, and only its tenants have invalidations; name one by its id; there {}",
             self.target.text,
-            list(tenants)
+            list(tenants, &account.options)
         ))
     }
 
@@ -293,8 +299,9 @@ impl Target {
     }
 }
 
-/// Formats the first matches, one on each line, and the number of the others.
-fn list(matches: &[Match]) -> String {
+/// Formats the first matches, one on each line, and the number of the others. `options` are those of the
+/// connection.
+fn list(matches: &[Match], options: &str) -> String {
     let mut text = match matches {
         [] => "is none".to_owned(),
         [_] => "is".to_owned(),
@@ -305,7 +312,7 @@ fn list(matches: &[Match]) -> String {
         let _ = write!(text, "\n  {id}  {}", names.join(", "));
     }
     if matches.len() > most {
-        let _ = write!(text, "\n  … and {} more: see cfadmin ls --tenants", matches.len() - most);
+        let _ = write!(text, "\n  … and {} more: see cfadmin ls --tenants{options}", matches.len() - most);
     }
     text
 }
