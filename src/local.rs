@@ -53,7 +53,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request, Response,
     body::{Bytes, Incoming},
-    header::{AGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HOST, HeaderName, LOCATION},
+    header::{AGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, HOST, HeaderName, LOCATION},
     http::request::Parts,
     server::conn::http1,
     service::service_fn,
@@ -399,7 +399,8 @@ async fn call_s3(store: &Mutex<Store>, request: &Parts) -> Result<Response<Full<
         Err(error) => Err(error),
     };
     let answer = reply.unwrap_or_else(Into::into);
-    let mut response = Response::builder().status(answer.status);
+    let date = s3::http_date(lock(store).clock.now());
+    let mut response = Response::builder().status(answer.status).header(DATE, date);
     for (name, value) in answer.headers {
         response = response.header(name, value.into_bytes());
     }

@@ -150,6 +150,20 @@ pub(crate) fn monitoring(settings: &Settings) -> String {
     format!("https://{service}.{region}.{domain}")
 }
 
+/// Returns the URL of Lambda's endpoint: the configured one, or that of the region.
+///
+/// <https://docs.aws.amazon.com/general/latest/gr/lambda-service.html>
+#[cfg(feature = "cli")]
+pub(crate) fn lambda(settings: &Settings, region: &str) -> String {
+    if let Some(url) = &settings.lambda_endpoint_url {
+        return url.trim_end_matches('/').to_owned();
+    }
+    let partition = Partition::of(region);
+    let domain = if settings.use_dual_stack { partition.dual_stack_domain } else { partition.domain };
+    let service = if settings.use_fips { "lambda-fips" } else { "lambda" };
+    format!("https://{service}.{region}.{domain}")
+}
+
 /// Returns the endpoint: the configured URL, or the one of the region's partition.
 ///
 /// <https://docs.aws.amazon.com/general/latest/gr/cf_region.html>

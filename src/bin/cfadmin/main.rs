@@ -1,25 +1,32 @@
 //! cfadmin: purges paths, and shows or does what the function would do.
 
 mod account;
+mod changed;
 mod completions;
 mod cost;
 mod explain;
 mod follow;
+mod history;
 mod input;
 mod invalidate;
 mod invoke;
 mod listinvalidations;
+mod look;
 mod lookup;
 mod ls;
 mod man;
 mod out;
 mod plan;
+mod purges;
 mod sites;
 mod status;
 mod target;
 mod tenants;
+mod uploaded;
 mod verify;
 mod wait;
+mod waited;
+mod when;
 
 use std::{io, process::ExitCode, time::Duration};
 
@@ -47,6 +54,7 @@ enum Command {
     List(listinvalidations::Arguments),
     Status(status::Arguments),
     Wait(wait::Arguments),
+    History(history::Arguments),
     Verify(verify::Arguments),
     Cost(cost::Arguments),
     Plan(plan::Arguments),
@@ -89,6 +97,9 @@ enum Stop {
     /// An operation that the credentials do not allow, and CloudFront's answer.
     #[error("cloudfront:{0} is not allowed: {1}")]
     Denied(&'static str, Error),
+    /// An error from another service than CloudFront.
+    #[error("{0}")]
+    Service(String),
     /// A failed file, stream or socket, and its name.
     #[error("{0}: {1}")]
     Io(String, #[source] io::Error),
@@ -122,6 +133,7 @@ async fn main() -> ExitCode {
         Command::List(arguments) => listinvalidations::run(&arguments).await,
         Command::Status(arguments) => status::run(&arguments).await,
         Command::Wait(arguments) => wait::run(&arguments).await,
+        Command::History(arguments) => history::run(&arguments).await,
         Command::Verify(arguments) => verify::run(&arguments).await,
         Command::Cost(arguments) => cost::run(&arguments).await,
         Command::Completions(arguments) => completions::run(&arguments),
@@ -143,7 +155,7 @@ async fn main() -> ExitCode {
             let lines: Vec<String> = stop_text.lines().map(|line| Plain(line).to_string()).collect();
             eprintln!("cfadmin: {}", lines.join("\n"));
             ExitCode::from(match stop {
-                Stop::Io(..) | Stop::CloudFront(_) | Stop::Denied(..) => 1,
+                Stop::Io(..) | Stop::CloudFront(_) | Stop::Denied(..) | Stop::Service(_) => 1,
                 Stop::Configuration(_) | Stop::Usage(_) => 2,
                 Stop::NotFound(_) => 3,
             })

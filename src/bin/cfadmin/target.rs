@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub(crate) struct Target {
     /// Distribution or tenant: its id, an alias or domain name, a tenant's name, an origin's domain name, or a bucket (s3:// and its name)
-    target: String,
+    pub(crate) target: String,
 }
 
 /// A distribution or tenant that a target stands for.

@@ -1,4 +1,4 @@
-//! `cfadmin wait`: waits until an invalidation is completed.
+//! `cfadmin wait`: waits until an invalidation is completed, or until an upload is purged.
 
 use std::time::Duration;
 
@@ -8,18 +8,39 @@ use crate::{
     Exit, Stop,
     account::Connection,
     follow::{MAX_TIMEOUT, follow, show},
+    look::Looks,
     out::Output,
     target::Target,
+    uploaded::{Options, Place},
+    waited::Waiting,
 };
 
-/// Wait until an invalidation is completed
+/// Wait until an invalidation is completed, or until the objects of an upload are purged
+///
+/// With s3://BUCKET/PREFIX instead of a target and an id: waits until completed invalidations cover every path of the
+/// changed objects. It judges each object as the function does. An invalidation counts if CloudFront created it after
+/// the change.
 #[derive(Debug, Args)]
+#[command(override_usage = "cfadmin wait [OPTIONS] <TARGET> <ID>\n       \
+                            cfadmin wait [OPTIONS] s3://BUCKET/PREFIX --since <TIME|DURATION>\n       \
+                            cfadmin wait [OPTIONS] s3://BUCKET/PREFIX --changed <FILE>")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     target: Target,
 
     /// Invalidation id
-    id: String,
+    id: Option<String>,
+
+    #[command(flatten)]
+    upload: Options,
+
+    /// At the timeout, purge what no invalidation covers, and wait until everything is purged
+    #[arg(long, conflicts_with = "id")]
+    or_invalidate: bool,
+
+    /// Then request every purged path as a viewer, and compare the answers with the objects
+    #[arg(long, conflicts_with = "id")]
+    verify: bool,
 
     /// Maximum time to wait
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(..=MAX_TIMEOUT))]
@@ -33,10 +54,28 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
+    let limit = Duration::from_secs(arguments.timeout);
+    let Some(id) = &arguments.id else {
+        let place = Place::of(&arguments.target.target).ok_or_else(|| {
+            let why = "name the invalidation by its id, or an upload as s3://BUCKET/PREFIX with --since or --changed";
+            Stop::Usage(why.to_owned())
+        })?;
+        let mut account = arguments.connection.open().await?;
+        let waiting = Waiting {
+            demand: arguments.upload.demand(&mut account, place).await?,
+            bucket: place.bucket,
+            limit,
+            or_invalidate: arguments.or_invalidate,
+        };
+        let exit = waiting.run(&account, &arguments.output).await?;
+        if exit == Exit::Done && arguments.verify {
+            return Looks::new(&waiting, &account).run(&arguments.output).await;
+        }
+        return Ok(exit);
+    };
     let account = arguments.connection.open().await?;
     let distribution = arguments.target.find_one(&account).await?;
-    let limit = Duration::from_secs(arguments.timeout);
-    let followed = follow(&account.client, &distribution, &arguments.id, limit, &arguments.output).await;
+    let followed = follow(&account.client, &distribution, id, limit, &arguments.output).await;
     let (exit, seen) = match followed {
         Ok(followed) => followed,
         Err(error) => return Err(arguments.target.explain(&account, error).await),
