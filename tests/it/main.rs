@@ -40,5 +40,6 @@ mod tenants;
 mod tidy;
 mod tls;
 mod unchanged;
+mod uploaded;
 mod usage;
 mod viewers;

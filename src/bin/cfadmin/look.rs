@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cloudfront_invalidator::{
     path::Kind,
-    site::{DistributionId, Endpoint, Object},
+    site::{Distribution, DistributionId, Object},
     text::counted,
     verify::{Verdict, Viewer, judge},
 };
@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::{
     Exit, LIMIT, Stop,
     account::Session,
+    lookup::Lookup,
     out::Output,
     verify::{ACCEPT_ENCODING, UNKNOWABLE},
     waited::Waiting,
@@ -44,70 +45,77 @@ impl<'a> Looks<'a> {
         Self { waiting, account, viewer: account.viewer() }
     }
 
-    /// Requests every path, and prints the answers that are not as they should be.
+    /// Requests the paths that lead straight to an object, and prints the answers that are not as they should be.
     pub(crate) async fn run(&self, output: &Output) -> Result<Exit, Stop> {
-        let hosts = self.hosts().await?;
+        let reached = self.reached().await?;
         let demand = &self.waiting.demand;
-        let exact =
-            demand.needs.iter().zip(&demand.behind).filter(|(need, _)| need.item.kind() == Kind::Exact);
-        let urls = exact.filter_map(|(need, behind)| {
-            let host = hosts.get(&need.distribution)?;
-            Some((format!("https://{host}{}", need.item), *behind.first()?))
-        });
-        let looks = stream::iter(urls).map(|(url, object)| self.look(url, object)).buffered(AT_ONCE);
-        let looks: Vec<LookJson> = looks.collect().await;
+        let mut urls = Vec::new();
+        for (need, behind) in demand.needs.iter().zip(&demand.behind) {
+            let Some((host, distribution)) = reached.get(&need.distribution) else { continue };
+            if need.item.kind() != Kind::Exact {
+                continue;
+            }
+            let (path, _) = need.item.as_str().split_once('?').unwrap_or((need.item.as_str(), ""));
+            let objects = distribution.objects(path, &self.account.config.search.forms.index_document);
+            // Only a function at the edge or a browser knows what the other paths lead to.
+            let is_it = |object: &usize| {
+                let key = demand.objects[*object].as_bytes();
+                objects.iter().any(|one| one.bucket == self.waiting.bucket && one.key == key)
+            };
+            if let Some(object) = behind.iter().copied().find(is_it) {
+                urls.push((format!("https://{host}{}", need.item), objects, object));
+            }
+        }
+        let looks = stream::iter(urls).map(|(url, objects, object)| self.look(url, objects, object));
+        let looks: Vec<LookJson> = looks.buffered(AT_ONCE).collect().await;
         let is_good = |one: &LookJson| matches!(one.verdict, Verdict::Current | Verdict::Absent);
-        let bad: Vec<&LookJson> = looks.iter().filter(|one| !is_good(one)).collect();
-        for look in if output.json { looks.iter().collect() } else { bad.clone() } {
+        let good = looks.iter().filter(|one| is_good(one)).count();
+        for look in looks.iter().filter(|one| output.json || !is_good(one)) {
             output.print(look, |out| writeln!(out, "{}  {}  {}", look.url, look.reason, look.object))?;
         }
         if !output.json && !output.quiet {
-            let good = looks.len() - bad.len();
-            println!("{} requested, {good} as they should be", counted(looks.len(), "path"));
+            let all = counted(looks.len(), "path");
+            output.print(&good, |out| writeln!(out, "{all} requested, {good} as they should be"))?;
             eprintln!("{UNKNOWABLE}");
         }
-        Ok(if bad.is_empty() { Exit::Done } else { Exit::Failed })
+        Ok(if good == looks.len() { Exit::Done } else { Exit::Failed })
     }
 
-    /// Returns a host under which viewers reach each distribution.
-    async fn hosts(&self) -> Result<BTreeMap<&DistributionId, String>, Stop> {
-        let mut hosts = BTreeMap::new();
+    /// Returns each distribution as its viewers reach it, with a host for that.
+    async fn reached(&self) -> Result<BTreeMap<&DistributionId, (String, Distribution)>, Stop> {
+        let mut lookup = Lookup::default();
         let mut listed = None;
+        let mut reached = BTreeMap::new();
         for site in &self.waiting.demand.sites.list {
-            let named = site.name.as_deref().filter(|name| !name.contains('*')).map(str::to_owned);
-            let host = if named.is_some() {
-                named
-            } else {
+            let id = &site.distribution;
+            let is_host = |name: &&str| !name.contains('*');
+            let mut host = site.name.as_deref().filter(is_host).map(str::to_owned);
+            if host.is_none() {
                 if listed.is_none() {
                     listed = Some(self.account.client.distributions(LIMIT).await?);
                 }
-                let of_site = listed.iter().flatten().find(|one| one.id == site.distribution);
-                of_site.and_then(|one| one.names().find(|name| !name.contains('*')).map(str::to_owned))
-            };
-            match host {
-                Some(host) => {
-                    hosts.insert(&site.distribution, host);
-                }
-                None => eprintln!("cfadmin: {} has no host name to request", site.distribution),
+                let of_site = listed.iter().flatten().find(|one| one.id == *id);
+                host = of_site.and_then(|one| one.names().find(is_host).map(str::to_owned));
             }
+            let Some(host) = host else {
+                eprintln!("cfadmin: {id} has no host name to request");
+                continue;
+            };
+            let found = lookup.distribution(&self.account.client, &host).await.map_err(Stop::NotFound)?;
+            reached.insert(id, (host, found.clone()));
         }
-        Ok(hosts)
+        Ok(reached)
     }
 
-    async fn look(&self, url: String, object: usize) -> LookJson {
-        let demand = &self.waiting.demand;
-        let behind = Object {
-            endpoint: Endpoint::default(),
-            bucket: self.waiting.bucket.to_owned(),
-            key: demand.objects[object].as_bytes().to_vec(),
-        };
+    /// Requests a URL that leads to the first of `objects` that exists.
+    async fn look(&self, url: String, objects: Vec<Object>, object: usize) -> LookJson {
         let headers = [(ACCEPT_ENCODING.0.to_owned(), ACCEPT_ENCODING.1.to_owned())];
         let looked = match url.parse::<Uri>() {
             Ok(uri) => self.viewer.look(&uri, &headers).await.map_err(|why| why.to_string()),
             Err(why) => Err(why.to_string()),
         };
         let (verdict, reason) = match looked {
-            Ok(answer) => judge(&answer, &self.viewer.expected(std::slice::from_ref(&behind)).await.0),
+            Ok(answer) => judge(&answer, &self.viewer.expected(&objects).await.0),
             Err(why) => (Verdict::Unknown, why),
         };
         LookJson { url, verdict, reason, object: self.waiting.address(object) }

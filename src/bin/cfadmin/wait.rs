@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "id")]
     or_invalidate: bool,
 
-    /// Then request every purged path as a viewer, and compare the answers with the objects
+    /// Then request the purged paths as a viewer, and compare the answers with the objects
     #[arg(long, conflicts_with = "id")]
     verify: bool,
 
