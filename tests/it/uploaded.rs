@@ -196,37 +196,31 @@ async fn what_is_not_covered_can_be_purged_at_the_timeout() {
     site.put(&["a.html", "b.html"]);
     site.purge(&["/b.html"]).await;
     let arguments = ["wait", "s3://site", "--since", "1h", "--timeout", "0", "--or-invalidate"];
-    let ran = site.run(&[&arguments[..], &["--verify"]].concat());
+    let ran = site.run(&arguments);
     assert_eq!(ran.code, 0, "{}{}", ran.out, ran.errors);
-    assert_eq!(ran.out, "2 objects: 2 purged by 2 invalidations\n2 paths requested, 2 as they should be\n");
+    assert_eq!(ran.out, "2 objects: 2 purged by 2 invalidations\n");
     let recorded = site.server.recorded();
     assert_eq!((recorded.len(), &*recorded[1].paths), (2, &["/a.html".to_owned()][..]));
     assert!(recorded[1].caller_reference.starts_with("cfadmin-"));
     // The own purge counts even if the upload is of the same second, and folds many paths.
     let keys: Vec<String> = (0..200).map(|number| format!("x/{number}.txt")).collect();
-    keys.iter().for_each(|key| site.server.put(BUCKET, key, Some(b"1")));
+    for key in &keys {
+        site.server.put(BUCKET, key, Some(b"1"));
+    }
     let ran = site.run(&[&arguments[..], &["--json"]].concat());
     assert_eq!(ran.code, 0, "{}{}", ran.out, ran.errors);
     assert_eq!(ran.json()["done"], true);
     assert!(site.server.recorded()[2].paths.len() <= 150);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_that_was_not_purged_is_stale() {
-    let site = Site::start(Duration::ZERO).await;
-    let viewed = || site.run(&["verify", "https://e1.example.com/a.html"]).code;
-    site.put(&["a.html"]);
-    // A purge of another spelling counts as the path's own only if it covers it.
-    site.purge(&["/*"]).await;
-    let ran = site.run(&["wait", "s3://site", "--since", "1h", "--verify", "--json"]);
-    let [_, look] = ran.out.lines().collect::<Vec<_>>()[..] else { panic!("{}", ran.out) };
-    let look: Value = serde_json::from_str(look).expect("a document");
-    assert_eq!(
-        (ran.code, &look["verdict"], &look["url"]),
-        (0, &json!("current"), &json!("https://e1.example.com/a.html"))
-    );
-    assert_eq!(look["object"], "s3://site/a.html");
-    assert_eq!(viewed(), 0);
+#[test]
+fn viewers_are_asked_afterwards() {
+    // Of the sample account, one page was not purged after the last deploy.
+    let arguments = ["wait", "s3://site/live/", "--since", "1h", "--timeout", "0", "--local", "--verify"];
+    assert_eq!(Ran::of(cfadmin(&arguments, &[], "")).code, 124);
+    let ran = Ran::of(cfadmin(&[&arguments[..], &["--or-invalidate"]].concat(), &[], ""));
+    let expected = "3 objects: 3 purged by 2 invalidations\n4 paths requested, 4 as they should be\n";
+    assert_eq!((ran.code, &*ran.out), (0, expected), "{}", ran.errors);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -381,7 +375,7 @@ async fn the_history_of_a_path_shows_who_purged_it() {
     let event = S3Event::put(BUCKET, "docs/a b.html", &put).notification().to_string();
     function.invoke(event).await;
     site.server.advance(Duration::from_hours(1));
-    assert_eq!(site.run(&["invalidate", "E1", "/docs/*", "#news"]).code, 0);
+    site.purge(&["/docs/*", "#news"]).await;
     assert_eq!(site.run(&["invalidate", "E1", "/x", "--caller-reference", "deploy 7"]).code, 0);
     assert_eq!(site.run(&["invalidate", "E1", "/*", "--caller-reference", "deploy 8"]).code, 0);
     let rows = |arguments: &[&str]| {

@@ -106,7 +106,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         ([created].into_iter().chain(texts).collect(), Vec::new())
     })?;
     if !arguments.output.quiet {
-        notes.iter().for_each(|note| eprintln!("{note}"));
+        for note in notes {
+            eprintln!("{note}");
+        }
     }
     Ok(Exit::Done)
 }
@@ -116,14 +118,12 @@ impl Arguments {
     async fn subjects(&self, account: &Session) -> Result<Vec<(DistributionId, Vec<Item>)>, Stop> {
         let wanted = &self.wanted;
         if let Some((bucket, key)) = input::object(wanted) {
-            let subjects = served(account, bucket, key).await?;
-            return match &self.distribution {
-                None => Ok(subjects),
-                Some(_) => {
-                    let only = self.only(account).await?;
-                    Ok(subjects.into_iter().filter(|(distribution, _)| *distribution == only).collect())
-                }
-            };
+            let mut subjects = served(account, bucket, key).await?;
+            if self.distribution.is_some() {
+                let only = self.only(account).await?;
+                subjects.retain(|(distribution, _)| *distribution == only);
+            }
+            return Ok(subjects);
         }
         if wanted.starts_with(['/', '#']) {
             let item: Item = wanted.parse().map_err(|why| Stop::Usage(format!("{why}")))?;

@@ -79,7 +79,7 @@ impl<'a> Place<'a> {
     }
 }
 
-/// What has to be purged.
+/// The paths to purge for an upload.
 #[derive(Debug)]
 pub(crate) struct Demand {
     /// The keys of the changed objects.

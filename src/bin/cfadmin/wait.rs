@@ -17,9 +17,9 @@ use crate::{
 
 /// Wait until an invalidation is completed, or until the objects of an upload are purged
 ///
-/// With s3://BUCKET/PREFIX instead of a target and an id: waits until completed invalidations cover every path of the
-/// changed objects. It judges each object as the function does. An invalidation counts if CloudFront created it after
-/// the change.
+/// For an upload, give its bucket and the beginning of its keys instead of a target and an id. This waits until
+/// completed invalidations cover every path of the changed objects, and judges each object as the function does. An
+/// invalidation counts if CloudFront created it after the change.
 #[derive(Debug, Args)]
 #[command(override_usage = "cfadmin wait [OPTIONS] <TARGET> <ID>\n       \
                             cfadmin wait [OPTIONS] s3://BUCKET/PREFIX --since <TIME|DURATION>\n       \
@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     upload: Options,
 
-    /// At the timeout, purge what no invalidation covers, and wait until everything is purged
+    /// Purge what no invalidation covers at the timeout, and wait until everything is purged
     #[arg(long, conflicts_with = "id")]
     or_invalidate: bool,
 

@@ -183,14 +183,16 @@ impl Waiting<'_> {
 
     /// Counts the objects by the state of those of their paths that are furthest from being purged.
     fn counts(&self, states: &[State]) -> Counts {
-        let mut worst = vec![0_u8; self.demand.objects.len()];
+        let mut worst = vec![0_usize; self.demand.objects.len()];
         for (state, behind) in states.iter().zip(&self.demand.behind) {
             let rank = match state {
                 State::Purged(_) => 1,
                 State::Pending(_) => 2,
                 State::Missing => 3,
             };
-            behind.iter().for_each(|object| worst[*object] = worst[*object].max(rank));
+            for object in behind {
+                worst[*object] = rank.max(worst[*object]);
+            }
         }
         let count = |rank| worst.iter().filter(|worst| **worst == rank).count();
         Counts {
@@ -221,8 +223,13 @@ impl Waiting<'_> {
         let invalidation = |number: usize| {
             let Purge { distribution, created, is_completed, .. } = &purges.list[number];
             let Identity { id, sender } = &purges.identities[number];
-            let status = if *is_completed { "Completed" } else { "InProgress" };
-            InvalidationJson { distribution, id, status, created: created.map(shown), sender: *sender }
+            InvalidationJson {
+                distribution,
+                id,
+                status: if *is_completed { "Completed" } else { "InProgress" },
+                created: created.map(shown),
+                sender: *sender,
+            }
         };
         let document = WaitJson {
             bucket: self.bucket,
