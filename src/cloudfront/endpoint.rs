@@ -222,6 +222,25 @@ mod tests {
     }
 
     /// The expected URLs are those of botocore's rules.
+    #[cfg(feature = "cli")]
+    #[test]
+    fn the_endpoint_of_lambda_is_in_the_region() {
+        for (region, fips, dual, expected) in [
+            ("eu-central-1", false, false, "https://lambda.eu-central-1.amazonaws.com"),
+            ("us-east-1", true, false, "https://lambda-fips.us-east-1.amazonaws.com"),
+            ("us-east-1", false, true, "https://lambda.us-east-1.api.aws"),
+            ("us-east-1", true, true, "https://lambda-fips.us-east-1.api.aws"),
+            ("cn-north-1", false, false, "https://lambda.cn-north-1.amazonaws.com.cn"),
+            ("us-gov-west-1", true, false, "https://lambda-fips.us-gov-west-1.amazonaws.com"),
+        ] {
+            let mut settings = Settings::new("an id", "a secret", None);
+            (settings.use_fips, settings.use_dual_stack) = (fips, dual);
+            assert_eq!(lambda(&settings, region), expected);
+        }
+        assert_eq!(lambda(&Settings::local("http://[::1]:9/"), "eu-west-1"), "http://[::1]:9");
+    }
+
+    /// The expected URLs are those of botocore's rules.
     #[test]
     fn the_endpoint_of_cloudwatch_is_in_the_region() {
         for (region, fips, dual, expected) in [

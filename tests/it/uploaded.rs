@@ -14,6 +14,7 @@ use crate::{
     peers::Peer,
     sites::{DOMAIN, account, plain},
     support::{Function, S3Event, sqs},
+    tenant_sites::{self, parent, tenant},
 };
 
 const BUCKET: &str = "site";
@@ -329,6 +330,45 @@ async fn the_function_purges_what_cfadmin_waits_for() {
     let document = ran.json();
     assert_eq!((ran.code, &document["purged"]), (0, &json!(300)), "{}", ran.out);
     assert_eq!(document["invalidations"][0]["sender"], "function");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_page_of_invalidations_is_read() {
+    let site = Site::start(Duration::ZERO).await;
+    site.put(&["a.html", "b.html"]);
+    site.purge(&["/a.html"]).await;
+    for number in 0..230 {
+        site.purge(&[&format!("/{number}")]).await;
+    }
+    assert_eq!(site.look().missing(), ["/b.html"]);
+    let ran = site.run(&["history", "/a.html"]);
+    assert_eq!(ran.out.lines().count(), 1);
+    assert!(ran.errors.starts_with("E1: read 100 invalidations, back to 20"), "{}", ran.errors);
+    let ran = site.run(&["history", "/a.html", "--max", "231"]);
+    assert_eq!(ran.out.lines().count(), 2);
+    assert_eq!(ran.errors, "E1: read 231 invalidations, all that CloudFront lists\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tenants_are_waited_for() {
+    let documents = [parent("E1", DOMAIN, "/{{place}}"), tenant("a", Some("one")), tenant("b", Some("two"))];
+    let options = Options {
+        distributions: Vec::new(),
+        account: tenant_sites::account(&documents),
+        completes_after: Duration::ZERO,
+        ..Options::default()
+    };
+    let site = Site { server: Server::start(options).await.expect("a CloudFront") };
+    site.server.stop_clock();
+    site.put(&["one/x.html", "two/x.html"]);
+    assert_eq!(site.run(&["invalidate", "dt_a", "/x.html"]).code, 0);
+    let ran = site.look();
+    assert_eq!((ran.code, ran.missing()), (124, vec!["/x.html".to_owned()]), "{}", ran.errors);
+    assert_eq!(ran.json()["missing"][0]["distribution"], "dt_b");
+    let ran = site.run(&["wait", "s3://site", "--since", "1h", "--timeout", "0", "--or-invalidate"]);
+    assert_eq!((ran.code, &*ran.out), (0, "2 objects: 2 purged by 2 invalidations\n"), "{}", ran.errors);
+    let ran = site.run(&["history", "s3://site/two/x.html", "--json"]);
+    assert!(ran.out.contains("\"dt_b\"") && ran.out.contains("\"cfadmin\""), "{}", ran.out);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -126,8 +126,7 @@ impl Arguments {
             return Ok(subjects);
         }
         if wanted.starts_with(['/', '#']) {
-            let item: Item = wanted.parse().map_err(|why| Stop::Usage(format!("{why}")))?;
-            return Ok(vec![(self.only(account).await?, vec![item])]);
+            return Ok(vec![(self.only(account).await?, vec![typed(wanted)?])]);
         }
         let url = input::url(wanted).ok().filter(|url| url.host().is_some_and(|host| host.contains('.')));
         let url = url.ok_or_else(|| {
@@ -136,8 +135,7 @@ impl Arguments {
                  s3://my-bucket/docs/a.html"
             ))
         })?;
-        let path = url.path_and_query().map_or("/", |path| path.as_str());
-        let item: Item = path.parse().map_err(|why| Stop::Usage(format!("{why}")))?;
+        let item = typed(url.path_and_query().map_or("/", |path| path.as_str()))?;
         let distribution = if self.distribution.is_some() {
             self.only(account).await?
         } else {
@@ -218,6 +216,12 @@ impl Arguments {
     }
 }
 
+/// Parses a path or a cache tag. Keeps a path as it is that is only purged by a wildcard.
+fn typed(text: &str) -> Result<Item, Stop> {
+    let item: Item = text.parse().map_err(|why| Stop::Usage(format!("{why}")))?;
+    Ok(if item.kind() == Kind::Wildcard && !text.ends_with('*') { Item::listed(text) } else { item })
+}
+
 /// Returns whether an item purges a path. `/*` also purges what has a tag.
 fn covers(item: &Item, path: &Item) -> bool {
     item.covers(path) || *item == Item::everything()
@@ -272,5 +276,20 @@ impl Read {
             (End::List, _) => "all that CloudFront lists".to_owned(),
         };
         format!("{distribution}: read {read}, {how_far}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_only_wildcards_purge_is_looked_for_as_it_is() {
+        let item = |text| typed(text).expect("an item").to_string();
+        assert_eq!(item("/a b.html"), "/a%20b.html");
+        assert_eq!(item("/docs/*"), "/docs/*");
+        assert_eq!(item("/~joe/a.html"), "/~joe/a.html");
+        assert_eq!(item("#news"), "#news");
+        assert!(typed("/a**").is_err());
     }
 }

@@ -123,7 +123,7 @@ impl Waiting<'_> {
                 Ok(()) => failures = 0,
                 Err(error) if error.is_busy() || error.is_unreachable() => {
                     failures += 1;
-                    if failures == MOST_FAILURES || (left.is_zero() && !is_sent) {
+                    if failures == MOST_FAILURES || (left.is_zero() && !self.or_invalidate) {
                         return Err(error.into());
                     }
                     wait = LONGEST_WAIT;
