@@ -195,7 +195,7 @@ impl Server {
 
     /// Makes `fault` happen to a call of `operation`: ListDistributions, GetDistribution,
     /// GetDistributionConfig, ListDistributionTenants, GetDistributionTenant, ListCachePolicies,
-    /// GetMetricData, or one of those of S3. The next `after` calls come before it.
+    /// ListInvalidations, GetInvalidation, GetMetricData, or one of those of S3. The next `after` calls come before it.
     pub fn inject_read(&self, operation: &'static str, after: usize, fault: Fault) {
         lock(&self.store).read_faults.push((operation, after, fault));
     }
@@ -223,8 +223,8 @@ impl Server {
         std::mem::take(&mut lock(&self.store).queues.sent)
     }
 
-    /// Returns the operation of every call that read distributions, tenants, cache policies, buckets or
-    /// metrics, oldest first.
+    /// Returns the operation of every call that read distributions, tenants, cache policies, invalidations,
+    /// buckets or metrics, oldest first.
     #[must_use]
     pub fn reads(&self) -> Vec<&'static str> {
         lock(&self.store).reads.clone()
@@ -465,8 +465,10 @@ async fn invalidations(
     let query = request.uri.query().unwrap_or_default();
     match (&request.method, rest) {
         (&Method::POST, []) => create(store, target, request, &whole(body).await?).await,
-        (&Method::GET, []) => Ok(lock(store).list(target, query).map(Answer::from)),
-        (&Method::GET, [id]) => Ok(lock(store).get(target, id).map(|found| found.answer().into())),
+        (&Method::GET, []) => read(store, "ListInvalidations", |store| store.list(target, query)).await,
+        (&Method::GET, [id]) => {
+            read(store, "GetInvalidation", |store| store.get(target, id).map(|found| found.answer())).await
+        }
         _ => Ok(Err(Refusal::unknown_operation())),
     }
 }

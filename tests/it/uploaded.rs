@@ -1,6 +1,11 @@
 //! Runs `cfadmin wait` for uploads and `cfadmin history` against the local CloudFront.
 
-use std::{fs, path::Path, process::Output, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    process::Output,
+    time::{Duration, Instant},
+};
 
 use cloudfront_invalidator::{
     InvalidationRequest,
@@ -10,7 +15,8 @@ use cloudfront_invalidator::{
 use serde_json::{Value, json};
 
 use crate::{
-    cfadmin::cfadmin,
+    cfadmin::{cfadmin, cfadmin_at},
+    function::refusal,
     peers::Peer,
     sites::{DOMAIN, account, plain},
     support::{Function, S3Event, sqs},
@@ -347,6 +353,32 @@ async fn every_page_of_invalidations_is_read() {
     let ran = site.run(&["history", "/a.html", "--max", "231"]);
     assert_eq!(ran.out.lines().count(), 2);
     assert_eq!(ran.errors, "E1: read 231 invalidations, all that CloudFront lists\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_invalidation_is_read_once_and_never_taken_for_completed_too_early() {
+    let site = Site::start(SECOND * 3).await;
+    site.put(&["a.html", "b.html"]);
+    site.purge(&["/b.html"]).await;
+    // CloudFront is busy in between. The client itself tries three times.
+    for after in [1, 0, 0] {
+        site.server.inject_read("ListInvalidations", after, refusal(503, "ServiceUnavailable", "busy"));
+    }
+    let endpoint = site.server.endpoint_url();
+    let running = tokio::task::spawn_blocking(move || {
+        let ran = Ran::of(cfadmin_at(&endpoint, &["wait", "s3://site", "--since", "1h", "--timeout", "60"]));
+        (Instant::now(), ran)
+    });
+    tokio::time::sleep(SECOND).await;
+    let completed = Instant::now() + SECOND * 3;
+    site.purge(&["/x", "/a*"]).await;
+    let (ended, ran) = running.await.expect("its output");
+    let expected = "2 objects: 2 purged by 2 invalidations\n";
+    assert_eq!((ran.code, &*ran.out), (0, expected), "{}", ran.errors);
+    assert!(ended >= completed);
+    let reads = site.server.reads();
+    assert_eq!(reads.iter().filter(|operation| **operation == "GetInvalidation").count(), 2);
+    assert!(reads.iter().filter(|operation| **operation == "ListInvalidations").count() >= 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -110,6 +110,9 @@ impl Waiting<'_> {
             let hint = if self.or_invalidate { "" } else { "; --or-invalidate purges what is not covered" };
             eprintln!("not done after {} s{hint}", self.limit.as_secs());
         }
+        if exit == Exit::Interrupted {
+            eprintln!("the invalidations continue; to wait on, run the same command again");
+        }
         Ok(exit)
     }
 
