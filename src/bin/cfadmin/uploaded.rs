@@ -53,7 +53,7 @@ pub(crate) struct Options {
     pub(crate) changed: Option<PathBuf>,
 
     /// Time at which the upload ended, or a duration since then: multipart uploads and deletions need an invalidation
-    /// after it [default: the present]
+    /// after it [default: the time at which this has looked at the bucket]
     #[arg(long, value_name = "TIME|DURATION", conflicts_with = "id")]
     uploaded: Option<When>,
 
@@ -106,11 +106,18 @@ struct Seen {
     is_multipart: bool,
 }
 
+impl Seen {
+    /// Returns whether the time of the change is known.
+    const fn is_dated(&self) -> bool {
+        self.modified.is_some() && !self.is_multipart
+    }
+}
+
 /// The times from which invalidations count.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
-    /// The time of the first answer, in milliseconds since 1970.
-    begun: u64,
+    /// The time after the changes were looked up, in milliseconds since 1970. None of them is later.
+    known: u64,
     /// The time at which the upload ended.
     uploaded: Option<u64>,
 }
@@ -120,16 +127,16 @@ impl Clock {
     /// to be over.
     fn from(self, seen: &Seen) -> u64 {
         let ended = match seen.modified {
-            Some(modified) if !seen.is_multipart => modified,
+            Some(modified) if seen.is_dated() => modified,
             // A change after the upload belongs to another one.
-            modified => self.uploaded.filter(|uploaded| modified <= Some(*uploaded)).unwrap_or(self.begun),
+            modified => self.uploaded.filter(|uploaded| modified <= Some(*uploaded)).unwrap_or(self.known),
         };
         ended.saturating_add(SECOND)
     }
 }
 
 /// Converts an error of S3.
-pub(crate) fn failed(error: &BucketError) -> Stop {
+fn failed(error: &BucketError) -> Stop {
     let action = match error.operation() {
         "HeadObject" => "s3:GetObject and s3:ListBucket",
         "ListObjectVersions" => "s3:ListBucketVersions",
@@ -140,7 +147,7 @@ pub(crate) fn failed(error: &BucketError) -> Stop {
 }
 
 /// Reads the settings of a function.
-pub(crate) async fn settings(account: &Session, function: &str) -> Result<Config, Stop> {
+async fn settings(account: &Session, function: &str) -> Result<Config, Stop> {
     match lambda::variables(&account.client, function).await {
         Ok(variables) => Ok(Config::read(variables)?),
         Err(error) if error.is_not_found() => Err(Stop::NotFound(error.to_string())),
@@ -168,7 +175,6 @@ impl Options {
         }
         let bucket = S3::of(&account.client).bucket(place.bucket, None);
         let begun = bucket.clock(Instant::now() + LIMIT).await.map_err(|error| failed(&error))?;
-        let clock = Clock { begun, uploaded: self.uploaded.map(|uploaded| uploaded.time(begun)) };
         let since = self.since.map(|since| since.time(begun) / SECOND * SECOND);
         let (objects, mut changes) = match named {
             Some(named) => look_up(&bucket, named).await,
@@ -183,6 +189,13 @@ impl Options {
             changes =
                 with_versions(&bucket, &objects, changes, since).await.map_err(|error| failed(&error))?;
         }
+        let known = if changes.iter().all(Seen::is_dated) {
+            begun
+        } else {
+            // A list takes a while, and uploads may have ended since it began.
+            bucket.clock(Instant::now() + LIMIT).await.map_err(|error| failed(&error))?
+        };
+        let clock = Clock { known, uploaded: self.uploaded.map(|uploaded| uploaded.time(begun)) };
         judge(account, place.bucket, objects, &changes, clock).await
     }
 }
@@ -350,7 +363,7 @@ async fn judge(
     if !policy.skip.is_off() {
         let asking = (&policy.watch, policy.skip);
         findings =
-            versions::ask(&batch, asking, &found.sites, client, Instant::now() + LONG, clock.begun).await;
+            versions::ask(&batch, asking, &found.sites, client, Instant::now() + LONG, clock.known).await;
         if let Some(failure) = &findings.failure {
             eprintln!(
                 "cfadmin: S3 could not be asked which objects differ, so they count as changed: {failure}"
@@ -410,7 +423,7 @@ mod tests {
             modified,
             is_multipart,
         };
-        let clock = Clock { begun: 90_000, uploaded: None };
+        let clock = Clock { known: 90_000, uploaded: None };
         assert_eq!(clock.from(&seen(false, false, Some(10_000))), 11_000);
         assert_eq!(clock.from(&seen(false, true, Some(10_000))), 91_000);
         assert_eq!(clock.from(&seen(true, false, None)), 91_000);

@@ -1,6 +1,7 @@
 //! Waits until the paths of an upload are purged.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     io::{self, IsTerminal, Write, stderr},
     time::{Duration, Instant},
@@ -298,7 +299,7 @@ struct Progress {
     bar: ProgressBar,
     is_silent: bool,
     begun: Instant,
-    last: std::cell::RefCell<String>,
+    last: RefCell<String>,
 }
 
 impl Progress {
@@ -308,7 +309,7 @@ impl Progress {
         let style = ProgressStyle::with_template("{spinner} {msg}  {elapsed}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, is_silent, begun: Instant::now(), last: std::cell::RefCell::default() }
+        Self { bar, is_silent, begun: Instant::now(), last: RefCell::default() }
     }
 
     fn show(&self, counts: Counts, states: &[State]) {
