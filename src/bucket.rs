@@ -5,6 +5,8 @@
 
 mod address;
 mod call;
+#[cfg(feature = "cli")]
+mod clock;
 mod error;
 mod list;
 #[cfg(feature = "cli")]

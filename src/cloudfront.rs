@@ -11,6 +11,8 @@ mod http;
 mod pace;
 #[cfg(feature = "cli")]
 mod profile;
+#[cfg(feature = "cli")]
+mod recent;
 mod secrets;
 mod settings;
 mod signed;
@@ -33,10 +35,6 @@ use aws_smithy_runtime_api::client::{
 use aws_smithy_types::body::SdkBody;
 use serde::Serialize;
 
-#[cfg(feature = "cli")]
-pub(crate) use self::http::MOST_ELSEWHERE;
-#[cfg(feature = "cli")]
-pub use self::profile::Profile;
 pub(crate) use self::{
     api::waits,
     endpoint::{domain, domain_of, monitoring},
@@ -54,7 +52,14 @@ use self::{
     endpoint::Resolver,
     pace::Turns,
 };
+#[cfg(feature = "cli")]
+pub(crate) use self::{endpoint::lambda, http::MOST_ELSEWHERE};
 pub use self::{error::Error, pace::Pace, settings::Settings};
+#[cfg(feature = "cli")]
+pub use self::{
+    profile::Profile,
+    recent::{Recent, RecentPage},
+};
 use crate::site::DistributionId;
 
 /// The wait before the second attempt to create an invalidation.

@@ -64,6 +64,8 @@
 //! - [`text`] makes text from outside safe to print
 //! - `order` sorts lists with little code
 //! - `time` parses times as AWS writes them, and finds the month of a time
+//! - `coverage` decides which paths were purged since they changed (feature `cli`)
+//! - `lambda` reads the settings of a function (feature `cli`)
 //! - `verify` compares what viewers get with what the bucket holds (feature `cli`)
 //! - `local` is a CloudFront on loopback (feature `local`)
 
@@ -72,8 +74,12 @@ pub mod bucket;
 pub mod cloudfront;
 pub mod config;
 pub mod cover;
+#[cfg(feature = "cli")]
+pub mod coverage;
 pub mod discover;
 pub mod event;
+#[cfg(feature = "cli")]
+pub mod lambda;
 #[cfg(feature = "local")]
 pub mod local;
 pub mod narrow;

@@ -53,7 +53,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request, Response,
     body::{Bytes, Incoming},
-    header::{AGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HOST, HeaderName, LOCATION},
+    header::{AGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, HOST, HeaderName, LOCATION},
     http::request::Parts,
     server::conn::http1,
     service::service_fn,
@@ -195,7 +195,7 @@ impl Server {
 
     /// Makes `fault` happen to a call of `operation`: ListDistributions, GetDistribution,
     /// GetDistributionConfig, ListDistributionTenants, GetDistributionTenant, ListCachePolicies,
-    /// GetMetricData, or one of those of S3. The next `after` calls come before it.
+    /// ListInvalidations, GetInvalidation, GetMetricData, or one of those of S3. The next `after` calls come before it.
     pub fn inject_read(&self, operation: &'static str, after: usize, fault: Fault) {
         lock(&self.store).read_faults.push((operation, after, fault));
     }
@@ -223,8 +223,8 @@ impl Server {
         std::mem::take(&mut lock(&self.store).queues.sent)
     }
 
-    /// Returns the operation of every call that read distributions, tenants, cache policies, buckets or
-    /// metrics, oldest first.
+    /// Returns the operation of every call that read distributions, tenants, cache policies, invalidations,
+    /// buckets or metrics, oldest first.
     #[must_use]
     pub fn reads(&self) -> Vec<&'static str> {
         lock(&self.store).reads.clone()
@@ -399,7 +399,8 @@ async fn call_s3(store: &Mutex<Store>, request: &Parts) -> Result<Response<Full<
         Err(error) => Err(error),
     };
     let answer = reply.unwrap_or_else(Into::into);
-    let mut response = Response::builder().status(answer.status);
+    let date = s3::http_date(lock(store).clock.now());
+    let mut response = Response::builder().status(answer.status).header(DATE, date);
     for (name, value) in answer.headers {
         response = response.header(name, value.into_bytes());
     }
@@ -464,8 +465,10 @@ async fn invalidations(
     let query = request.uri.query().unwrap_or_default();
     match (&request.method, rest) {
         (&Method::POST, []) => create(store, target, request, &whole(body).await?).await,
-        (&Method::GET, []) => Ok(lock(store).list(target, query).map(Answer::from)),
-        (&Method::GET, [id]) => Ok(lock(store).get(target, id).map(|found| found.answer().into())),
+        (&Method::GET, []) => read(store, "ListInvalidations", |store| store.list(target, query)).await,
+        (&Method::GET, [id]) => {
+            read(store, "GetInvalidation", |store| store.get(target, id).map(|found| found.answer())).await
+        }
         _ => Ok(Err(Refusal::unknown_operation())),
     }
 }

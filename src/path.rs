@@ -182,6 +182,13 @@ impl Item {
         Self("/*".into())
     }
 
+    /// Creates an item from CloudFront's own list, exactly as it is written there.
+    #[cfg(feature = "cli")]
+    #[must_use]
+    pub fn listed(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// Returns the item as it is sent to CloudFront.
     #[must_use]
     pub fn as_str(&self) -> &str {

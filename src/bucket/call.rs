@@ -26,10 +26,10 @@ const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 const IN_KEY: &AsciiSet = &IN_QUERY.remove(b'/');
 
 /// Maximum number of attempts, unless the settings say otherwise.
-const ATTEMPTS: u32 = 4;
+pub(super) const ATTEMPTS: u32 = 4;
 
 /// The maximum wait before the second attempt. It doubles for each further one.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
+pub(super) const FIRST_WAIT: Duration = Duration::from_millis(200);
 
 /// Time limit for one attempt.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
@@ -123,7 +123,12 @@ impl Bucket<'_> {
     }
 
     /// Makes one attempt, and returns its answer with any status.
-    async fn attempt(&self, call: &Call, region: &str, deadline: Instant) -> Result<Received, Error> {
+    pub(super) async fn attempt(
+        &self,
+        call: &Call,
+        region: &str,
+        deadline: Instant,
+    ) -> Result<Received, Error> {
         let failed = |kind, why: &str| self.error(call, kind, why.to_owned());
         let limit = deadline.saturating_duration_since(Instant::now()).min(ATTEMPT_LIMIT);
         if limit.is_zero() {
@@ -177,7 +182,7 @@ impl Bucket<'_> {
     }
 
     /// Returns the region as far as it is known.
-    fn region(&self) -> &str {
+    pub(super) fn region(&self) -> &str {
         self.redirected.get().unwrap_or(&self.region)
     }
 

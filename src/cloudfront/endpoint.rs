@@ -150,6 +150,20 @@ pub(crate) fn monitoring(settings: &Settings) -> String {
     format!("https://{service}.{region}.{domain}")
 }
 
+/// Returns the URL of Lambda's endpoint: the configured one, or that of the region.
+///
+/// <https://docs.aws.amazon.com/general/latest/gr/lambda-service.html>
+#[cfg(feature = "cli")]
+pub(crate) fn lambda(settings: &Settings, region: &str) -> String {
+    if let Some(url) = &settings.lambda_endpoint_url {
+        return url.trim_end_matches('/').to_owned();
+    }
+    let partition = Partition::of(region);
+    let domain = if settings.use_dual_stack { partition.dual_stack_domain } else { partition.domain };
+    let service = if settings.use_fips { "lambda-fips" } else { "lambda" };
+    format!("https://{service}.{region}.{domain}")
+}
+
 /// Returns the endpoint: the configured URL, or the one of the region's partition.
 ///
 /// <https://docs.aws.amazon.com/general/latest/gr/cf_region.html>
@@ -205,6 +219,25 @@ mod tests {
             let answer = resolver.resolve_endpoint(&params).now_or_never().expect("an immediate answer");
             answer.map_err(|error| error.to_string())
         })
+    }
+
+    /// The expected URLs are those of botocore's rules.
+    #[cfg(feature = "cli")]
+    #[test]
+    fn the_endpoint_of_lambda_is_in_the_region() {
+        for (region, fips, dual, expected) in [
+            ("eu-central-1", false, false, "https://lambda.eu-central-1.amazonaws.com"),
+            ("us-east-1", true, false, "https://lambda-fips.us-east-1.amazonaws.com"),
+            ("us-east-1", false, true, "https://lambda.us-east-1.api.aws"),
+            ("us-east-1", true, true, "https://lambda-fips.us-east-1.api.aws"),
+            ("cn-north-1", false, false, "https://lambda.cn-north-1.amazonaws.com.cn"),
+            ("us-gov-west-1", true, false, "https://lambda-fips.us-gov-west-1.amazonaws.com"),
+        ] {
+            let mut settings = Settings::new("an id", "a secret", None);
+            (settings.use_fips, settings.use_dual_stack) = (fips, dual);
+            assert_eq!(lambda(&settings, region), expected);
+        }
+        assert_eq!(lambda(&Settings::local("http://[::1]:9/"), "eu-west-1"), "http://[::1]:9");
     }
 
     /// The expected URLs are those of botocore's rules.

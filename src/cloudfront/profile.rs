@@ -70,6 +70,7 @@ impl Profile {
         };
         settings.s3_endpoint_url = self.endpoint_url("S3");
         settings.cloudwatch_endpoint_url = self.endpoint_url("CloudWatch");
+        settings.lambda_endpoint_url = self.endpoint_url("Lambda");
         settings.use_fips = config.use_fips().unwrap_or_default();
         settings.use_dual_stack = config.use_dual_stack().unwrap_or_default();
         settings.app_name = config.app_name().cloned();

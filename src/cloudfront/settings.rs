@@ -17,6 +17,9 @@ pub struct Settings {
     pub s3_endpoint_url: Option<String>,
     /// The URL of CloudWatch's endpoint. `None` for the one of the region.
     pub cloudwatch_endpoint_url: Option<String>,
+    /// The URL of Lambda's endpoint. `None` for the one of the function's region.
+    #[cfg(feature = "cli")]
+    pub lambda_endpoint_url: Option<String>,
     /// Whether to use the endpoint with FIPS 140 cryptography.
     pub use_fips: bool,
     /// Whether to use the endpoint that supports IPv6 as well as IPv4.
@@ -52,6 +55,8 @@ impl Settings {
             sqs_endpoint_url: endpoint_url.clone(),
             s3_endpoint_url: endpoint_url.clone(),
             cloudwatch_endpoint_url: endpoint_url.clone(),
+            #[cfg(feature = "cli")]
+            lambda_endpoint_url: endpoint_url.clone(),
             endpoint_url,
             ..Self::new("local", "local", None)
         }
@@ -65,6 +70,8 @@ impl Settings {
             sqs_endpoint_url: None,
             s3_endpoint_url: None,
             cloudwatch_endpoint_url: None,
+            #[cfg(feature = "cli")]
+            lambda_endpoint_url: None,
             use_fips: false,
             use_dual_stack: false,
             max_attempts: None,

@@ -41,6 +41,7 @@ mod tenants;
 mod tidy;
 mod tls;
 mod unchanged;
+mod uploaded;
 mod uploads;
 mod usage;
 mod viewers;

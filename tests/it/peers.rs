@@ -138,7 +138,7 @@ impl Peer {
     }
 
     /// Creates a distribution with this origin domain and origin path, and returns its id.
-    fn distribution_of(&self, domain: &str, origin_path: &str) -> DistributionId {
+    pub(crate) fn distribution_of(&self, domain: &str, origin_path: &str) -> DistributionId {
         let config = r#"<DistributionConfig xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/">
             <CallerReference>ALIAS</CallerReference><Comment>test</Comment><Enabled>true</Enabled>
             <DefaultRootObject>home.html</DefaultRootObject>

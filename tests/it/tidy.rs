@@ -36,7 +36,7 @@ fn code(source: &str) -> String {
 }
 
 /// The library's modules, except `order`, which every module may use.
-const MODULES: [&str; 25] = [
+const MODULES: [&str; 27] = [
     "event",
     "watch",
     "path",
@@ -58,6 +58,8 @@ const MODULES: [&str; 25] = [
     "request",
     "report",
     "config",
+    "coverage",
+    "lambda",
     "local",
     "verify",
     "text",
@@ -195,6 +197,12 @@ fn rules() -> Vec<Rule> {
             Some(&["watch", "site", "discover", "cover", "plan", "cloudfront", "versions", "time"]),
             &[SDK, CLOCK, ENVIRONMENT, LAMBDA],
         ),
+        rule(
+            "src/coverage",
+            Some(&["path", "site"]),
+            &[SDK, CLOCK, ENVIRONMENT, LAMBDA, &["async", "serde"]],
+        ),
+        rule("src/lambda", Some(&["cloudfront"]), &[SDK, NOW, ENVIRONMENT, LAMBDA]),
         rule("src/local", Some(&[]), &[SDK, ENVIRONMENT, LAMBDA, &["crate::"]]),
         rule("src/verify", Some(&["site", "cloudfront", "bucket"]), &[ENVIRONMENT, LAMBDA, &["serde_json"]]),
         rule("src/lib", None, &[SDK, ENVIRONMENT, LAMBDA]),

@@ -62,7 +62,7 @@ pub(crate) struct Arguments {
     #[arg(short, long)]
     keys: bool,
 
-    /// Purge the objects that an upload changed: the output of "aws s3 sync", or s3://bucket/key on each line; "-" for
+    /// Purge the objects that an upload changed: the output of "aws s3 sync", or an S3 URI on each line; "-" for
     /// standard input
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["paths", "file", "null", "keys"])]
     changed: Option<PathBuf>,

@@ -8,10 +8,12 @@ mod cost;
 mod errors;
 mod explain;
 mod follow;
+mod history;
 mod input;
 mod invalidate;
 mod invoke;
 mod listinvalidations;
+mod look;
 mod lookup;
 mod ls;
 mod man;
@@ -19,13 +21,17 @@ mod name;
 mod objects;
 mod out;
 mod plan;
+mod purges;
 mod sites;
 mod status;
 mod target;
 mod tenants;
 mod typed;
+mod uploaded;
 mod verify;
 mod wait;
+mod waited;
+mod when;
 
 use std::{io, process::ExitCode, time::Duration};
 
@@ -71,6 +77,7 @@ enum Command {
     List(listinvalidations::Arguments),
     Status(status::Arguments),
     Wait(wait::Arguments),
+    History(history::Arguments),
     Verify(verify::Arguments),
     Cost(cost::Arguments),
     Plan(plan::Arguments),
@@ -110,6 +117,9 @@ enum Stop {
     /// An error from CloudFront, or one that prevented the call.
     #[error("{0}")]
     CloudFront(Error),
+    /// An error from another service than CloudFront.
+    #[error("{0}")]
+    Service(String),
     /// A failed file, stream or socket, and its name.
     #[error("{0}: {1}")]
     Io(String, #[source] io::Error),
@@ -141,6 +151,7 @@ async fn main() -> ExitCode {
         Ok(Command::List(arguments)) => listinvalidations::run(&arguments).await,
         Ok(Command::Status(arguments)) => status::run(&arguments).await,
         Ok(Command::Wait(arguments)) => wait::run(&arguments).await,
+        Ok(Command::History(arguments)) => history::run(&arguments).await,
         Ok(Command::Verify(arguments)) => verify::run(&arguments).await,
         Ok(Command::Cost(arguments)) => cost::run(&arguments).await,
         Ok(Command::Completions(arguments)) => completions::run(&arguments),
@@ -170,7 +181,7 @@ async fn main() -> ExitCode {
                 eprintln!("  {}", Plain(&error.to_string()));
             }
             ExitCode::from(match stop {
-                Stop::Io(..) | Stop::CloudFront(_) => 1,
+                Stop::Io(..) | Stop::CloudFront(_) | Stop::Service(_) => 1,
                 Stop::Configuration(_) | Stop::Usage(_) => 2,
                 Stop::NotFound(_) => 3,
             })

@@ -126,6 +126,16 @@ impl Target {
         self.target.text.strip_prefix("s3://").map(|bucket| bucket.trim_end_matches('/'))
     }
 
+    /// Parses a target that another option names.
+    pub(crate) fn named(text: &str) -> Result<Self, String> {
+        Ok(Self { target: Name::parse(text)? })
+    }
+
+    /// Returns the target as text, without the path of a URL.
+    pub(crate) fn text(&self) -> &str {
+        &self.target.text
+    }
+
     /// Returns the path of a URL that is the target.
     pub(crate) fn path(&self) -> Option<&str> {
         self.target.path.as_deref()

@@ -56,10 +56,10 @@ pub(crate) struct Arguments {
 }
 
 /// The default header, as browsers send it. CloudFront caches each compression separately.
-const ACCEPT_ENCODING: (&str, &str) = ("accept-encoding", "gzip, deflate, br");
+pub(crate) const ACCEPT_ENCODING: (&str, &str) = ("accept-encoding", "gzip, deflate, br");
 
 /// The limits of every verdict.
-const UNKNOWABLE: &str = "This is what this machine sees now. Other edge locations, other headers and cookies, and browser \
+pub(crate) const UNKNOWABLE: &str = "This is what this machine sees now. Other edge locations, other headers and cookies, and browser \
                           caches may differ.";
 
 fn object(text: &str) -> Result<Object, String> {
