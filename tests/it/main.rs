@@ -30,6 +30,7 @@ mod month;
 mod narrow;
 mod path;
 mod peers;
+mod permissions;
 mod plan;
 mod s3_peers;
 mod sites;

@@ -57,6 +57,15 @@ fn a_dry_run_of_the_upload_purges_nothing() {
 }
 
 #[test]
+fn many_objects_are_folded() {
+    let upload: String = (0..30).map(|n| format!("upload: ./{n} to s3://site/live/docs/{n}.png\n")).collect();
+    let (paths, _, code) = planned(&["--changed", "-", "--max-paths", "3"], &upload);
+    assert_eq!((paths, code), (vec![json!(["E1EXAMPLE", ["/docs/*"]])], Some(0)));
+    let (paths, _, _) = planned(&["--changed", "-", "--max-paths", "20", "--split"], &upload);
+    assert_eq!(paths.len(), 2);
+}
+
+#[test]
 fn keys_with_a_bucket_are_objects_and_others_are_paths() {
     let (paths, error, code) = planned(&["--keys"], "live/shop/index.html  \nlive/it's.html\r\nnone.txt\n");
     assert_eq!(paths, [json!(["E1EXAMPLE", ["/it*", "/shop/", "/shop/index.html"]])]);

@@ -134,7 +134,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     }
     let count = items.len();
     let is_typed = items.contains(&Item::everything());
-    let parts = arguments.parts(items)?;
+    let parts = arguments.parts(items, arguments.fold)?;
     if parts.concat().contains(&Item::everything()) && !is_typed {
         why_everything = Some(format!("--fold makes it of {}", counted(count, "path")));
     }
@@ -241,7 +241,7 @@ impl Arguments {
         for one in matches {
             let items = paths.of_distribution(&one.id);
             if !items.is_empty() {
-                requests.push((one, self.parts(items)?));
+                requests.push((one, self.parts(items, !self.split)?));
             }
         }
         let named = paths.ignored.iter().take(MOST_IGNORED).map(|object| format!("not purged: {object}"));
@@ -356,12 +356,12 @@ impl Arguments {
     }
 
     /// Splits or folds the items into requests of at most `--max-paths`.
-    fn parts(&self, items: Vec<Item>) -> Result<Vec<Vec<Item>>, Stop> {
+    fn parts(&self, items: Vec<Item>, folds: bool) -> Result<Vec<Vec<Item>>, Stop> {
         let most = usize::from(self.max_paths);
         if items.len() <= most {
             return Ok(vec![items]);
         }
-        if self.fold {
+        if folds {
             let wildcards = items.iter().filter(|item| item.as_str().ends_with('*')).count();
             let budget = Budget { items: most, wildcards: wildcards.max(DEFAULT_MAX_WILDCARDS) };
             return Ok(vec![cover(items, budget).items.into_iter().map(|one| one.item).collect()]);
