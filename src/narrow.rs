@@ -404,8 +404,13 @@ fn orders(
         let pinned = said().any(|said| said.pinned) || matches!(alone, Some((_, Why::Uncertain)));
         let delay = match alone {
             None | Some((_, Why::PutOff)) => {
-                turns += 1;
-                (moment.interval * turns).max((moment.pause)(distribution))
+                let pause = (moment.pause)(distribution);
+                if pause.is_zero() {
+                    turns += 1;
+                    moment.interval * turns
+                } else {
+                    pause
+                }
             }
             Some(_) => AFTER_FAILURE,
         };

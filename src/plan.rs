@@ -7,6 +7,7 @@
 mod collateral;
 mod demand;
 mod digest;
+mod limits;
 mod reasons;
 
 use std::{cmp::Ordering, collections::BTreeSet, fmt, sync::Arc};
@@ -147,8 +148,11 @@ pub struct Purge {
     pub changes: Vec<usize>,
     /// The time of the oldest change, in milliseconds since 1970. `None` if no change has a time.
     pub oldest: Option<u64>,
-    /// The time of the newest change, in milliseconds since 1970. `None` if some change has no time.
+    /// The time of the newest change, in milliseconds since 1970. `None` if some change has no time, or if a person
+    /// requested some of it.
     pub newest: Option<u64>,
+    /// Whether a person requested some of it.
+    pub is_requested: bool,
     /// Whether planning ran out of time, so that this may purge more than the budget requires.
     pub is_hasty: bool,
 }
@@ -189,6 +193,9 @@ impl Invalidation {
     /// Replaces the items by `/*`.
     pub fn widen(&mut self) {
         let everything = Item::everything();
+        if self.purge.items.iter().any(|one| one.item == everything) {
+            return;
+        }
         self.caller_reference = self.reference_of([&everything]);
         let covers = self.purge.items.iter().map(|one| one.covers).sum();
         let items = [Covering { item: everything, covers, folded: true }].into();
@@ -340,43 +347,11 @@ impl<'a> Planner<'a> {
         by_bucket.map(|(bucket, keys)| Wanted { bucket, keys }).collect()
     }
 
-    /// Returns the number of distributions that need an invalidation. If it is late, counts others, too.
-    #[must_use]
-    pub fn distributions(&self, is_late: &dyn Fn() -> bool) -> usize {
-        let needs_any = |group: &&Group<'_>| is_late() || self.demand.needs_any(group);
-        self.demand.groups.iter().filter(needs_any).map(|group| group.distributions.len()).sum()
-    }
-
-    /// Plans with this budget for changes from now on, as far as the policy allows. It does not limit what people
-    /// request, nor narrowed messages that have their budget already.
-    #[must_use]
-    pub fn limited(self, budget: Budget) -> Self {
-        Self { budget: Some(self.within_policy(budget)), ..self }
-    }
-
-    /// Returns a budget that is within that of the policy.
-    fn within_policy(&self, Budget { items, wildcards }: Budget) -> Budget {
-        let most = self.policy.budget;
-        Budget { items: items.clamp(1, most.items), wildcards: wildcards.clamp(1, most.wildcards) }
-    }
-
-    /// Returns the budget of a group. `for_changes` is whether it is not only for requests.
-    fn budget(&self, group: &Group<'_>, for_changes: bool) -> Budget {
-        if group.is_crowd {
-            return Budget { items: 1, wildcards: 1 };
-        }
-        if let Some(known) = self.demand.narrowed_of(group).and_then(|narrowed| narrowed.budget) {
-            let [items, wildcards] = known;
-            return self.within_policy(Budget { items, wildcards });
-        }
-        self.budget.filter(|_| for_changes).unwrap_or(self.policy.budget)
-    }
-
     /// Returns whether a group, which serves these changes, needs more items than the budget allows.
     fn exceeds(&self, group: &Group<'_>, changes: &[usize]) -> bool {
         let requested = self.demand.requests(group).flat_map(|(_, _, items)| items.iter().cloned());
         let paths = changes.iter().filter_map(|index| self.demand.paths(group, *index).ok());
-        let budget = self.budget(group, !changes.is_empty());
+        let budget = self.budget(group, self.demand.requests(group).next().is_none());
         let mut items = BTreeSet::new();
         let mut wildcards = 0;
         for item in requested.chain(paths.flat_map(|(_, paths)| paths).map(|(item, _)| item)) {
@@ -497,18 +472,17 @@ impl<'a> Planner<'a> {
         if pace() == Pace::PutOff {
             items.clear();
         }
-        let times = || {
-            causes.iter().filter_map(|cause| match cause {
-                Cause::Change(change) => Some(change.time),
-                Cause::Request(_) => None,
-            })
+        let time = |cause: &Cause<'_>| match cause {
+            Cause::Change(change) => change.time,
+            Cause::Request(_) => None,
         };
-        let oldest = times().flatten().min();
-        let newest = times().try_fold(0, |newest, time| Some(time?.max(newest)));
+        let oldest = causes.iter().filter_map(time).min();
+        let newest = causes.iter().try_fold(0, |newest, cause| Some(time(cause)?.max(newest)));
         let change_count = served.len();
+        let is_requested = causes.len() > change_count;
         let messages = sorted(causes.iter().map(Cause::message).collect());
         let labels = Effort::LABELS / self.demand.share(group).max(1);
-        let budget = self.budget(group, change_count > 0);
+        let budget = self.budget(group, !is_requested);
         let is_late = || pace() != Pace::Thorough;
         let effort = Effort { labels, is_late: &is_late };
         let (items, is_hasty) = match self.collateral(group, &items, &served, budget, effort) {
@@ -525,6 +499,7 @@ impl<'a> Planner<'a> {
             changes: served,
             oldest,
             newest,
+            is_requested,
             is_hasty: is_hasty || is_last_resort,
         };
         Some(Current { purge: Arc::new(purge), digest, messages: messages.into(), given: 0 })

@@ -25,7 +25,7 @@ use crate::{
     path::Item,
     plan::Invalidation,
     site::DistributionId,
-    submit::{Created, Sent},
+    submit::{Created, Part, Sent},
     usage::{Meter, Month},
 };
 
@@ -120,8 +120,8 @@ pub struct Purse<'a> {
     /// Returns the present time in milliseconds since 1970.
     present: &'a dyn Fn() -> u64,
     grant: Option<Grant>,
-    /// The invalidations that have to wait.
-    withheld: RefCell<Vec<Invalidation>>,
+    /// The invalidations that have to wait, each with a time at which all its changes had happened.
+    withheld: RefCell<Vec<(Invalidation, Option<u64>)>>,
 }
 
 impl<'a> Purse<'a> {
@@ -166,26 +166,26 @@ impl<'a> Purse<'a> {
     ) -> Option<Invalidation> {
         loop {
             let mut one = planned()?;
-            // A person who requests a path gets it, and an invalidation without items is not sent.
-            let is_exempt = one.purge.change_count == 0 || one.purge.items.is_empty();
+            if is_exempt(&one) {
+                return Some(one);
+            }
             let is_scarce = self.grant.as_ref().is_some_and(|grant| grant.is_scarce);
-            let has_waited = || !is_scarce && one.part.is_some_and(|part| self.has_waited(batch, part));
-            if !is_exempt && !self.rest(&one.distribution).is_zero() && !has_waited() {
-                self.withheld.borrow_mut().push(one);
+            let messages = one.part.map_or(&[][..], |part| &batch.narrowed[part].messages);
+            let since = messages.iter().map(|message| message.since);
+            let has_waited = |since: u64| rest(since, WINDOW, (self.present)()).is_zero();
+            if !self.rest(&one.distribution).is_zero() && (is_scarce || !since.clone().any(has_waited)) {
+                let existed = one.purge.newest.or(since.max());
+                self.withheld.borrow_mut().push((one, existed));
                 continue;
             }
             let is_awaited = self.begin(&one.distribution);
-            if is_scarce && !is_exempt && (is_awaited || one.part.is_some()) {
+            // CloudFront recognizes what may exist already only as it was.
+            let is_pinned = messages.iter().any(|message| message.pinned);
+            if is_scarce && !is_pinned && (is_awaited || one.part.is_some()) {
                 one.widen();
             }
             return Some(one);
         }
-    }
-
-    /// Returns whether the changes in a narrowed part of the batch have waited for [`WINDOW`].
-    fn has_waited(&self, batch: &Batch, part: usize) -> bool {
-        let since = batch.narrowed[part].messages.iter().map(|message| message.since).min();
-        since.is_some_and(|since| rest(since, WINDOW, (self.present)()).is_zero())
     }
 
     /// Records that a purge of the distribution begins. Returns whether changes have been waiting for it.
@@ -215,22 +215,31 @@ impl<'a> Purse<'a> {
         spending.meter.sent(paths, now);
         let mut recent = spending.recent();
         recent.add(paths, now);
+        if is_exempt(invalidation) {
+            return;
+        }
         let Some(last) = recent.last(&invalidation.distribution) else { return };
         if let Sent::Failed(_) = result {
             last.at = 0;
             return;
         }
         last.is_awaited = false;
-        if let (Sent::Accepted(Created { at: Some(at), .. }), [covering]) = (result, &*purge.items) {
-            last.created = Some((covering.item.clone(), *at));
-        }
+        last.created = match (result, &*purge.items) {
+            (Sent::Accepted(Created { at: Some(at), .. }), [covering]) => Some((covering.item.clone(), *at)),
+            (Sent::Folded(Part { created: Created { at: Some(at), .. }, items }, _), _)
+                if items.len() == 1 =>
+            {
+                Some((items[0].clone(), *at))
+            }
+            _ => None,
+        };
     }
 
     /// Returns the invalidations that were withheld, with their results. Those that the last purge of the
     /// distribution covers are done.
     pub fn withheld(&self) -> Vec<(Invalidation, Sent)> {
-        let decided = |one: Invalidation| {
-            let result = if self.covers(&one) {
+        let decided = |(one, existed): (Invalidation, Option<u64>)| {
+            let result = if self.covers(&one, existed) {
                 Sent::AlreadyDone { is_new: false }
             } else {
                 Sent::Failed(Error::saved())
@@ -240,14 +249,14 @@ impl<'a> Purse<'a> {
         self.withheld.take().into_iter().map(decided).collect()
     }
 
-    /// Returns whether the last purge of the distribution covers an invalidation: it was created after all its
-    /// changes. Otherwise, the distribution is awaited from now on.
-    fn covers(&self, invalidation: &Invalidation) -> bool {
+    /// Returns whether the last purge of the distribution covers an invalidation, all of whose changes had happened at
+    /// `existed`: it was created later. Otherwise, the distribution is awaited from now on.
+    fn covers(&self, invalidation: &Invalidation, existed: Option<u64>) -> bool {
         let Some(spending) = self.spending else { return false };
         let (mut recent, purge) = (spending.recent(), &invalidation.purge);
         let Some(last) = recent.last(&invalidation.distribution) else { return false };
         let covers = |(item, at): &(Item, u64)| {
-            purge.newest.is_some_and(|newest| newest.saturating_add(SKEW) <= *at)
+            existed.is_some_and(|existed| existed.saturating_add(SKEW) <= *at)
                 && purge.items.iter().all(|one| item.covers(&one.item))
         };
         let is_covered = last.created.as_ref().is_some_and(covers);
@@ -301,6 +310,12 @@ impl Recent {
         self.sent.retain(|(begin, _)| !rest(*begin, WINDOW, now).is_zero());
         self.purges.retain(|last| !rest(last.at, WINDOW, now).is_zero() || last.is_awaited);
     }
+}
+
+/// Returns whether an invalidation neither waits nor makes others wait: a person who requests a path gets it, and what
+/// has no items is not sent.
+fn is_exempt(invalidation: &Invalidation) -> bool {
+    invalidation.purge.is_requested || invalidation.purge.items.is_empty()
 }
 
 /// Returns the rest of a pause that began at `since`. Times are in milliseconds since 1970. A clock that was set back

@@ -381,9 +381,9 @@ fn scarce(report: &Report, context: Context<'_>) -> Option<String> {
         paths_per_month: usize,
     }
     let (month, grant) = (report.month?, report.grant.as_ref()?);
-    let message = "too few paths are left this month, so each distribution is purged with one path, and at most \
-                   every ten minutes; if that is too coarse, raise PathsPerMonth: each path beyond the account's \
-                   1,000 costs $0.005";
+    let message = "too few paths are left this month, so each distribution is purged with one path and, if the changes \
+                   come from a queue, by each environment at most every ten minutes; if that is too coarse, raise \
+                   PathsPerMonth: each path beyond the account's 1,000 costs $0.005";
     let fields = Fields { paths_this_month: month.sent, paths_per_month: month.allowance };
     grant.is_scarce.then(|| context.line("WARN", message, fields))
 }

@@ -182,3 +182,56 @@ async fn an_uncertain_invalidation_is_planned_with_the_budget_that_it_had() {
     assert_eq!(other.invoke(narrowed(&cloudfront)).await.handed_back(), [""; 0]);
     assert_eq!(sent(&cloudfront), first);
 }
+
+#[tokio::test]
+async fn a_request_in_a_batch_of_changes_neither_waits_nor_is_folded() {
+    let cloudfront = cloudfront().await;
+    log(&cloudfront, 1_000);
+    let mut function = start(&cloudfront, "E1", "1000").await;
+    let earlier = SystemTime::now() - Duration::from_mins(1);
+    assert_eq!(function.invoke(batch_of(earlier, "1", keys(3))).await.handed_back(), [""; 0]);
+    // The purge covers this change, but not the request.
+    let mut event: Value = serde_json::from_str(&batch_of(earlier, "2", keys(1))).expect("JSON");
+    let paths: Vec<String> = (0..20).map(|number| format!("/x/{number}")).collect();
+    let request = sqs([("r", json!({"paths": paths}).to_string())])["Records"][0].clone();
+    event["Records"].as_array_mut().expect("records").push(request);
+    assert_eq!(function.invoke(event.to_string()).await.handed_back(), [""; 0]);
+    assert_eq!(cloudfront.sent(), []);
+    assert_eq!(sent(&cloudfront), [("E1".to_owned(), 1), ("E1".to_owned(), 21)]);
+    // It starts no pause of its own, nor ends one.
+    assert_eq!(function.invoke(batch("3", keys(1))).await.handed_back(), [""; 0]);
+    assert_eq!((sent(&cloudfront).len(), cloudfront.take_sent().len()), (2, 1));
+}
+
+#[tokio::test]
+async fn messages_of_one_distribution_count_once() {
+    let cloudfront = cloudfront().await;
+    let mut function = start(&cloudfront, "E1", "20000").await;
+    let mut messages = Vec::new();
+    for number in 0..30 {
+        let content = json!({"share": 1, "changes": [{"bucket": "site", "event": "ObjectCreated:Put",
+            "effect": "content", "objects": [[format!("{number}.html"), number.to_string(), now()]]}]});
+        let body =
+            json!({"narrowed": {"version": 1, "distributions": ["E1"], "since": now(), "content": content}});
+        messages.push((format!("m{number}"), body.to_string()));
+    }
+    let event = sqs(messages.iter().map(|(id, body)| (&**id, body.clone()))).to_string();
+    assert_eq!(function.invoke(event).await.handed_back(), [""; 0]);
+    function.logged(|line| line["message"] == "done" || line["message"] == "not everything done").await;
+    assert!(function.log().iter().all(|line| !line.contains("too few paths")), "{:?}", function.log());
+    assert!(cloudfront.recorded().iter().all(|one| one.paths != ["/*"]));
+}
+
+#[tokio::test]
+async fn what_may_exist_is_not_widened() {
+    let cloudfront = cloudfront().await;
+    log(&cloudfront, 1_000);
+    let mut function = start(&cloudfront, "E1,E2", "1000").await;
+    cloudfront.inject(Some("E2"), Fault::LoseAnswer);
+    cloudfront.inject(Some("E2"), refusal(403, "AccessDenied", "no"));
+    assert_eq!(function.invoke(batch("1", ["docs/a.html".to_owned()])).await.handed_back(), [""; 0]);
+    let first = sent(&cloudfront);
+    let mut other = start(&cloudfront, "E1,E2", "1000").await;
+    assert_eq!(other.invoke(narrowed(&cloudfront)).await.handed_back(), [""; 0]);
+    assert_eq!(sent(&cloudfront), first);
+}

@@ -58,7 +58,8 @@ fn a_dry_run_of_the_upload_purges_nothing() {
 
 #[test]
 fn many_objects_are_folded() {
-    let upload: String = (0..30).map(|n| format!("upload: ./{n} to s3://site/live/docs/{n}.png\n")).collect();
+    let line = |number: usize| format!("upload: ./{number} to s3://site/live/docs/{number}.png\n");
+    let upload = (0..30).map(line).collect::<Vec<_>>().concat();
     let (paths, _, code) = planned(&["--changed", "-", "--max-paths", "3"], &upload);
     assert_eq!((paths, code), (vec![json!(["E1EXAMPLE", ["/docs/*"]])], Some(0)));
     let (paths, _, _) = planned(&["--changed", "-", "--max-paths", "20", "--split"], &upload);

@@ -40,6 +40,10 @@ const PAGE: u16 = 1_000;
 /// The time by which an invalidation has to be later than a time that S3 cut to seconds, in milliseconds.
 const SECOND: u64 = 1_000;
 
+/// The time before the command in which a named object may have changed more than once, in milliseconds. The function
+/// may not have purged the earlier change yet.
+const RECENT: u64 = 60 * 60 * SECOND;
+
 /// The options that say what was uploaded.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -187,7 +191,9 @@ impl Options {
         }
         if !account.config.policy.skip.is_off() {
             changes =
-                with_versions(&bucket, &objects, changes, since).await.map_err(|error| failed(&error))?;
+                with_versions(&bucket, &objects, changes, since.unwrap_or(begun.saturating_sub(RECENT)))
+                    .await
+                    .map_err(|error| failed(&error))?;
         }
         let known = if changes.iter().all(Seen::is_dated) {
             begun
@@ -273,13 +279,13 @@ fn is_multipart(etag: &str) -> bool {
     etag.contains('-')
 }
 
-/// Returns the changes with the ids of their versions, which S3 needs to compare them. With `since`, returns a change
-/// for every version from that time on: the function judged each of them.
+/// Returns the changes with the ids of their versions, which S3 needs to compare them: one for the current version of
+/// each object, and for every other one since a time, because the function judged each of them.
 async fn with_versions(
     bucket: &Bucket<'_>,
     objects: &[Key],
     changes: Vec<Seen>,
-    since: Option<u64>,
+    since: u64,
 ) -> Result<Vec<Seen>, BucketError> {
     let find = |seen: Seen| async move {
         if seen.is_deleted {
@@ -300,12 +306,8 @@ async fn with_versions(
     Ok(found.into_iter().flatten().collect())
 }
 
-/// Lists the versions of an object from `since` on, newest first. `None` for the current one only.
-async fn recent_versions(
-    bucket: &Bucket<'_>,
-    key: &[u8],
-    since: Option<u64>,
-) -> Result<Vec<Version>, BucketError> {
+/// Lists the current version of an object, and the others from `since` on, newest first.
+async fn recent_versions(bucket: &Bucket<'_>, key: &[u8], since: u64) -> Result<Vec<Version>, BucketError> {
     let mut found: Vec<Version> = Vec::new();
     let mut marker: Option<(Key, Option<Box<str>>)> = None;
     loop {
@@ -313,20 +315,19 @@ async fn recent_versions(
             prefix: key,
             key_marker: marker.as_ref().map(|(key, _)| key.as_bytes()),
             version_id_marker: marker.as_ref().and_then(|(_, version)| version.as_deref()),
-            max_keys: if since.is_some() { PAGE } else { 1 },
+            max_keys: PAGE,
         };
         let page = bucket.versions(&query, Instant::now() + LIMIT).await?;
         for version in page.entries {
-            let is_wanted = version.key.as_bytes() == key
-                && since.map_or(found.is_empty(), |since| version.modified >= since);
+            let is_wanted = version.key.as_bytes() == key && (found.is_empty() || version.modified >= since);
             if !is_wanted {
                 return Ok(found);
             }
             found.push(version);
         }
         match page.next {
-            Some(next) if since.is_some() => marker = Some((next.key, next.version)),
-            _ => return Ok(found),
+            Some(next) => marker = Some((next.key, next.version)),
+            None => return Ok(found),
         }
     }
 }

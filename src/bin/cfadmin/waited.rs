@@ -140,7 +140,8 @@ impl Waiting<'_> {
             if states.iter().all(|state| matches!(state, State::Purged(_))) {
                 return Ok(true);
             }
-            if left.is_zero() && !is_sent {
+            // What another one covers by now must not be purged again.
+            if left.is_zero() && !is_sent && failures == 0 {
                 if !self.or_invalidate {
                     return Ok(false);
                 }
