@@ -1,5 +1,7 @@
 //! `cfadmin listinvalidations`: the invalidations of a distribution or tenant.
 
+use std::cmp::Reverse;
+
 use clap::Args;
 use cloudfront_invalidator::cloudfront::Summary;
 use serde::Serialize;
@@ -53,7 +55,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         arguments.target.must_have_invalidations(&account).await?;
     }
     // CloudFront documents this order, but emulators have others.
-    summaries.sort_by(|one, other| other.created.cmp(&one.created));
+    // The texts have fractions of any length, so they do not sort as the times do.
+    summaries.sort_by_key(|one| Reverse(humantime::parse_rfc3339(&one.created).ok()));
     summaries.truncate(arguments.limit.unwrap_or(usize::MAX));
     let mut listed = Vec::new();
     for summary in summaries {
