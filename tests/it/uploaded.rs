@@ -548,7 +548,8 @@ fn syncs(peer: &Peer, name: &str) {
         "{}",
         ran.errors
     );
-    std::thread::sleep(Duration::from_millis(1_100));
+    // The servers cut the times of objects and of invalidations to seconds.
+    std::thread::sleep(Duration::from_millis(2_100));
     aws(&format!(
         "aws cloudfront create-invalidation --distribution-id {distribution} --paths '/a*' '/docs/*' /old.html"
     ));
