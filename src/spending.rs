@@ -8,7 +8,8 @@
 //!
 //! - Changes that have waited for [`WINDOW`] do not wait for a pause again, unless paths are scarce.
 //! - While they are scarce, changes that have waited are purged by `/*`. All that is older needs no purge of its own
-//!   then, so each environment makes a change wait only once.
+//!   then, so each environment makes a change wait only once. Whether a change without a time is older is unknown, so
+//!   the first rule holds for it in any case.
 
 use std::{
     cell::RefCell,
@@ -21,7 +22,7 @@ use crate::{
     allowance::{Standing, WINDOW, budget, pause},
     cloudfront::{Client, Error},
     cover::Budget,
-    event::Batch,
+    event::{Batch, NarrowedMessage},
     path::Item,
     plan::Invalidation,
     site::DistributionId,
@@ -120,8 +121,8 @@ pub struct Purse<'a> {
     /// Returns the present time in milliseconds since 1970.
     present: &'a dyn Fn() -> u64,
     grant: Option<Grant>,
-    /// The invalidations that have to wait, each with a time at which all its changes had happened.
-    withheld: RefCell<Vec<(Invalidation, Option<u64>)>>,
+    /// The invalidations that have to wait.
+    withheld: RefCell<Vec<Invalidation>>,
 }
 
 impl<'a> Purse<'a> {
@@ -171,11 +172,11 @@ impl<'a> Purse<'a> {
             }
             let is_scarce = self.grant.as_ref().is_some_and(|grant| grant.is_scarce);
             let messages = one.part.map_or(&[][..], |part| &batch.narrowed[part].messages);
-            let since = messages.iter().map(|message| message.since);
-            let has_waited = |since: u64| rest(since, WINDOW, (self.present)()).is_zero();
-            if !self.rest(&one.distribution).is_zero() && (is_scarce || !since.clone().any(has_waited)) {
-                let existed = one.purge.newest.or(since.max());
-                self.withheld.borrow_mut().push((one, existed));
+            let has_waited =
+                |message: &NarrowedMessage| rest(message.since, WINDOW, (self.present)()).is_zero();
+            let may_wait = (is_scarce && one.purge.newest.is_some()) || !messages.iter().any(has_waited);
+            if may_wait && !self.rest(&one.distribution).is_zero() {
+                self.withheld.borrow_mut().push(one);
                 continue;
             }
             let is_awaited = self.begin(&one.distribution);
@@ -238,8 +239,8 @@ impl<'a> Purse<'a> {
     /// Returns the invalidations that were withheld, with their results. Those that the last purge of the
     /// distribution covers are done.
     pub fn withheld(&self) -> Vec<(Invalidation, Sent)> {
-        let decided = |(one, existed): (Invalidation, Option<u64>)| {
-            let result = if self.covers(&one, existed) {
+        let decided = |one: Invalidation| {
+            let result = if self.covers(&one) {
                 Sent::AlreadyDone { is_new: false }
             } else {
                 Sent::Failed(Error::saved())
@@ -249,14 +250,14 @@ impl<'a> Purse<'a> {
         self.withheld.take().into_iter().map(decided).collect()
     }
 
-    /// Returns whether the last purge of the distribution covers an invalidation, all of whose changes had happened at
-    /// `existed`: it was created later. Otherwise, the distribution is awaited from now on.
-    fn covers(&self, invalidation: &Invalidation, existed: Option<u64>) -> bool {
+    /// Returns whether the last purge of the distribution covers an invalidation: it was created after all its
+    /// changes. Otherwise, the distribution is awaited from now on.
+    fn covers(&self, invalidation: &Invalidation) -> bool {
         let Some(spending) = self.spending else { return false };
         let (mut recent, purge) = (spending.recent(), &invalidation.purge);
         let Some(last) = recent.last(&invalidation.distribution) else { return false };
         let covers = |(item, at): &(Item, u64)| {
-            existed.is_some_and(|existed| existed.saturating_add(SKEW) <= *at)
+            purge.newest.is_some_and(|newest| newest.saturating_add(SKEW) <= *at)
                 && purge.items.iter().all(|one| item.covers(&one.item))
         };
         let is_covered = last.created.as_ref().is_some_and(covers);

@@ -235,3 +235,28 @@ async fn what_may_exist_is_not_widened() {
     assert_eq!(other.invoke(narrowed(&cloudfront)).await.handed_back(), [""; 0]);
     assert_eq!(sent(&cloudfront), first);
 }
+
+#[tokio::test]
+async fn a_change_without_a_time_is_not_taken_for_purged_and_waits_only_once() {
+    let cloudfront = cloudfront().await;
+    log(&cloudfront, 1_000);
+    let mut function = start(&cloudfront, "E1", "1000").await;
+    assert_eq!(
+        function.invoke(batch("1", ["docs/a.html", "x.html"].map(str::to_owned))).await.handed_back(),
+        [""; 0]
+    );
+    assert_eq!(cloudfront.recorded()[0].paths, ["/*"]);
+    // The message may contain changes that are newer than its time, because it united several.
+    let waiting = |minutes: u64| {
+        let since = now() - minutes * 60_000;
+        let content = json!({"share": 1, "changes": [{"bucket": "site", "event": "ObjectCreated:Put",
+            "effect": "content", "objects": [["docs/b.html", minutes.to_string(), null]]}]});
+        let body =
+            json!({"narrowed": {"version": 1, "distributions": ["E1"], "since": since, "content": content}});
+        sqs([("m", body.to_string())]).to_string()
+    };
+    assert_eq!(function.invoke(waiting(1)).await.handed_back(), [""; 0]);
+    assert_eq!((sent(&cloudfront).len(), cloudfront.take_sent().len()), (1, 1));
+    assert_eq!(function.invoke(waiting(11)).await.handed_back(), [""; 0]);
+    assert_eq!((sent(&cloudfront).len(), cloudfront.sent().len()), (2, 0));
+}
