@@ -86,7 +86,7 @@ fn objects(line: &[u8]) -> Option<Vec<Changed>> {
     let (from, to) = split(rest("upload: ").or_else(|| rest("copy: ")).or_else(|| rest("move: "))?)?;
     let moved = rest("move: ").and_then(|_| object(from, true));
     let put = object(to, false);
-    // What is moved to this machine is only deleted.
+    // A move to this machine only deletes the object.
     (put.is_some() || moved.is_some()).then(|| put.into_iter().chain(moved).collect())
 }
 

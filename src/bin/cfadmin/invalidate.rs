@@ -156,7 +156,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
 /// Maximum number of objects to name that need no purge.
 const MOST_IGNORED: usize = 5;
 
-/// What a command line asks to purge.
+/// The things to purge that a command line names.
 enum Wanted {
     /// Items, as they are sent to every distribution.
     Items(Typed),
