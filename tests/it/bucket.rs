@@ -4,7 +4,6 @@ use std::{
     io::Write,
     path::Path,
     process::{Command, Stdio},
-    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -14,15 +13,14 @@ use cloudfront_invalidator::{
     local::{Encryption, Options, Server, StorageClass, Upload, Versioning},
 };
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-    time::sleep,
-};
 
 use crate::{
     cfadmin::cfadmin_at,
     peers::Peer,
+    scripted::{
+        Answer::{self, Cut, Full, Hang},
+        Scripted,
+    },
     sites::{account, plain},
 };
 
@@ -30,72 +28,7 @@ const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCY";
 
 const TOKEN: &str = "a-session-token";
 
-/// The answer to a request.
-#[derive(Clone)]
-enum Answer {
-    /// A status with its reason, headers, and a body.
-    Full(&'static str, &'static [&'static str], String),
-    /// A connection that is closed before the answer is complete.
-    Cut,
-    /// No answer.
-    Hang,
-}
-
-use Answer::{Cut, Full, Hang};
-
-/// A server that gives these answers in order, and the last one to all further requests.
-struct Scripted {
-    endpoint: String,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
 impl Scripted {
-    async fn start(answers: Vec<Answer>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-        let requests = Arc::<Mutex<Vec<String>>>::default();
-        let seen = requests.clone();
-        tokio::spawn(async move {
-            for number in 0.. {
-                let (mut stream, _) = listener.accept().await.expect("a connection");
-                let mut request = Vec::new();
-                while !request.ends_with(b"\r\n\r\n") {
-                    let mut byte = [0];
-                    if stream.read(&mut byte).await.expect("a request") == 0 {
-                        break;
-                    }
-                    request.extend(byte);
-                }
-                let request = String::from_utf8(request).expect("text");
-                let is_head = request.starts_with("HEAD");
-                seen.lock().expect("requests").push(request);
-                match answers.get(number).or(answers.last()).expect("an answer").clone() {
-                    Full(status, headers, body) => {
-                        let mut lines = vec![format!("HTTP/1.1 {status}"), "Connection: close".to_owned()];
-                        lines.extend(headers.iter().map(ToString::to_string));
-                        if !is_head {
-                            lines.push(format!("Content-Length: {}", body.len()));
-                        }
-                        let answer = format!("{}\r\n\r\n{body}", lines.join("\r\n"));
-                        // The client may stop to read.
-                        let _ = stream.write_all(answer.as_bytes()).await;
-                    }
-                    Cut => {
-                        let cut = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<ListVersionsResult>";
-                        stream.write_all(cut.as_bytes()).await.expect("an answer");
-                    }
-                    Hang => {
-                        tokio::spawn(async move {
-                            sleep(Duration::from_mins(1)).await;
-                            drop(stream);
-                        });
-                    }
-                }
-            }
-        });
-        Self { endpoint, requests }
-    }
-
     /// Creates a client with credentials.
     fn client(&self) -> Client {
         let mut settings = Settings::new("AKIDEXAMPLE12", SECRET, Some(TOKEN));

@@ -33,6 +33,7 @@ mod peers;
 mod permissions;
 mod plan;
 mod s3_peers;
+mod scripted;
 mod sites;
 mod spending;
 mod support;

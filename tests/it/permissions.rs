@@ -2,14 +2,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use cloudfront_invalidator::local::{Account, Options, Server, Upload};
+use cloudfront_invalidator::local::{Options, Server, Upload};
 use serde_json::Value;
 
-use crate::{
-    cfadmin::cfadmin_at,
-    sites::DOMAIN,
-    tenant_sites::{parent, tenant},
-};
+use crate::{cfadmin::cfadmin_at, tenant_sites::every_kind};
 
 /// Returns the actions of each policy on the page, in order.
 fn policies() -> Vec<BTreeSet<String>> {
@@ -69,13 +65,7 @@ async fn each_command_calls_what_its_policy_allows() {
     let policies = policies();
     assert_eq!(policies.len(), GROUPS.len());
     for (policy, commands) in policies.iter().zip(GROUPS) {
-        let mut account = Account::default();
-        let example = include_bytes!("../../samples/E1EXAMPLE.json");
-        account.add(example, Some("E1EXAMPLE")).expect("a distribution");
-        account.add(include_bytes!("../../samples/policies.json"), None).expect("policies");
-        for document in [parent("E1", DOMAIN, "/{{place}}"), tenant("a", Some("live"))] {
-            account.add(document.to_string().as_bytes(), None).expect("a distribution and its tenant");
-        }
+        let account = every_kind();
         let completes_after = Duration::ZERO;
         let options = Options { distributions: Vec::new(), account, completes_after, ..Options::default() };
         let server = Server::start(options).await.expect("a server");

@@ -13,16 +13,15 @@ use std::{
 
 use cloudfront_invalidator::{
     config::{Config, VARIABLES},
-    local::{Account, Options, Server},
+    local::{Options, Server},
     report::metrics,
 };
 use serde_json::{Value, json};
 
 use crate::{
     function::refusal,
-    sites::DOMAIN,
     support::{Function, s3, sqs},
-    tenant_sites::{parent, tenant},
+    tenant_sites::every_kind,
 };
 use stack::{Stack, template};
 
@@ -237,13 +236,7 @@ fn a_new_bucket_keeps_replaced_versions_only_if_they_are_asked_for() {
 /// The function makes every kind of call that it can make, and the policy allows exactly these.
 #[tokio::test]
 async fn the_role_allows_exactly_the_calls_of_the_function() {
-    let mut account = Account::default();
-    let example = include_bytes!("../../samples/E1EXAMPLE.json");
-    account.add(example, Some("E1EXAMPLE")).expect("a distribution");
-    account.add(include_bytes!("../../samples/policies.json"), None).expect("policies");
-    for document in [parent("E1", DOMAIN, "/{{place}}"), tenant("a", Some("live"))] {
-        account.add(document.to_string().as_bytes(), None).expect("a distribution and its tenant");
-    }
+    let account = every_kind();
     let options = Options { distributions: Vec::new(), account, ..Options::default() };
     let cloudfront = Server::start(options).await.expect("a CloudFront");
     let variables = [("INVALIDATOR_DISTRIBUTIONS", ""), ("INVALIDATOR_MONTHLY_PATHS", "1000")];

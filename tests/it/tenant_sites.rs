@@ -44,6 +44,18 @@ pub(crate) fn tenant(name: &str, place: Option<&str>) -> Value {
     }})
 }
 
+/// Returns an account with a distribution, a cache policy, and a distribution with a tenant, all of one bucket.
+pub(crate) fn every_kind() -> Account {
+    let mut account = Account::default();
+    let example = include_bytes!("../../samples/E1EXAMPLE.json");
+    account.add(example, Some("E1EXAMPLE")).expect("a distribution");
+    account.add(include_bytes!("../../samples/policies.json"), None).expect("policies");
+    for document in [parent("E1", DOMAIN, "/{{place}}"), tenant("a", Some("live"))] {
+        account.add(document.to_string().as_bytes(), None).expect("a distribution and its tenant");
+    }
+    account
+}
+
 pub(crate) fn disabled(name: &str) -> Value {
     let mut tenant = tenant(name, None);
     tenant["DistributionTenant"]["Enabled"] = false.into();

@@ -4,7 +4,6 @@
 use std::{
     num::NonZeroUsize,
     path::Path,
-    sync::{Arc, Mutex},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -17,12 +16,13 @@ use cloudfront_invalidator::{
     usage::{INTERVAL, LAG, Meter, Month, RETRY, Source},
 };
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-};
 
-use crate::{function::refusal, peers::Peer, support::s3};
+use crate::{
+    function::refusal,
+    peers::Peer,
+    scripted::{Answer, Scripted},
+    support::s3,
+};
 
 const ENOUGH: Duration = Duration::from_secs(10);
 
@@ -314,41 +314,9 @@ async fn a_cloudwatch_that_does_not_answer_costs_little_time() {
     }
 }
 
-/// A server that gives these bodies with status 200 in order, and the last one to all further requests.
-struct Scripted {
-    endpoint: String,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-impl Scripted {
-    async fn start(bodies: Vec<String>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-        let requests = Arc::<Mutex<Vec<String>>>::default();
-        let seen = requests.clone();
-        tokio::spawn(async move {
-            for number in 0.. {
-                let (mut stream, _) = listener.accept().await.expect("a connection");
-                let mut request = String::new();
-                while !request.ends_with('}') {
-                    let mut part = [0; 4_096];
-                    let len = stream.read(&mut part).await.expect("a request");
-                    request += std::str::from_utf8(&part[..len]).expect("text");
-                }
-                seen.lock().expect("requests").push(request);
-                let body = bodies.get(number).or(bodies.last()).expect("an answer");
-                let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}", body.len());
-                // The client may stop to read.
-                let _ = stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await;
-            }
-        });
-        Self { endpoint, requests }
-    }
-
-    /// Returns the requests, with the names of headers in lower case as hyper sends them.
-    fn requests(&self) -> Vec<String> {
-        self.requests.lock().expect("requests").clone()
-    }
+/// Starts a server that gives these bodies with status 200 in order, and the last one to all further requests.
+async fn answering(bodies: Vec<String>) -> Scripted {
+    Scripted::start(bodies.into_iter().map(|body| Answer::Full("200 OK", &[], body)).collect()).await
 }
 
 /// Returns an answer of GetMetricData.
@@ -375,7 +343,7 @@ async fn invalid_answers_are_no_readings() {
         ),
         (answer(&[1.0], "PartialData", Some("x")), "CloudWatch's answer has more than 4 pages"),
     ] {
-        let scripted = Scripted::start(vec![body]).await;
+        let scripted = answering(vec![body]).await;
         let (month, error) = fail(&meter(1_000), &client(&scripted.endpoint), middle()).await;
         let text = error.to_string();
         assert!(text.starts_with(expected), "{text} instead of {expected}");
@@ -393,7 +361,7 @@ async fn odd_sums_are_numbers_of_paths() {
         (vec![1e300, 1e300], usize::MAX),
         (vec![4e15, 1.0], 4_000_000_000_000_001),
     ] {
-        let scripted = Scripted::start(vec![answer(&values, "Complete", None)]).await;
+        let scripted = answering(vec![answer(&values, "Complete", None)]).await;
         let meter = meter(1_000);
         meter.sent(1, middle());
         let month = read(&meter, &client(&scripted.endpoint), middle()).await;
@@ -401,7 +369,7 @@ async fn odd_sums_are_numbers_of_paths() {
         assert!(month.forecast() >= month.sent);
     }
     let none = r#"{"MetricDataResults": []}"#.to_owned();
-    let scripted = Scripted::start(vec![none]).await;
+    let scripted = answering(vec![none]).await;
     assert_eq!(read(&meter(1), &client(&scripted.endpoint), middle()).await.sent, 0);
 }
 
@@ -413,14 +381,14 @@ async fn pages_are_added_up() {
         answer(&[30.0], "PartialData", Some("d")),
         answer(&[400.0], "Complete", Some("")),
     ];
-    let scripted = Scripted::start(pages).await;
+    let scripted = answering(pages).await;
     let mut settings = Settings::new("AKIDEXAMPLE", "secret", Some("a-session-token"));
     settings.cloudwatch_endpoint_url = Some(format!("{}/", scripted.endpoint));
     "eu-central-1".clone_into(&mut settings.region);
     let now = at("2026-11-16T10:59:59.999Z");
     assert_eq!(read(&meter(1_000), &Client::new(settings), now).await.sent, 433);
 
-    let requests = scripted.requests();
+    let requests = scripted.requests.lock().expect("requests").clone();
     let bodies: Vec<Value> = requests
         .iter()
         .map(|request| {
@@ -452,7 +420,7 @@ async fn pages_are_added_up() {
 
 #[tokio::test]
 async fn errors_show_no_secrets() {
-    let scripted = Scripted::start(vec![answer(&[], "a-session-token", None)]).await;
+    let scripted = answering(vec![answer(&[], "a-session-token", None)]).await;
     let mut settings = Settings::new("AKIDEXAMPLE", "secret", Some("a-session-token"));
     settings.endpoint_url = Some(scripted.endpoint.clone());
     settings.cloudwatch_endpoint_url = Some(scripted.endpoint.clone());
