@@ -56,10 +56,7 @@ use self::{
 pub(crate) use self::{endpoint::lambda, http::MOST_ELSEWHERE};
 pub use self::{error::Error, pace::Pace, settings::Settings};
 #[cfg(feature = "cli")]
-pub use self::{
-    profile::Profile,
-    recent::{Recent, RecentPage},
-};
+pub use self::{profile::Profile, recent::RecentPage};
 use crate::site::DistributionId;
 
 /// The wait before the second attempt to create an invalidation.
@@ -149,6 +146,28 @@ pub struct Summary {
     pub status: String,
     /// The time of its creation, in RFC 3339 format and UTC.
     pub created: String,
+    /// The same time. `None` if it is not valid.
+    #[serde(skip)]
+    pub at: Option<SystemTime>,
+}
+
+impl Summary {
+    /// Returns whether every edge location has purged the items: see [`Invalidation::is_completed`].
+    #[must_use]
+    pub fn is_completed(&self) -> bool {
+        self.status.eq_ignore_ascii_case(COMPLETED)
+    }
+}
+
+impl From<InvalidationSummary> for Summary {
+    fn from(summary: InvalidationSummary) -> Self {
+        Self {
+            created: summary.create_time.fmt(DateTimeFormat::DateTime).unwrap_or_default(),
+            at: summary.create_time.try_into().ok(),
+            id: summary.id,
+            status: summary.status,
+        }
+    }
 }
 
 /// The status of an invalidation that every edge location has completed.
@@ -386,12 +405,7 @@ impl Client {
             );
             listed.await?
         };
-        let summary = |summary: InvalidationSummary| Summary {
-            created: summary.create_time.fmt(DateTimeFormat::DateTime).unwrap_or_default(),
-            id: summary.id,
-            status: summary.status,
-        };
-        Ok(listed.into_iter().map(summary).collect())
+        Ok(listed.into_iter().map(Summary::from).collect())
     }
 
     /// Reads all pages of a list, each within `limit`.

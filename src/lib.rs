@@ -126,6 +126,7 @@ pub use crate::{
     report::Report,
     request::InvalidationRequest,
     site::DistributionId,
+    time::since_1970,
 };
 
 /// Turns events into invalidations. Remembers the account's distributions from one event to the next.
@@ -275,6 +276,5 @@ impl Invalidator {
 /// Returns the time in milliseconds since 1970.
 #[must_use]
 pub fn now() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+    since_1970(SystemTime::now()).unwrap_or_default()
 }

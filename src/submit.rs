@@ -11,7 +11,7 @@ mod isolation;
 
 use std::{
     collections::BTreeMap,
-    time::{Duration, Instant, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -26,6 +26,7 @@ use crate::{
     path::{Item, Kind},
     plan,
     site::DistributionId,
+    time::since_1970,
 };
 
 /// Maximum number of invalidations in flight. CloudFront accepts about one call every two seconds,
@@ -91,9 +92,7 @@ pub struct Created {
 impl Created {
     fn of(creation: Creation) -> Self {
         let Creation { invalidation: Invalidation { id, status, created, .. }, is_new } = creation;
-        let since_1970 = created.and_then(|created| created.duration_since(UNIX_EPOCH).ok());
-        let at = since_1970.and_then(|time| u64::try_from(time.as_millis()).ok());
-        Self { id, status, is_new, at }
+        Self { id, status, is_new, at: created.and_then(since_1970) }
     }
 }
 

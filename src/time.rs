@@ -5,9 +5,14 @@ use std::{ops::Range, time::SystemTime};
 /// Parses a time as AWS's events and lists write it, such as `2026-11-22T14:00:01.037Z` (RFC 3339 in
 /// UTC). Returns milliseconds since 1970, or `None` for anything else.
 pub(crate) fn milliseconds(time: &str) -> Option<u64> {
-    let time = humantime::parse_rfc3339(time).ok()?;
-    let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    u64::try_from(since_1970.as_millis()).ok()
+    since_1970(humantime::parse_rfc3339(time).ok()?)
+}
+
+/// Returns the milliseconds since 1970 at a time. `None` if it is earlier.
+#[must_use]
+pub fn since_1970(time: SystemTime) -> Option<u64> {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
 }
 
 /// The names of the months in HTTP's dates.

@@ -136,18 +136,7 @@ pub(crate) fn domain(partition: &str) -> &'static str {
 ///
 /// <https://docs.aws.amazon.com/general/latest/gr/cw_region.html>
 pub(crate) fn monitoring(settings: &Settings) -> String {
-    if let Some(url) = &settings.cloudwatch_endpoint_url {
-        return url.trim_end_matches('/').to_owned();
-    }
-    let region = &settings.region;
-    let partition = Partition::of(region);
-    let domain = if settings.use_dual_stack { partition.dual_stack_domain } else { partition.domain };
-    // All endpoints of the government's partition use FIPS 140 cryptography.
-    let service = match partition.name {
-        name if settings.use_fips && name != GOVERNMENT => "monitoring-fips",
-        _ => "monitoring",
-    };
-    format!("https://{service}.{region}.{domain}")
+    regional(settings, settings.cloudwatch_endpoint_url.as_deref(), "monitoring", &settings.region)
 }
 
 /// Returns the URL of Lambda's endpoint: the configured one, or that of the region.
@@ -155,13 +144,20 @@ pub(crate) fn monitoring(settings: &Settings) -> String {
 /// <https://docs.aws.amazon.com/general/latest/gr/lambda-service.html>
 #[cfg(feature = "cli")]
 pub(crate) fn lambda(settings: &Settings, region: &str) -> String {
-    if let Some(url) = &settings.lambda_endpoint_url {
+    regional(settings, settings.lambda_endpoint_url.as_deref(), "lambda", region)
+}
+
+/// Returns the URL of a service's endpoint: the configured one, or that of a region.
+fn regional(settings: &Settings, configured: Option<&str>, service: &str, region: &str) -> String {
+    if let Some(url) = configured {
         return url.trim_end_matches('/').to_owned();
     }
     let partition = Partition::of(region);
     let domain = if settings.use_dual_stack { partition.dual_stack_domain } else { partition.domain };
-    let service = if settings.use_fips { "lambda-fips" } else { "lambda" };
-    format!("https://{service}.{region}.{domain}")
+    // All endpoints of CloudWatch for the government use FIPS 140 cryptography, and none says so.
+    let is_named = partition.name != GOVERNMENT || service != "monitoring";
+    let fips = if settings.use_fips && is_named { "-fips" } else { "" };
+    format!("https://{service}{fips}.{region}.{domain}")
 }
 
 /// Returns the endpoint: the configured URL, or the one of the region's partition.

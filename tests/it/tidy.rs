@@ -151,7 +151,7 @@ fn rules() -> Vec<Rule> {
         rule("src/request", Some(&["path", "site", "cloudfront"]), &[SDK, ENVIRONMENT, LAMBDA, &["serde"]]),
         rule(
             "src/submit",
-            Some(&["path", "cover", "plan", "cloudfront", "site"]),
+            Some(&["path", "cover", "plan", "cloudfront", "site", "time"]),
             &[SDK, ENVIRONMENT, LAMBDA, &["serde"]],
         ),
         rule("src/rpc", Some(&["cloudfront"]), &[SDK, CLOCK, ENVIRONMENT, LAMBDA]),

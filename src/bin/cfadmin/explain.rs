@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     env,
     io::{self, Write},
-    time::{Instant, SystemTime},
+    time::Instant,
 };
 
 use clap::Args;
@@ -12,8 +12,7 @@ use cloudfront_invalidator::{
     bucket::S3,
     cloudfront::Client,
     config::Config,
-    discover::Finder,
-    event::{Batch, Change, Effect},
+    event::{Batch, Change},
     now,
     plan::{MOST_PEERS, Policy},
     site::{DistributionId, Form, Object, Rewrite, Site, Sites, Unserved},
@@ -29,6 +28,7 @@ use crate::{
     account::{Asking, Connection},
     input,
     lookup::Lookup,
+    objects,
     out::Output,
     tenants::MOST_SHOWN,
 };
@@ -113,34 +113,21 @@ impl Arguments {
         only: Option<&DistributionId>,
     ) -> Result<Exit, Stop> {
         let object = &format!("s3://{bucket}/{}", String::from_utf8_lossy(key));
-        let change = Change {
-            message: 0,
-            bucket: bucket.into(),
-            key: key.to_vec().into(),
-            event: "ObjectCreated:Put".into(),
-            effect: Effect::Content,
-            time: None,
-            identity: "explain".into(),
-        };
+        let change = objects::change(bucket, key.to_vec().into(), false);
         if let Some(why) = config.policy.watch.ignores(&change) {
             let document = ExplainJson { object, ignored: Some(why), distributions: Vec::new() };
             self.output.print(&document, |out| writeln!(out, "nothing: {why}"))?;
             return Ok(Exit::NotFound);
         }
         let mut batch = Batch { changes: vec![change], ..Batch::default() };
-        let watch = &config.policy.watch;
-        let finder = Finder::new(config.search.clone());
-        let found = finder.find(&batch, watch, client, Instant::now() + LIMIT, SystemTime::now()).await;
-        if let Some(failure) = found.failure {
-            return Err(failure.into());
-        }
+        let sites = objects::sites(&batch, &config.search, &config.policy.watch, client).await?;
         let mut findings = Findings::default();
         if let Some(asking) = asking {
-            findings = judge(&mut batch, &config.policy, &found.sites, asking).await?;
+            findings = judge(&mut batch, &config.policy, &sites, asking).await?;
         }
-        let sites = found.sites.list.iter().filter(|site| only.is_none_or(|only| site.distribution == *only));
+        let of_object = sites.list.iter().filter(|site| only.is_none_or(|only| site.distribution == *only));
         let served = |site| Served::of(site, (bucket, key), (config.policy.skip, findings.of(0)));
-        let distributions = sites.map(|site| served(site)).collect();
+        let distributions = of_object.map(|site| served(site)).collect();
         let document = ExplainJson { object, ignored: None, distributions };
         if let Some(failure) = &findings.failure {
             eprintln!("S3 could not be asked whether the object differs: {failure}");

@@ -1,13 +1,12 @@
 //! `cfadmin history`: the invalidations that purged a path or an object.
 
-use std::time::{Instant, SystemTime};
-
 use clap::Args;
 use cloudfront_invalidator::{
-    cloudfront::{Client, Recent, RecentPage},
-    discover::Finder,
-    event::{Batch, Change, Effect},
+    cloudfront::{Client, RecentPage, Summary},
+    event::Batch,
+    now,
     path::{Item, Kind},
+    since_1970,
     site::DistributionId,
     text::counted,
     watch::Watch,
@@ -19,10 +18,11 @@ use crate::{
     account::{Connection, Session},
     input,
     lookup::Lookup,
+    objects,
     out::Output,
     purges::Sender,
     target::Target,
-    when::{When, milliseconds, shown},
+    when::{When, shown},
 };
 
 /// Commands to copy from the help.
@@ -178,15 +178,14 @@ impl Arguments {
         items: &[Item],
         purged: &mut Vec<Purged>,
     ) -> Result<Read, Stop> {
-        let now = milliseconds(SystemTime::now()).unwrap_or_default();
-        let since = self.since.map(|since| since.time(now));
+        let since = self.since.map(|since| since.time(now()));
         let mut read = Read { number: 0, oldest: None, end: End::List };
         let mut marker = None;
         loop {
             let RecentPage { invalidations, next } =
                 client.recent_invalidations(distribution, marker).await?;
-            for Recent { id, created, .. } in invalidations {
-                let created = created.and_then(milliseconds);
+            for Summary { id, at, .. } in invalidations {
+                let created = at.and_then(since_1970);
                 if created.zip(since).is_some_and(|(created, since)| created < since) {
                     read.end = End::Since;
                     return Ok(read);
@@ -241,25 +240,13 @@ async fn served(
     bucket: &str,
     key: &str,
 ) -> Result<Vec<(DistributionId, Vec<Item>)>, Stop> {
-    let change = Change {
-        message: 0,
-        bucket: bucket.into(),
-        key: key.as_bytes().to_vec().into(),
-        event: "ObjectCreated:Put".into(),
-        effect: Effect::Content,
-        time: None,
-        identity: "history".into(),
-    };
+    let change = objects::change(bucket, key.as_bytes().to_vec().into(), false);
     let batch = Batch { changes: vec![change], ..Batch::default() };
+    // The function may ignore the object, but somebody else may have purged it.
     let watch = Watch::default();
-    let finder = Finder::new(account.config.search.clone());
-    let deadline = Instant::now() + LIMIT;
-    let found = finder.find(&batch, &watch, Some(&account.client), deadline, SystemTime::now()).await;
-    if let Some(failure) = found.failure {
-        return Err(failure.into());
-    }
+    let sites = objects::sites(&batch, &account.config.search, &watch, Some(&account.client)).await?;
     let mut served = Vec::new();
-    for site in &found.sites.list {
+    for site in &sites.list {
         if let Ok(paths) = site.paths(bucket, key.as_bytes()) {
             let items = paths.into_iter().map(|(item, _)| item).collect();
             served.push((site.distribution.clone(), items));

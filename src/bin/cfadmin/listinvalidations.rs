@@ -55,8 +55,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         arguments.target.must_have_invalidations(&account).await?;
     }
     // CloudFront documents this order, but emulators have others.
-    // The texts have fractions of any length, so they do not sort as the times do.
-    summaries.sort_by_key(|one| Reverse(humantime::parse_rfc3339(&one.created).ok()));
+    summaries.sort_by_key(|one| Reverse(one.at));
     summaries.truncate(arguments.limit.unwrap_or(usize::MAX));
     let mut listed = Vec::new();
     for summary in summaries {
@@ -70,7 +69,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     }
     let headings = ["ID", "STATUS", "CREATED", "PATHS"];
     arguments.output.table(&headings[..if arguments.paths { 4 } else { 3 }], &listed, |one| {
-        let Summary { id, status, created } = one.summary.clone();
+        let Summary { id, status, created, .. } = one.summary.clone();
         let count = one.paths.as_ref().map(|paths| paths.len().to_string());
         ([id, status, created].into_iter().chain(count).collect(), one.paths.clone().unwrap_or_default())
     })?;

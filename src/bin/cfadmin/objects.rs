@@ -6,14 +6,40 @@ use cloudfront_invalidator::{
     cloudfront::Client,
     config::Config,
     cover::Budget,
-    discover::Finder,
-    event::{Batch, Change, Effect},
+    discover::{Finder, Search},
+    event::{Batch, Change, Effect, Key},
     path::Item,
-    plan::{Ignored, Policy, plan},
-    site::DistributionId,
+    plan::{Ignored, Policy, Purge, plan},
+    site::{DistributionId, Sites},
+    watch::Watch,
 };
 
 use crate::{LIMIT, Stop, changed::Changed};
+
+/// Returns the change of an object, as S3 reports it.
+pub(crate) fn change(bucket: &str, key: Key, is_deleted: bool) -> Change {
+    Change {
+        message: 0,
+        bucket: bucket.into(),
+        key,
+        event: if is_deleted { "ObjectRemoved:Delete" } else { "ObjectCreated:Put" }.into(),
+        effect: Effect::Content,
+        time: None,
+        identity: "cfadmin".into(),
+    }
+}
+
+/// Finds the sites that a batch concerns.
+pub(crate) async fn sites(
+    batch: &Batch,
+    search: &Search,
+    watch: &Watch,
+    client: Option<&Client>,
+) -> Result<Sites, Stop> {
+    let finder = Finder::new(search.clone());
+    let found = finder.find(batch, watch, client, Instant::now() + LIMIT, SystemTime::now()).await;
+    found.failure.map_or(Ok(found.sites), |failure| Err(failure.into()))
+}
 
 /// The paths of objects, by distribution.
 pub(crate) struct Paths {
@@ -25,29 +51,14 @@ pub(crate) struct Paths {
 impl Paths {
     /// Finds the distributions that serve the objects, and the paths of the objects in each.
     pub(crate) async fn of(objects: &[Changed], config: &Config, client: &Client) -> Result<Self, Stop> {
-        let change = |(number, object): (usize, &Changed)| Change {
-            message: 0,
-            bucket: object.bucket.as_str().into(),
-            key: object.key.clone().into(),
-            event: if object.is_deleted { "ObjectRemoved:Delete" } else { "ObjectCreated:Put" }.into(),
-            effect: Effect::Content,
-            time: None,
-            identity: number.to_string().into(),
-        };
-        let batch = Batch { changes: objects.iter().enumerate().map(change).collect(), ..Batch::default() };
-        let finder = Finder::new(config.search.clone());
-        let (watch, until) = (&config.policy.watch, Instant::now() + LIMIT);
-        let found = finder.find(&batch, watch, Some(client), until, SystemTime::now()).await;
-        if let Some(failure) = found.failure {
-            return Err(failure.into());
-        }
+        let changes = objects.iter().map(|one| change(&one.bucket, one.key.clone().into(), one.is_deleted));
+        let batch = Batch { changes: changes.collect(), ..Batch::default() };
+        let sites = sites(&batch, &config.search, &config.policy.watch, Some(client)).await?;
         // The options of the command limit the paths.
         let budget = Budget { items: usize::MAX, wildcards: usize::MAX };
         let policy = Policy { budget, ..config.policy.clone() };
-        let plan = plan(&batch, &policy, &found.sites);
-        let items = |purge: &cloudfront_invalidator::plan::Purge| {
-            purge.items.iter().map(|covering| covering.item.clone()).collect()
-        };
+        let plan = plan(&batch, &policy, &sites);
+        let items = |purge: &Purge| purge.items.iter().map(|covering| covering.item.clone()).collect();
         let planned = plan.invalidations.iter();
         let by_distribution = planned.map(|one| (one.distribution.clone(), items(&one.purge))).collect();
         let reason = |(index, why): &(usize, Ignored)| {

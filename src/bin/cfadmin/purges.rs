@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cloudfront_invalidator::{
-    cloudfront::{Client, Error, Invalidation, Recent, RecentPage},
+    cloudfront::{Client, Error, Invalidation, RecentPage, Summary},
     coverage::Purge,
     path::Item,
+    since_1970,
     site::DistributionId,
 };
 use serde::Serialize;
-
-use crate::when::milliseconds;
 
 /// The sender of an invalidation, as far as its caller reference shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -93,9 +92,10 @@ impl Purges {
             let RecentPage { invalidations, next } =
                 client.recent_invalidations(distribution, marker).await?;
             let (mut is_known, mut is_too_old) = (false, false);
-            for Recent { id, is_completed, created } in invalidations {
-                let created = created.and_then(milliseconds);
-                is_too_old = created.is_some_and(|created| created < from);
+            for summary in invalidations {
+                let is_completed = summary.is_completed();
+                let Summary { id, at, .. } = summary;
+                is_too_old = at.and_then(since_1970).is_some_and(|created| created < from);
                 let known = self.index.get(&(distribution.clone(), id.clone())).copied();
                 is_known = known.is_some();
                 if let Some(known) = known {
@@ -130,7 +130,7 @@ impl Purges {
         self.index.insert((distribution.clone(), id.clone()), self.list.len());
         self.list.push(Purge {
             distribution: distribution.clone(),
-            created: created.and_then(milliseconds),
+            created: created.and_then(since_1970),
             is_own,
             is_completed,
             items: paths.iter().map(|path| Item::listed(path)).collect(),

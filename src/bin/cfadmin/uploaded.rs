@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     path::PathBuf,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use clap::Args;
@@ -11,8 +11,7 @@ use cloudfront_invalidator::{
     bucket::{Bucket, Error as BucketError, ObjectsQuery, S3, Version, VersionsQuery},
     config::Config,
     coverage::Need,
-    discover::Finder,
-    event::{Batch, Change, Effect, Key},
+    event::{Batch, Change, Key},
     lambda,
     path::Item,
     site::{DistributionId, Sites},
@@ -25,6 +24,7 @@ use crate::{
     LIMIT, Stop,
     account::Session,
     changed::{self, Changed, Upload},
+    objects,
     when::{When, shown},
 };
 
@@ -343,28 +343,15 @@ async fn judge(
     let (policy, client) = (&account.config.policy, &account.client);
     let mut batch = Batch::default();
     for seen in changes {
-        batch.changes.push(Change {
-            message: 0,
-            bucket: bucket.into(),
-            key: objects[seen.object].clone(),
-            event: if seen.is_deleted { "ObjectRemoved:Delete" } else { "ObjectCreated:Put" }.into(),
-            effect: Effect::Content,
-            time: seen.modified,
-            identity: "wait".into(),
-        });
+        let change = objects::change(bucket, objects[seen.object].clone(), seen.is_deleted);
+        batch.changes.push(Change { time: seen.modified, ..change });
         batch.versions.push(seen.version.clone());
     }
-    let finder = Finder::new(account.config.search.clone());
-    let deadline = Instant::now() + LIMIT;
-    let found = finder.find(&batch, &policy.watch, Some(client), deadline, SystemTime::now()).await;
-    if let Some(failure) = found.failure {
-        return Err(failure.into());
-    }
+    let sites = objects::sites(&batch, &account.config.search, &policy.watch, Some(client)).await?;
     let mut findings = Findings::default();
     if !policy.skip.is_off() {
         let asking = (&policy.watch, policy.skip);
-        findings =
-            versions::ask(&batch, asking, &found.sites, client, Instant::now() + LONG, clock.known).await;
+        findings = versions::ask(&batch, asking, &sites, client, Instant::now() + LONG, clock.known).await;
         if let Some(failure) = &findings.failure {
             eprintln!(
                 "cfadmin: S3 could not be asked which objects differ, so they count as changed: {failure}"
@@ -378,7 +365,7 @@ async fn judge(
             continue;
         }
         is_watched = true;
-        for site in &found.sites.list {
+        for site in &sites.list {
             let Ok(paths) = site.paths(bucket, change.key.as_bytes()) else { continue };
             if policy.skip.rule(site.caching.as_ref()).skips(findings.of(index)).is_some() {
                 continue;
@@ -400,10 +387,10 @@ async fn judge(
             }
         }
     }
-    if is_watched && found.sites.list.is_empty() {
+    if is_watched && sites.list.is_empty() {
         eprintln!("cfadmin: no enabled distribution has the bucket {bucket:?} as an origin");
     }
-    let mut demand = Demand { objects, needs: Vec::new(), behind: Vec::new(), sites: found.sites };
+    let mut demand = Demand { objects, needs: Vec::new(), behind: Vec::new(), sites };
     for ((distribution, item), (from, behind)) in needs {
         demand.needs.push(Need { distribution, item, from });
         demand.behind.push(behind);

@@ -2,6 +2,8 @@
 
 use std::{str::FromStr, time::SystemTime};
 
+use cloudfront_invalidator::since_1970;
+
 /// A moment: a time, or a duration before the present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
@@ -30,18 +32,12 @@ impl FromStr for When {
         }
         let time = humantime::parse_rfc3339(text)
             .or_else(|_| humantime::parse_rfc3339(&format!("{text}T00:00:00Z")));
-        let time = time.ok().and_then(milliseconds);
+        let time = time.ok().and_then(since_1970);
         time.map(Self::At).ok_or_else(|| {
             "neither a time in UTC nor a duration; write it as 2026-11-25T09:30:00Z, 2026-11-25 or 10m"
                 .to_owned()
         })
     }
-}
-
-/// Returns a time in milliseconds since 1970. `None` if it is earlier.
-pub(crate) fn milliseconds(time: SystemTime) -> Option<u64> {
-    let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    u64::try_from(since_1970.as_millis()).ok()
 }
 
 /// Formats a time in milliseconds since 1970 as AWS does.
