@@ -10,12 +10,16 @@ mod clock;
 mod error;
 mod list;
 #[cfg(feature = "cli")]
+mod notifications;
+#[cfg(feature = "cli")]
 mod readiness;
 mod xml;
 
 use std::{sync::OnceLock, time::Instant};
 
 pub use self::error::Error;
+#[cfg(feature = "cli")]
+pub use self::notifications::{Destination, Notifications};
 #[cfg(feature = "cli")]
 pub use self::readiness::{Readiness, Replaced, Versioning};
 use self::{call::Call, error::Kind, xml::Invalid};

@@ -1,18 +1,16 @@
-//! Reads the environment variables of a function from AWS Lambda.
+//! Reads the settings of functions from AWS Lambda, and where their events come from.
 
 use std::{
     collections::BTreeMap,
+    fmt::Display,
     time::{Duration, Instant},
 };
 
 use http::{Request, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::cloudfront::{Client, Received, Scope, lambda, waits};
-
-/// The operation, as AWS names it.
-const OPERATION: &str = "GetFunctionConfiguration";
 
 /// Time limit for all attempts.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -26,17 +24,25 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The bytes to percent-encode in a segment of a URL's path.
 const IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The reason why the variables could not be read. Displays on one line, without secrets.
+/// The reason why a call failed. Displays on one line, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{OPERATION} of {function:?} failed: {text}")]
+#[error("{operation} of {subject:?} failed: {text}")]
 pub struct Error {
-    function: String,
+    operation: &'static str,
+    /// The function, or the region.
+    subject: String,
     /// The HTTP status. `None` if no answer came.
     status: Option<u16>,
     text: String,
 }
 
 impl Error {
+    /// Returns the operation that failed, such as `ListFunctions`.
+    #[must_use]
+    pub const fn operation(&self) -> &'static str {
+        self.operation
+    }
+
     /// Returns whether the function does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
@@ -55,18 +61,83 @@ impl Error {
     }
 }
 
-/// An answer of GetFunctionConfiguration, as far as it is needed.
-#[derive(Deserialize)]
+/// A function, as far as it is needed.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Configuration {
+pub struct Function {
+    /// The name.
+    #[serde(rename = "FunctionName")]
+    pub name: String,
+    /// The ARN.
+    #[serde(rename = "FunctionArn")]
+    pub arn: String,
+    /// The state, such as `Active`. `None` in a list.
+    pub state: Option<String>,
+    /// The reason for the state. `None` if there is none.
+    pub state_reason: Option<String>,
+    /// The result of the last update, such as `Successful`. `None` in a list.
+    pub last_update_status: Option<String>,
+    /// The timeout in seconds.
+    #[serde(default)]
+    pub timeout: u64,
     environment: Option<Environment>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Environment {
     #[serde(default)]
     variables: BTreeMap<String, String>,
+}
+
+impl Function {
+    /// Returns the environment variables. Empty if the caller may not decrypt them.
+    #[must_use]
+    pub fn variables(&self) -> BTreeMap<String, String> {
+        self.environment.as_ref().map(|environment| environment.variables.clone()).unwrap_or_default()
+    }
+}
+
+/// An event source mapping, by which Lambda polls a queue for a function.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Mapping {
+    /// The id.
+    #[serde(rename = "UUID", default)]
+    pub id: String,
+    /// The ARN of the queue or stream. `None` for sources without one.
+    pub event_source_arn: Option<String>,
+    /// The state, such as `Enabled`.
+    pub state: Option<String>,
+    /// The number of seconds for which Lambda collects messages.
+    #[serde(rename = "MaximumBatchingWindowInSeconds", default)]
+    pub window: u64,
+    /// The extensions of the function's answer, such as `ReportBatchItemFailures`.
+    #[serde(default)]
+    pub function_response_types: Vec<String>,
+}
+
+/// An answer of ListFunctions.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Functions {
+    functions: Vec<Function>,
+    next_marker: Option<String>,
+}
+
+/// An answer of ListEventSourceMappings.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Mappings {
+    event_source_mappings: Vec<Mapping>,
+    next_marker: Option<String>,
+}
+
+/// An answer of GetFunctionConcurrency.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Concurrency {
+    reserved_concurrent_executions: Option<u64>,
 }
 
 /// An answer that is an error.
@@ -76,53 +147,138 @@ struct Problem {
     message: String,
 }
 
-/// Returns the environment variables of a function, which `function` names by its name or its ARN. Without an ARN, it
-/// is one in the region of `client`. Retries transient errors.
+/// Returns a function, which `name` names by its name or its ARN. Without an ARN, it is one in the region of `client`.
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html>
 ///
 /// # Errors
 ///
-/// Returns the error that Lambda answers, or the reason why there is no valid answer.
-pub async fn variables(client: &Client, function: &str) -> Result<BTreeMap<String, String>, Error> {
-    let deadline = Instant::now() + LIMIT;
-    let mut waits = waits(FIRST_WAIT);
+/// This and the other functions retry transient errors. They return the error that Lambda answers, or the reason why
+/// there is no valid answer.
+pub async fn function(client: &Client, name: &str) -> Result<Function, Error> {
+    let region = region(name).unwrap_or(&client.settings().region);
+    let path = format!("2015-03-31/functions/{}/configuration", encoded(name));
+    Call { client, operation: "GetFunctionConfiguration", subject: name, region }.answer(&path).await
+}
+
+/// Returns all functions of a region.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctions.html>
+///
+/// # Errors
+///
+/// As [`function`].
+pub async fn functions(client: &Client, region: &str) -> Result<Vec<Function>, Error> {
+    let call = Call { client, operation: "ListFunctions", subject: region, region };
+    let mut found = Vec::new();
+    let mut next: Option<String> = None;
     loop {
-        let error = match attempt(client, function).await {
-            Ok(variables) => return Ok(variables),
-            Err(error) => error,
-        };
-        let wait = waits.next().unwrap_or_default();
-        if !error.is_transient() || Instant::now() + wait >= deadline {
-            return Err(error);
+        let marker = next.map_or(String::new(), |marker| format!("?Marker={}", encoded(&marker)));
+        let page: Functions = call.answer(&format!("2015-03-31/functions{marker}")).await?;
+        found.extend(page.functions);
+        next = page.next_marker.filter(|marker| !marker.is_empty());
+        if next.is_none() {
+            return Ok(found);
         }
-        tokio::time::sleep(wait).await;
     }
 }
 
-async fn attempt(client: &Client, function: &str) -> Result<BTreeMap<String, String>, Error> {
-    let failed = |status, text| Error { function: function.to_owned(), status, text };
-    let region = region(function).unwrap_or(&client.settings().region);
-    let endpoint = lambda(client.settings(), region);
-    let url = format!(
-        "{endpoint}/2015-03-31/functions/{}/configuration",
-        utf8_percent_encode(function, IN_SEGMENT)
-    );
-    let request =
-        Request::get(url).body(String::new()).map_err(|error| failed(Some(400), error.to_string()))?;
-    let answer = client.send(Scope { service: "lambda", region }, request, ATTEMPT_LIMIT).await;
-    let Received { status, headers, body } = answer.map_err(|error| failed(None, error.to_string()))?;
-    if status != 200 {
-        let Problem { message } = serde_json::from_slice(&body).unwrap_or_default();
-        // The code may have a URL behind a colon.
-        let code =
-            headers.get("x-amzn-errortype").and_then(|code| code.split(':').next()).unwrap_or_default();
-        let text = client.presentable(format!("{code} (HTTP {status}): {message}"));
-        return Err(failed(Some(status), text.trim_start().to_owned()));
+/// Returns the event source mappings of a function.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_ListEventSourceMappings.html>
+///
+/// # Errors
+///
+/// As [`function`].
+pub async fn mappings(client: &Client, function: &Function) -> Result<Vec<Mapping>, Error> {
+    let call = Call::of(client, "ListEventSourceMappings", function);
+    let mut found = Vec::new();
+    let mut next: Option<String> = None;
+    loop {
+        let marker = next.map_or(String::new(), |marker| format!("&Marker={}", encoded(&marker)));
+        let name = encoded(&function.name);
+        let page: Mappings =
+            call.answer(&format!("2015-03-31/event-source-mappings?FunctionName={name}{marker}")).await?;
+        found.extend(page.event_source_mappings);
+        next = page.next_marker.filter(|marker| !marker.is_empty());
+        if next.is_none() {
+            return Ok(found);
+        }
     }
-    let read = serde_json::from_slice::<Configuration>(&body);
-    let read = read.map_err(|error| failed(Some(status), client.presentable(error.to_string())))?;
-    Ok(read.environment.map(|environment| environment.variables).unwrap_or_default())
+}
+
+/// Returns the number of environments that are reserved for a function. `None` if none are. `Some(0)` turns the function
+/// off.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConcurrency.html>
+///
+/// # Errors
+///
+/// As [`function`].
+pub async fn reserved_concurrency(client: &Client, function: &Function) -> Result<Option<u64>, Error> {
+    let path = format!("2019-09-30/functions/{}/concurrency", encoded(&function.name));
+    let call = Call::of(client, "GetFunctionConcurrency", function);
+    let answer: Concurrency = call.answer(&path).await?;
+    Ok(answer.reserved_concurrent_executions)
+}
+
+/// A call of an operation.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    client: &'a Client,
+    operation: &'static str,
+    /// The function, or the region.
+    subject: &'a str,
+    region: &'a str,
+}
+
+impl<'a> Call<'a> {
+    fn of(client: &'a Client, operation: &'static str, function: &'a Function) -> Self {
+        let region = region(&function.arn).unwrap_or(&client.settings().region);
+        Self { client, operation, subject: &function.name, region }
+    }
+
+    /// Makes the call, with retries, and parses the answer.
+    async fn answer<A: DeserializeOwned>(self, path: &str) -> Result<A, Error> {
+        let deadline = Instant::now() + LIMIT;
+        let mut waits = waits(FIRST_WAIT);
+        loop {
+            let error = match self.attempt(path).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let wait = waits.next().unwrap_or_default();
+            if !error.is_transient() || Instant::now() + wait >= deadline {
+                return Err(error);
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn attempt<A: DeserializeOwned>(self, path: &str) -> Result<A, Error> {
+        let Self { client, operation, subject, region } = self;
+        let failed = |status, text| Error { operation, subject: subject.to_owned(), status, text };
+        let url = format!("{}/{path}", lambda(client.settings(), region));
+        let request =
+            Request::get(url).body(String::new()).map_err(|error| failed(Some(400), error.to_string()))?;
+        let answer = client.send(Scope { service: "lambda", region }, request, ATTEMPT_LIMIT).await;
+        let Received { status, headers, body } = answer.map_err(|error| failed(None, error.to_string()))?;
+        if status != 200 {
+            let Problem { message } = serde_json::from_slice(&body).unwrap_or_default();
+            // The code may have a URL behind a colon.
+            let code =
+                headers.get("x-amzn-errortype").and_then(|code| code.split(':').next()).unwrap_or_default();
+            let text = client.presentable(format!("{code} (HTTP {status}): {message}"));
+            return Err(failed(Some(status), text.trim_start().to_owned()));
+        }
+        serde_json::from_slice(&body)
+            .map_err(|error| failed(Some(status), client.presentable(error.to_string())))
+    }
+}
+
+/// Encodes a segment of a path, or a value of a query.
+fn encoded(text: &str) -> impl Display {
+    utf8_percent_encode(text, IN_SEGMENT)
 }
 
 /// Returns the region in a function's ARN. `None` if the text is none.

@@ -14,11 +14,12 @@
 //! - A rate of calls that create invalidations, above which calls are throttled.
 //! - Faults on demand.
 //! - Buckets of Amazon S3 that keep versions, headers and delete markers: ListObjectVersions,
-//!   ListObjectsV2, HeadObject, GetBucketVersioning, GetBucketLifecycleConfiguration and
-//!   GetBucketEncryption.
+//!   ListObjectsV2, HeadObject, GetBucketVersioning, GetBucketLifecycleConfiguration,
+//!   GetBucketEncryption, and the calls that read and replace the notification configuration.
 //! - Answers to viewers with the objects of these buckets, which stay in the cache until they are
 //!   purged.
-//! - Queues of Amazon SQS, which accept SendMessageBatch and keep the messages.
+//! - Queues of Amazon SQS, which accept SendMessageBatch and keep the messages: GetQueueAttributes.
+//! - Descriptions of AWS Lambda's functions ([`Function`]).
 //! - Metrics of Amazon CloudWatch, which come from the function's log lines: GetMetricData.
 //!
 //! Where AWS documents nothing, it does what AWS was seen to do. It shares no code with the
@@ -29,6 +30,7 @@
 mod account;
 mod clock;
 mod edge;
+mod functions;
 mod json;
 mod metrics;
 mod objects;
@@ -67,6 +69,7 @@ use tokio::{
 
 pub use self::{
     account::{Account, NotAnAccount},
+    functions::Function,
     rate::Rate,
     s3::{DeleteResult, Deleted, Encryption, Object, PutResult, StorageClass, Upload, Versioning},
     sqs::SentMessage,
@@ -110,7 +113,7 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Returns one distribution, `E1EXAMPLE`, and one queue, `changes`, with CloudFront's default
+    /// Returns one distribution, `E1EXAMPLE`, and the queues `changes` and `dead-letters`, with CloudFront's default
     /// quotas, and without a limit on the rate:
     /// <https://docs.aws.amazon.com/general/latest/gr/cf_region.html>.
     fn default() -> Self {
@@ -123,7 +126,7 @@ impl Default for Options {
             wildcards_in_progress: 15,
             rate: None,
             speed: 1,
-            queues: vec!["changes".to_owned()],
+            queues: ["changes", "dead-letters"].map(str::to_owned).to_vec(),
             errors_expire: false,
         }
     }
@@ -195,7 +198,7 @@ impl Server {
 
     /// Makes `fault` happen to a call of `operation`: ListDistributions, GetDistribution,
     /// GetDistributionConfig, ListDistributionTenants, GetDistributionTenant, ListCachePolicies,
-    /// ListInvalidations, GetInvalidation, GetMetricData, or one of those of S3. The next `after` calls come before it.
+    /// ListInvalidations, GetInvalidation, GetMetricData, GetQueueAttributes, or one of those of S3 or Lambda. The next `after` calls come before it.
     pub fn inject_read(&self, operation: &'static str, after: usize, fault: Fault) {
         lock(&self.store).read_faults.push((operation, after, fault));
     }
@@ -300,10 +303,13 @@ async fn answer(
         return Ok(viewed);
     }
     if parts.headers.contains_key("x-amz-target") {
-        return call_json(&store, &parts, body).await;
+        return json::answer(&store, &parts, body).await;
+    }
+    if let Some(answered) = functions::answer(&store, &parts).await {
+        return answered;
     }
     if !parts.uri.path().starts_with("/2020-05-31/") {
-        return call_s3(&store, &parts).await;
+        return call_s3(&store, &parts, body).await;
     }
     let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
     let route: Vec<&str> = path.trim_start_matches('/').split('/').collect();
@@ -382,7 +388,12 @@ fn view(store: &Mutex<Store>, request: &Parts) -> Option<Response<Full<Bytes>>> 
 }
 
 /// Answers a call of S3, after any fault that happens to it.
-async fn call_s3(store: &Mutex<Store>, request: &Parts) -> Result<Response<Full<Bytes>>, Closed> {
+async fn call_s3(
+    store: &Mutex<Store>,
+    request: &Parts,
+    body: Incoming,
+) -> Result<Response<Full<Bytes>>, Closed> {
+    let body = whole(body).await?;
     let reply = match s3::Call::of(request) {
         Ok(call) => {
             let fault = lock(store).next_read_fault(call.operation());
@@ -393,7 +404,7 @@ async fn call_s3(store: &Mutex<Store>, request: &Parts) -> Result<Response<Full<
             match refused {
                 Err(Refusal { status, code, message }) => Err(s3::Error::new(status, &code, &message)),
                 Ok(()) if fault == Some(Fault::LoseAnswer) => return Err(Closed),
-                Ok(()) => lock(store).buckets.answer(&call),
+                Ok(()) => lock(store).buckets.answer(&call, &body),
             }
         }
         Err(error) => Err(error),
@@ -497,55 +508,6 @@ async fn create(
         let location = format!("{}/{}", request.uri.path(), created.id);
         Answer { status: 201, header: Some((LOCATION, location)), body: created.answer() }
     }))
-}
-
-/// Answers a call in the AWS JSON protocol: of CloudWatch or SQS.
-async fn call_json(
-    store: &Mutex<Store>,
-    request: &Parts,
-    body: Incoming,
-) -> Result<Response<Full<Bytes>>, Closed> {
-    let body = whole(body).await?;
-    let is_of_metrics = json::CLOUDWATCH.is_called(request);
-    let service = if is_of_metrics { json::CLOUDWATCH } else { json::SQS };
-    let reply = match service.authorize(request) {
-        Ok(()) if is_of_metrics => {
-            let answer = |store: &Store| store.metrics.answer(&body, store.clock.now());
-            read(store, "GetMetricData", answer).await?.map(|answer| answer.body)
-        }
-        Ok(()) => send_batch(store, request, &body).await?,
-        Err(refusal) => Err(refusal),
-    };
-    let (status, error, body) = match reply {
-        Ok(body) => (200, None, body),
-        Err(refusal) => {
-            let (error, body) = service.error(&refusal);
-            (refusal.status, Some(error), body)
-        }
-    };
-    let mut response = Response::builder().status(status).header(CONTENT_TYPE, json::MEDIA_TYPE);
-    if let Some(error) = error {
-        response = response.header("x-amzn-query-error", error);
-    }
-    response.body(Full::new(Bytes::from(body))).map_err(|_| Closed)
-}
-
-/// Sends a batch of messages, after any fault that happens to it.
-async fn send_batch(
-    store: &Mutex<Store>,
-    request: &Parts,
-    body: &[u8],
-) -> Result<Result<String, Refusal>, Closed> {
-    let fault = lock(store).queues.faults.pop_front();
-    if fault == Some(Fault::WrongSignature) {
-        return Ok(Err(wrong_signature(request)));
-    }
-    if let Err(refusal) = happen(fault.as_ref()).await? {
-        return Ok(Err(refusal));
-    }
-    let Store { options, queues, .. } = &mut *lock(store);
-    let sent = queues.send(&options.queues, body);
-    if fault == Some(Fault::LoseAnswer) { Err(Closed) } else { Ok(sent) }
 }
 
 /// Builds AWS's answer to a request with a wrong signature.

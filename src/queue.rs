@@ -1,11 +1,16 @@
-//! Sends messages to the SQS queue that a batch came from.
+//! Sends messages to the SQS queue that a batch came from, and reads the settings of queues.
 //!
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>
+
+#[cfg(feature = "cli")]
+mod attributes;
 
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "cli")]
+pub use self::attributes::{Attributes, Redrive};
 use crate::{
     cloudfront::{Client, Error, Scope, domain},
     rpc::{Failure, Operation},

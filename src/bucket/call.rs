@@ -43,6 +43,8 @@ pub(super) struct Call {
     key: String,
     /// The encoded query.
     query: String,
+    headers: &'static [(&'static str, &'static str)],
+    body: String,
     /// The reason why the call cannot be made. `None` if it can.
     invalid: Option<&'static str>,
 }
@@ -50,7 +52,25 @@ pub(super) struct Call {
 impl Call {
     /// Creates a call that reads something of the bucket itself.
     pub(super) const fn of_bucket(operation: &'static str) -> Self {
-        Self { operation, method: Method::GET, key: String::new(), query: String::new(), invalid: None }
+        Self {
+            operation,
+            method: Method::GET,
+            key: String::new(),
+            query: String::new(),
+            headers: &[],
+            body: String::new(),
+            invalid: None,
+        }
+    }
+
+    /// Creates a call that replaces a configuration of the bucket, with these headers.
+    #[cfg(feature = "cli")]
+    pub(super) fn that_puts(
+        operation: &'static str,
+        headers: &'static [(&'static str, &'static str)],
+        body: String,
+    ) -> Self {
+        Self { method: Method::PUT, headers, body, ..Self::of_bucket(operation) }
     }
 
     /// Creates a call that looks an object up.
@@ -144,7 +164,11 @@ impl Bucket<'_> {
             url.push('?');
             url.push_str(&call.query);
         }
-        let request = Request::builder().method(call.method.clone()).uri(url).body(String::new());
+        let mut request = Request::builder().method(call.method.clone()).uri(url);
+        for (name, value) in call.headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(call.body.clone());
         let request = request.map_err(|error| failed(Kind::Other, &error.to_string()))?;
         let answer = self.client.send(Scope { service: "s3", region }, request, limit).await;
         answer.map_err(|error| {
@@ -181,8 +205,9 @@ impl Bucket<'_> {
         self.error(call, Kind::of(status, &code), self.client.presentable(text))
     }
 
-    /// Returns the region as far as it is known.
-    pub(super) fn region(&self) -> &str {
+    /// Returns the region as far as it is known: the one that S3 named, or else the one in which the calls began.
+    #[must_use]
+    pub fn region(&self) -> &str {
         self.redirected.get().unwrap_or(&self.region)
     }
 

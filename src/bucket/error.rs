@@ -36,6 +36,12 @@ impl Error {
     pub fn is_denied(&self) -> bool {
         self.kind == Kind::Denied
     }
+
+    /// Returns whether there is no such bucket.
+    #[must_use]
+    pub fn is_no_such_bucket(&self) -> bool {
+        self.text.starts_with("NoSuchBucket ")
+    }
 }
 
 impl Kind {

@@ -69,6 +69,7 @@ impl Profile {
             self.endpoint_url("CloudFront")
         };
         settings.s3_endpoint_url = self.endpoint_url("S3");
+        settings.sqs_endpoint_url = self.endpoint_url("SQS");
         settings.cloudwatch_endpoint_url = self.endpoint_url("CloudWatch");
         settings.lambda_endpoint_url = self.endpoint_url("Lambda");
         settings.use_fips = config.use_fips().unwrap_or_default();

@@ -78,6 +78,12 @@ impl Server {
         lock(&self.store).buckets.bucket(bucket).lifecycle = xml.map(str::to_owned);
     }
 
+    /// Sets the notification configuration of a bucket, an element `NotificationConfiguration`. The server sends no
+    /// events.
+    pub fn set_notifications(&self, bucket: &str, xml: &str) {
+        lock(&self.store).buckets.bucket(bucket).notifications = Some(xml.to_owned());
+    }
+
     /// Sets the region of a bucket. A call that is signed for another one is redirected. Without this,
     /// a bucket answers in every region.
     pub fn set_region(&self, bucket: &str, region: &str) {

@@ -1,16 +1,17 @@
-//! Answers SendMessageBatch as strictly as Amazon SQS, and keeps the messages.
+//! Answers SendMessageBatch as strictly as Amazon SQS, keeps the messages, and describes the queues.
 //!
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
 use http::Uri;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::{Fault, wire::Refusal};
+use super::{Fault, Server, lock, wire::Refusal};
 
 /// Maximum number of messages in one batch.
 const MOST_ENTRIES: usize = 10;
@@ -41,6 +42,8 @@ pub(super) struct Queues {
     pub(super) failing: VecDeque<usize>,
     /// The number of messages that were ever sent.
     total: usize,
+    /// The attributes of queues that differ from the default, by queue.
+    attributes: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -118,6 +121,55 @@ impl Queues {
         serde_json::to_string(&result).map_err(|why| Refusal::new(500, "InternalError", &why.to_string()))
     }
 }
+
+impl Queues {
+    /// Returns the answer to GetQueueAttributes, with all attributes. By default, a queue is that of the template,
+    /// with the dead-letter queue `dead-letters`.
+    pub(super) fn attributes(&self, queues: &[String], body: &[u8]) -> Result<String, Refusal> {
+        let request: serde_json::Value = serde_json::from_slice(body)
+            .map_err(|why| Refusal::new(400, "SerializationException", &why.to_string()))?;
+        let queue = request["QueueUrl"].as_str().and_then(queue_name);
+        let queue = queue
+            .filter(|queue| queues.contains(queue))
+            .ok_or_else(|| Refusal::new(400, "QueueDoesNotExist", "The specified queue does not exist."))?;
+        let waiting = self.sent.iter().filter(|message| message.queue == queue).count();
+        let mut attributes = json!({
+            "ApproximateNumberOfMessages": waiting.to_string(),
+            "ApproximateNumberOfMessagesNotVisible": "0",
+            "ApproximateNumberOfMessagesDelayed": "0",
+            "VisibilityTimeout": "190",
+        });
+        if queue != DEAD_LETTERS {
+            let redrive = json!({
+                "deadLetterTargetArn": format!("arn:aws:sqs:eu-central-1:123456789012:{DEAD_LETTERS}"),
+                "maxReceiveCount": 240,
+            });
+            let policy = json!({"Version": "2012-10-17", "Statement": [{
+                "Effect": "Allow",
+                "Principal": {"Service": "events.amazonaws.com"},
+                "Action": "sqs:SendMessage",
+                "Resource": format!("arn:aws:sqs:eu-central-1:123456789012:{queue}"),
+            }]});
+            attributes["RedrivePolicy"] = json!(redrive.to_string());
+            attributes["Policy"] = json!(policy.to_string());
+        }
+        for (name, value) in self.attributes.get(&queue).into_iter().flatten() {
+            attributes[name] = json!(value);
+        }
+        Ok(json!({"Attributes": attributes}).to_string())
+    }
+}
+
+impl Server {
+    /// Sets an attribute of a queue, such as `VisibilityTimeout`, for GetQueueAttributes. It has no other effect.
+    pub fn set_queue_attribute(&self, queue: &str, name: &str, value: &str) {
+        let attributes = &mut lock(&self.store).queues.attributes;
+        attributes.entry(queue.to_owned()).or_default().insert(name.to_owned(), value.to_owned());
+    }
+}
+
+/// The queue for the dead letters of the others.
+const DEAD_LETTERS: &str = "dead-letters";
 
 /// Returns the name in a queue's URL, whose path ends in the account's number and the name.
 fn queue_name(url: &str) -> Option<String> {

@@ -1,5 +1,5 @@
 //! Holds the state of the account: its invalidations, the pending faults, the buckets, the cache, the
-//! queues, and the metrics.
+//! queues, the metrics, and the functions.
 
 use std::{
     collections::BTreeMap,
@@ -10,6 +10,7 @@ use super::{
     Fault, Options,
     clock::Clock,
     edge::Edge,
+    functions::Function,
     metrics::Metrics,
     rate::Tokens,
     rules,
@@ -124,6 +125,7 @@ pub(super) struct Store {
     pub(super) edge: Edge,
     pub(super) queues: Queues,
     pub(super) metrics: Metrics,
+    pub(super) functions: Vec<Function>,
 }
 
 impl Store {
@@ -143,6 +145,7 @@ impl Store {
             buckets: Buckets::default(),
             queues: Queues::default(),
             metrics: Metrics::default(),
+            functions: Vec::new(),
         }
     }
 

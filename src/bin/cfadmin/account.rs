@@ -10,12 +10,13 @@ use clap::Args;
 use cloudfront_invalidator::{
     cloudfront::{Client, Profile, Settings},
     config::Config,
-    local::{Account, NotAnAccount, Options, Server},
+    local::{Account, Function, NotAnAccount, Options, Server},
     request::InvalidationRequest,
     site::DistributionId,
     verify::Viewer,
     versions::Skip,
 };
+use serde_json::json;
 
 use crate::{Stop, input, out};
 
@@ -251,6 +252,7 @@ async fn sample() -> Result<Server, Stop> {
         account.add(json, Some(SAMPLE_ID)).map_err(|why| Stop::Usage(why.to_string()))?;
     }
     let local = start(account, Vec::new()).await?;
+    local.set_function(function());
     if let Ok(id) = SAMPLE_ID.parse() {
         let viewer = Viewer::local(&local.endpoint_url());
         let deploy = |version: &str| {
@@ -272,6 +274,27 @@ async fn sample() -> Result<Server, Stop> {
         request.caller_reference("sample").send(&client_of(&local)).await?;
     }
     Ok(local)
+}
+
+/// Returns the function of the sample account, as the template deploys it.
+fn function() -> Function {
+    let name = "cloudfront-invalidator-Function-SAMPLE";
+    let configuration = json!({
+        "FunctionName": name,
+        "FunctionArn": format!("arn:aws:lambda:eu-central-1:123456789012:function:{name}"),
+        "State": "Active",
+        "LastUpdateStatus": "Successful",
+        "Timeout": 30,
+        "Environment": {"Variables": {"INVALIDATOR_BUCKETS": "site"}},
+    });
+    let mapping = json!({
+        "UUID": "00000000-0000-4000-8000-000000000000",
+        "EventSourceArn": "arn:aws:sqs:eu-central-1:123456789012:changes",
+        "State": "Enabled",
+        "MaximumBatchingWindowInSeconds": 10,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+    });
+    Function { configuration, mappings: vec![mapping], reserved: None }
 }
 
 async fn start(account: Account, distributions: Vec<String>) -> Result<Server, Stop> {

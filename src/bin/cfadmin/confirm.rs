@@ -1,4 +1,4 @@
-//! The question before everything is purged.
+//! The questions before everything is purged, or a bucket is changed.
 
 use std::io::{self, BufRead, IsTerminal};
 
@@ -14,20 +14,29 @@ use crate::{LIMIT, Stop, account::Session, target::Match};
 /// If the answer is no, or nobody can answer.
 pub(crate) async fn confirm(account: &Session, matches: &[Match], why: Option<&str>) -> Result<(), Stop> {
     let because = why.map_or(String::new(), |why| format!(" ({})", Plain(why)));
-    let can_ask = io::stdin().is_terminal() && io::stderr().is_terminal();
-    let of = names(account, matches, can_ask).await;
-    if !can_ask {
+    let of = names(account, matches, can_ask()).await;
+    if !can_ask() {
         return Err(Stop::Usage(format!(
             "/* purges everything of {of}{because}; pass --yes if that is what you want"
         )));
     }
-    eprint!("purge everything of {of}{because}? [y/N] ");
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(Stop::io("standard input"))?;
-    if matches!(answer.trim(), "y" | "Y" | "yes") {
+    if ask(&format!("purge everything of {of}{because}?"))? {
         return Ok(());
     }
     Err(Stop::Usage("nothing was purged".to_owned()))
+}
+
+/// Returns whether somebody at a terminal can answer a question.
+pub(crate) fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// Asks a question, and returns whether the answer is yes.
+pub(crate) fn ask(question: &str) -> Result<bool, Stop> {
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).map_err(Stop::io("standard input"))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Returns the ids of the distributions with their names. Looks up missing names if `looks_up`.

@@ -5,6 +5,8 @@ mod changed;
 mod completions;
 mod confirm;
 mod cost;
+mod doctor;
+mod enable;
 mod errors;
 mod explain;
 mod follow;
@@ -22,6 +24,7 @@ mod objects;
 mod out;
 mod plan;
 mod purges;
+mod settings;
 mod sites;
 mod status;
 mod target;
@@ -83,6 +86,8 @@ enum Command {
     Plan(plan::Arguments),
     Invoke(invoke::Arguments),
     Sites(sites::Arguments),
+    Enable(enable::Arguments),
+    Doctor(doctor::Arguments),
     Explain(explain::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
@@ -157,6 +162,8 @@ async fn main() -> ExitCode {
         Ok(Command::Completions(arguments)) => completions::run(&arguments),
         Ok(Command::Man(arguments)) => man::run(&arguments),
         Ok(Command::Sites(arguments)) => sites::run(&arguments).await,
+        Ok(Command::Enable(arguments)) => enable::run(&arguments).await,
+        Ok(Command::Doctor(arguments)) => doctor::run(&arguments).await,
         Ok(Command::Explain(arguments)) => explain::run(&arguments).await,
     };
     match outcome {

@@ -1,5 +1,7 @@
 //! The names of distributions and tenants, as people type and copy them.
 
+use cloudfront_invalidator::site::BucketName;
+
 /// The name of a target: an id, a host, a tenant's name, or a bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Name {
@@ -43,9 +45,28 @@ impl Name {
     }
 }
 
+/// Parses the name of a bucket, alone, as `s3://my-bucket`, or as an ARN.
+pub(crate) fn bucket(text: &str) -> Result<String, String> {
+    let wrong = || "write it as s3://my-bucket".to_owned();
+    let Name { text, path: None } = Name::parse(text)? else { return Err(wrong()) };
+    let name = text.strip_prefix("s3://").unwrap_or(&text).trim_end_matches('/');
+    let name: BucketName = name.parse().map_err(|_| wrong())?;
+    Ok(name.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bucket_is_a_name_an_address_or_an_arn() {
+        for text in ["my-bucket", "s3://my-bucket", "s3://my-bucket/", "arn:aws-cn:s3:::my-bucket"] {
+            assert_eq!(bucket(text).as_deref(), Ok("my-bucket"), "{text}");
+        }
+        for text in ["s3://my-bucket/docs", "s3://", "https://www.example.com/", "arn:aws:sqs:x:1:q"] {
+            assert!(bucket(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn arns_and_urls_are_names() {

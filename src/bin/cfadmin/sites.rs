@@ -13,7 +13,15 @@ use cloudfront_invalidator::{
 };
 use serde::Serialize;
 
-use crate::{Exit, LIMIT, Stop, account::Connection, explain::LOWER_TTL, out::Output, tenants::Counted};
+use crate::{
+    Exit, LIMIT, Stop,
+    account::Connection,
+    explain::LOWER_TTL,
+    name,
+    out::Output,
+    settings::{self, Setting},
+    tenants::Counted,
+};
 
 /// Commands to copy from the help.
 const EXAMPLES: &str = "Examples:
@@ -22,11 +30,13 @@ const EXAMPLES: &str = "Examples:
 
 /// Show the distributions that have a bucket as an origin, and how they serve it
 ///
-/// If you name a bucket, also shows whether it keeps replaced versions.
+/// If you name a bucket, also shows whether it keeps replaced versions, and the parameters of the template that follow
+/// from the configuration.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Bucket [default: every bucket behind a distribution]
+    #[arg(value_parser = name::bucket)]
     bucket: Option<String>,
 
     #[command(flatten)]
@@ -39,9 +49,9 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let account = arguments.connection.open().await?;
     let client = &account.client;
-    let bucket = arguments.bucket.as_deref().map(|name| name.strip_prefix("s3://").unwrap_or(name));
+    let bucket = arguments.bucket.as_deref();
     let aliases = &account.config.search.aliases;
-    let (mut found, mut region) = (false, None);
+    let (mut found, mut region) = (Vec::new(), None);
     for distribution in client.distributions(LIMIT).await? {
         let serves = match bucket {
             Some(bucket) => distribution.has_bucket(bucket, aliases),
@@ -50,23 +60,28 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         if !serves {
             continue;
         }
-        found = true;
         region = region.or_else(|| region_of(&distribution, bucket?, aliases));
         let distribution = Counted::of(client, client.with_details(distribution, LIMIT).await?).await;
         arguments.output.print(&distribution, |out| show(out, &distribution))?;
+        found.push(distribution.distribution);
     }
-    if !found {
+    if found.is_empty() {
         return Err(Stop::NotFound(match bucket {
             Some(bucket) => format!("no distribution has the bucket {bucket:?} as an origin"),
             None => "no distribution has a bucket as an origin".to_owned(),
         }));
     }
-    // Files say nothing about the bucket.
-    if let (Some(bucket), false) = (bucket, arguments.connection.distributions.are_given()) {
-        let readiness =
-            S3::of(client).bucket(bucket, region.as_deref()).readiness(Instant::now() + LIMIT).await;
-        let document = BucketJson { bucket, readiness };
-        arguments.output.print(&document, |out| show_readiness(out, &document))?;
+    if let Some(bucket) = bucket {
+        // Files say nothing about the bucket.
+        let readiness = if arguments.connection.distributions.are_given() {
+            None
+        } else {
+            let bucket = S3::of(client).bucket(bucket, region.as_deref());
+            Some(bucket.readiness(Instant::now() + LIMIT).await)
+        };
+        let settings = settings::certain(&found, bucket, aliases);
+        let document = BucketJson { bucket, region, readiness, settings };
+        arguments.output.print(&document, |out| show_bucket(out, &document))?;
     }
     Ok(Exit::Done)
 }
@@ -75,8 +90,11 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
 #[derive(Serialize)]
 struct BucketJson<'a> {
     bucket: &'a str,
+    /// The region that an origin names. `None` if no origin names one.
+    region: Option<String>,
     #[serde(flatten)]
-    readiness: Readiness,
+    readiness: Option<Readiness>,
+    settings: Vec<Setting>,
 }
 
 /// Returns the region that an origin names for the bucket.
@@ -85,9 +103,22 @@ fn region_of(distribution: &Distribution, bucket: &str, aliases: &[BucketAlias])
     origins.find_map(|origin| origin.location()?.endpoint.region)
 }
 
-fn show_readiness(out: &mut dyn Write, document: &BucketJson<'_>) -> io::Result<()> {
-    let Readiness { versioning, replaced, uses_kms, unknown } = &document.readiness;
-    writeln!(out, "s3://{}", document.bucket)?;
+fn show_bucket(out: &mut dyn Write, document: &BucketJson<'_>) -> io::Result<()> {
+    let region = document.region.as_ref().map_or(String::new(), |region| format!("  {region}"));
+    writeln!(out, "s3://{}{region}", document.bucket)?;
+    if let Some(readiness) = &document.readiness {
+        show_readiness(out, readiness)?;
+    }
+    writeln!(out, "  settings  {}", settings::overrides(&document.settings))?;
+    // The first one is the bucket, which the caller knows.
+    for Setting { parameter, reason, .. } in document.settings.iter().skip(1) {
+        writeln!(out, "            {parameter}: {reason}")?;
+    }
+    Ok(())
+}
+
+fn show_readiness(out: &mut dyn Write, readiness: &Readiness) -> io::Result<()> {
+    let Readiness { versioning, replaced, uses_kms, unknown } = readiness;
     match versioning {
         Some(Versioning::Enabled) => writeln!(
             out,

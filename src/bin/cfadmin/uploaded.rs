@@ -152,8 +152,8 @@ fn failed(error: &BucketError) -> Stop {
 
 /// Reads the settings of a function.
 async fn settings(account: &Session, function: &str) -> Result<Config, Stop> {
-    match lambda::variables(&account.client, function).await {
-        Ok(variables) => Ok(Config::read(variables)?),
+    match lambda::function(&account.client, function).await {
+        Ok(found) => Ok(Config::read(found.variables())?),
         Err(error) if error.is_not_found() => Err(Stop::NotFound(error.to_string())),
         Err(error) if error.is_denied() => {
             Err(Stop::Service(format!("{error}; allow lambda:GetFunctionConfiguration")))

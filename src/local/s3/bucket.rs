@@ -21,6 +21,8 @@ pub(in super::super) struct Bucket {
     pub(in super::super) encryption: Encryption,
     /// The XML of the lifecycle configuration. `None` if there is none.
     pub(in super::super) lifecycle: Option<String>,
+    /// The XML of the notification configuration. `None` if there is none.
+    pub(in super::super) notifications: Option<String>,
     /// The region. `None` if the bucket answers in every region.
     pub(in super::super) region: Option<String>,
     /// Whether every call for the bucket is denied.
@@ -38,6 +40,7 @@ impl Default for Bucket {
             serials: BTreeMap::new(),
             encryption: Encryption::default(),
             lifecycle: None,
+            notifications: None,
             region: None,
             is_denied: false,
             lists_for_viewers: true,

@@ -21,6 +21,8 @@ enum Operation {
     GetBucketVersioning,
     GetBucketLifecycleConfiguration,
     GetBucketEncryption,
+    GetBucketNotificationConfiguration,
+    PutBucketNotificationConfiguration,
 }
 
 /// A call of S3's API that is signed.
@@ -33,6 +35,8 @@ pub(in super::super) struct Call {
     query: Query,
     /// The region that the call is signed for.
     region: String,
+    /// Whether S3 shall not check the destinations of a notification configuration.
+    skips_validation: bool,
 }
 
 impl Call {
@@ -44,7 +48,8 @@ impl Call {
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
         let (bucket, key) = (decode(bucket)?, decode(key)?);
         let operation = Operation::of(&request.method, &key, &query)?;
-        Ok(Self { operation, bucket, key, query, region })
+        let skips_validation = request.headers.get("x-amz-skip-destination-validation").is_some();
+        Ok(Self { operation, bucket, key, query, region, skips_validation })
     }
 
     /// Returns the name of the operation.
@@ -56,6 +61,8 @@ impl Call {
             Operation::GetBucketVersioning => "GetBucketVersioning",
             Operation::GetBucketLifecycleConfiguration => "GetBucketLifecycleConfiguration",
             Operation::GetBucketEncryption => "GetBucketEncryption",
+            Operation::GetBucketNotificationConfiguration => "GetBucketNotificationConfiguration",
+            Operation::PutBucketNotificationConfiguration => "PutBucketNotificationConfiguration",
         }
     }
 }
@@ -70,6 +77,8 @@ impl Operation {
             (&Method::GET, true) if wants("versioning") => Ok(Self::GetBucketVersioning),
             (&Method::GET, true) if wants("lifecycle") => Ok(Self::GetBucketLifecycleConfiguration),
             (&Method::GET, true) if wants("encryption") => Ok(Self::GetBucketEncryption),
+            (&Method::GET, true) if wants("notification") => Ok(Self::GetBucketNotificationConfiguration),
+            (&Method::PUT, true) if wants("notification") => Ok(Self::PutBucketNotificationConfiguration),
             _ => Err(Error::not_implemented()),
         }
     }
@@ -103,8 +112,8 @@ fn authorize(request: &Parts) -> Result<String, Error> {
 
 impl Buckets {
     /// Answers a call.
-    pub(in super::super) fn answer(&self, call: &Call) -> Result<Answer, Error> {
-        let bucket = self.existing(&call.bucket).ok_or_else(|| Error::no_such_bucket(&call.bucket))?;
+    pub(in super::super) fn answer(&mut self, call: &Call, body: &[u8]) -> Result<Answer, Error> {
+        let bucket = self.buckets.get_mut(&call.bucket).ok_or_else(|| Error::no_such_bucket(&call.bucket))?;
         if let Some(region) = bucket.region.as_ref().filter(|region| **region != call.region) {
             return Err(elsewhere(&call.bucket, region));
         }
@@ -118,6 +127,8 @@ impl Buckets {
             Operation::GetBucketVersioning => versioning(bucket),
             Operation::GetBucketLifecycleConfiguration => lifecycle(bucket)?,
             Operation::GetBucketEncryption => encryption(bucket),
+            Operation::GetBucketNotificationConfiguration => notifications(bucket),
+            Operation::PutBucketNotificationConfiguration => return replace(bucket, call, body),
         };
         Ok(Answer::xml(200, body))
     }
@@ -210,4 +221,26 @@ fn encryption(bucket: &Bucket) -> String {
          </{root}>",
         xml::document()
     )
+}
+
+fn notifications(bucket: &Bucket) -> String {
+    let none = || format!("<NotificationConfiguration xmlns=\"{NAMESPACE}\"/>");
+    xml::document() + &bucket.notifications.clone().unwrap_or_else(none)
+}
+
+/// Replaces the notification configuration of a bucket. Unless the call skips that, S3 looks for the destinations, none
+/// of which exist here.
+fn replace(bucket: &mut Bucket, call: &Call, body: &[u8]) -> Result<Answer, Error> {
+    let body = std::str::from_utf8(body).ok().filter(|body| body.contains("<NotificationConfiguration"));
+    let body = body.ok_or_else(|| {
+        let why = "The XML you provided was not well-formed or did not validate against our published schema";
+        Error::new(400, "MalformedXML", why)
+    })?;
+    let has_destinations = ["<Topic>", "<Queue>", "<CloudFunction>"].iter().any(|tag| body.contains(tag));
+    if has_destinations && !call.skips_validation {
+        let why = "Unable to validate the following destination configurations";
+        return Err(Error::new(400, "InvalidArgument", why));
+    }
+    bucket.notifications = Some(body.split_once("?>").map_or(body, |(_, root)| root.trim()).to_owned());
+    Ok(Answer::new(200, ""))
 }

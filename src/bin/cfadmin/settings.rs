@@ -1,0 +1,73 @@
+//! The parameters of the template that the configuration of a bucket's distributions makes certain.
+
+use cloudfront_invalidator::site::{BucketAlias, Distribution, Origin};
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+
+/// A parameter with its value, and the reason for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Setting {
+    pub(crate) parameter: &'static str,
+    pub(crate) value: String,
+    pub(crate) reason: &'static str,
+}
+
+/// Returns the parameters that differ from their defaults for certain, if `distributions` are all that have the bucket
+/// as an origin. Disabled ones do not count.
+pub(crate) fn certain(distributions: &[Distribution], bucket: &str, aliases: &[BucketAlias]) -> Vec<Setting> {
+    let setting = |parameter, value, reason| Setting { parameter, value, reason };
+    let mut settings = vec![setting("BucketNames", bucket.to_owned(), "the bucket")];
+    let serving: Vec<&Distribution> = distributions.iter().filter(|one| one.enabled).collect();
+    let origins: Vec<&Origin> = serving
+        .iter()
+        .flat_map(|one| &one.origins)
+        .filter(|origin| origin.is_bucket(bucket, aliases))
+        .collect();
+    // A function at the edge may request another object, even from another origin.
+    let has_functions =
+        serving.iter().flat_map(|one| &one.behaviors).any(|behavior| !behavior.edge_functions.is_empty());
+    if origins.is_empty() || has_functions || origins.iter().any(|origin| origin.has_placeholder()) {
+        return settings;
+    }
+    if let Some(prefix) = common_directory(&origins) {
+        let why = "no origin serves other keys";
+        settings.push(setting("KeyPrefix", prefix, why));
+    }
+    let is_rest = |origin: &&Origin| origin.location().is_some_and(|location| !location.endpoint.is_website);
+    if origins.iter().all(is_rest) {
+        let why = "S3's REST endpoint has no index documents, and no function at the edge adds them";
+        settings.push(setting("IndexDocument", String::new(), why));
+    }
+    settings
+}
+
+/// Returns the directory below which all objects of these origins are, such as `site/`. `None` if that is the whole
+/// bucket, or if it is not known or not a valid `KeyPrefix`.
+fn common_directory(origins: &[&Origin]) -> Option<String> {
+    let mut common: Option<Vec<String>> = None;
+    for origin in origins {
+        let location = origin.location().filter(|location| location.bucket.is_some())?;
+        let directory = percent_decode_str(location.directory).decode_utf8().ok()?;
+        let segments = directory.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned);
+        common = Some(match common {
+            None => segments.collect(),
+            Some(common) => {
+                common.into_iter().zip(segments).take_while(|(a, b)| a == b).map(|(a, _)| a).collect()
+            }
+        });
+    }
+    let common = common.filter(|common| !common.is_empty())?;
+    let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"!_.'()-".contains(&byte);
+    common.iter().all(|segment| segment.bytes().all(is_valid)).then(|| common.join("/") + "/")
+}
+
+/// Returns the settings as words of a command.
+pub(crate) fn overrides(settings: &[Setting]) -> String {
+    let word = |Setting { parameter, value, .. }: &Setting| match &**value {
+        // The SAM CLI refuses an empty value without quotation marks.
+        "" => format!("'{parameter}=\"\"'"),
+        value if value.contains(['\'', '!', '(', ')']) => format!("\"{parameter}={value}\""),
+        value => format!("{parameter}={value}"),
+    };
+    settings.iter().map(word).collect::<Vec<_>>().join(" ")
+}
