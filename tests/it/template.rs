@@ -2,27 +2,22 @@
 
 mod deployed;
 mod forwarded;
+mod role;
 mod stack;
 mod turned_on;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     path::Path,
 };
 
 use cloudfront_invalidator::{
     config::{Config, VARIABLES},
-    local::{Options, Server},
     report::metrics,
 };
 use serde_json::{Value, json};
 
-use crate::{
-    function::refusal,
-    support::{Function, s3, sqs},
-    tenant_sites::every_kind,
-};
+use role::{metrics_statement, statements};
 use stack::{Stack, template};
 
 /// The only parameter without a default, with a value for the tests.
@@ -92,27 +87,6 @@ fn the_template_sets_every_variable_with_the_functions_defaults() {
     }
 }
 
-/// Returns the actions and resources of each statement in the policies of the function's role.
-fn statements(stack: &Stack) -> Vec<(BTreeSet<String>, Vec<String>)> {
-    let list = |value: &Value| match value {
-        Value::Array(values) => values.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        value => vec![value.as_str().expect("text").to_owned()],
-    };
-    let policies = stack.properties("Function")["Policies"].clone();
-    policies
-        .as_array()
-        .expect("policies")
-        .iter()
-        .flat_map(|policy| policy["Statement"].as_array().expect("statements"))
-        .map(|statement| (list(&statement["Action"]).into_iter().collect(), list(&statement["Resource"])))
-        .collect()
-}
-
-/// Returns the actions and resources of the statement that lets the function count the paths of the month.
-fn metrics_statement() -> (BTreeSet<String>, Vec<String>) {
-    (BTreeSet::from(["cloudwatch:GetMetricData".to_owned()]), vec!["*".to_owned()])
-}
-
 #[test]
 fn a_limit_of_paths_a_month_needs_metrics_and_is_shown() {
     let limit = |stack: &Stack| {
@@ -151,78 +125,6 @@ fn a_limit_of_paths_a_month_needs_metrics_and_is_shown() {
 }
 
 #[test]
-fn the_role_lists_the_buckets_only_if_it_has_to() {
-    let lists = |stack: &Stack| {
-        let list = BTreeSet::from(["s3:ListBucket".to_owned()]);
-        statements(stack).into_iter().find(|(actions, _)| *actions == list).map(|(_, resources)| resources)
-    };
-    assert_eq!(lists(&stack(&[])), None);
-    for partition in ["aws", "aws-cn", "aws-eusc"] {
-        let stack = Stack::of(&[("BucketNames", "site,other.site"), ("ListBucket", "true")], partition);
-        let arns = ["site", "other.site"].map(|bucket| format!("arn:{partition}:s3:::{bucket}"));
-        assert_eq!(lists(&stack), Some(arns.to_vec()));
-    }
-}
-
-#[test]
-fn the_role_is_limited_to_its_distributions_and_key() {
-    for (partition, ids) in [("aws", "E1"), ("aws-cn", "E1,E2"), ("aws-eusc", "E1,E2,E3"), ("aws", "E1,E2")] {
-        let stack = Stack::of(&[REQUIRED, ("DistributionIds", ids)], partition);
-        let arns: Vec<String> =
-            ids.split(',').map(|id| format!("arn:{partition}:cloudfront::*:distribution/{id}")).collect();
-        let create = BTreeSet::from(["cloudfront:CreateInvalidation".to_owned()]);
-        let send = BTreeSet::from(["sqs:SendMessage".to_owned()]);
-        let expected = [(create, arns), (send, vec!["Queue.Arn".to_owned()]), metrics_statement()];
-        assert_eq!(statements(&stack), expected, "{partition}");
-    }
-    for (actions, resources) in statements(&stack(&[("PathsPerMonth", "0")])) {
-        let unscoped =
-            ["ListCachePolicies", "ListDistributions", "ListDistributionTenants", "GetDistributionTenant"]
-                .map(|action| format!("cloudfront:{action}"));
-        if actions.contains("sqs:SendMessage") {
-            assert_eq!((actions.len(), &*resources), (1, &["Queue.Arn".to_owned()][..]));
-            continue;
-        }
-        let may_be_any = actions.iter().all(|action| unscoped.contains(action));
-        let kind = if actions.iter().any(|action| action.ends_with("ForDistributionTenant")) {
-            "distribution-tenant"
-        } else {
-            "distribution"
-        };
-        assert!(
-            may_be_any || resources == [format!("arn:aws:cloudfront::123456789012:{kind}/*")],
-            "{actions:?}"
-        );
-    }
-    let key = "arn:aws:kms:eu-central-1:123456789012:key/1";
-    let with_key = stack(&[("KeyArn", key), ("DistributionIds", "E1")]);
-    let kms = BTreeSet::from(["kms:Decrypt".to_owned(), "kms:GenerateDataKey".to_owned()]);
-    assert_eq!(statements(&with_key)[2], (kms, vec![key.to_owned()]));
-    assert_eq!(with_key.properties("Queue")["KmsMasterKeyId"], key);
-    assert_eq!(with_key.properties("Queue").get("SqsManagedSseEnabled"), None);
-    assert_eq!(stack(&[]).properties("Queue")["SqsManagedSseEnabled"], true);
-}
-
-#[test]
-fn the_role_may_ask_the_named_buckets_only_if_a_parameter_says_so() {
-    for parameter in [("SkipUnchangedSince", "2026-11-25"), ("SkipNew", "true")] {
-        for partition in ["aws", "aws-cn", "aws-eusc"] {
-            let stack = Stack::of(&[("BucketNames", "one,two"), parameter], partition);
-            let arn = |resource: &str| format!("arn:{partition}:s3:::{resource}");
-            let resources = ["one", "two", "one/*", "two/*"].map(arn).to_vec();
-            let actions = ["ListBucketVersions", "ListBucket", "GetObject", "GetObjectVersion"];
-            let actions = actions.map(|action| format!("s3:{action}")).into_iter().collect();
-            assert!(statements(&stack).contains(&(actions, resources)), "{partition}");
-            let command = stack.output("TurnOnVersions").expect("a command");
-            assert!(command.starts_with("for bucket in one two; do aws s3api put-bucket-versioning "));
-        }
-    }
-    let asks =
-        |stack: &Stack| statements(stack).iter().any(|(all, _)| all.iter().any(|one| one.starts_with("s3:")));
-    assert!(!asks(&stack(&[])) && stack(&[]).output("TurnOnVersions").is_none());
-}
-
-#[test]
 fn a_new_bucket_keeps_replaced_versions_only_if_they_are_asked_for() {
     let skipping =
         stack(&[("CreateBucket", "true"), ("SkipUnchangedSince", "2026-11-25")]).properties("Bucket");
@@ -231,54 +133,6 @@ fn a_new_bucket_keeps_replaced_versions_only_if_they_are_asked_for() {
     assert_eq!(rule["NoncurrentVersionExpiration"], json!({"NoncurrentDays": 3}));
     let plain = stack(&[("CreateBucket", "true")]).properties("Bucket");
     assert!(plain.get("VersioningConfiguration").is_none() && plain.get("LifecycleConfiguration").is_none());
-}
-
-/// The function makes every kind of call that it can make, and the policy allows exactly these.
-#[tokio::test]
-async fn the_role_allows_exactly_the_calls_of_the_function() {
-    let account = every_kind();
-    let options = Options { distributions: Vec::new(), account, ..Options::default() };
-    let cloudfront = Server::start(options).await.expect("a CloudFront");
-    let variables = [("INVALIDATOR_DISTRIBUTIONS", ""), ("INVALIDATOR_MONTHLY_PATHS", "1000")];
-    let mut function = Function::start(&cloudfront.endpoint_url(), &variables).await;
-    let batch = sqs([("m", s3("live/a.html", "1").to_string())]);
-    assert_eq!(function.invoke(batch.to_string()).await.handed_back(), [""; 0]);
-    let sent: BTreeSet<String> = cloudfront.recorded().into_iter().map(|one| one.distribution).collect();
-    assert_eq!(sent, ["E1EXAMPLE", "dt_a"].map(str::to_owned).into());
-    let created = ["CreateInvalidation", "CreateInvalidationForDistributionTenant"];
-    let called = cloudfront.reads().into_iter().chain(created);
-    let action = |operation: &str| match operation {
-        "GetMetricData" => "cloudwatch:GetMetricData".to_owned(),
-        other => format!("cloudfront:{other}"),
-    };
-    let mut called: BTreeSet<String> = called.map(action).collect();
-    let mut allowed: BTreeSet<String> =
-        statements(&stack(&[])).into_iter().flat_map(|(actions, _)| actions).collect();
-    // What is left of a batch goes into the queue.
-    cloudfront.inject(Some("dt_a"), refusal(403, "AccessDenied", "no"));
-    let batch = sqs([("m", s3("live/b.html", "2").to_string())]);
-    assert_eq!(function.invoke(batch.to_string()).await.handed_back(), [""; 0]);
-    assert_eq!(cloudfront.sent().len(), 1);
-    assert!(allowed.remove("sqs:SendMessage"), "SendMessageBatch");
-    assert_eq!(called, allowed);
-    assert!(called.remove("cloudwatch:GetMetricData"), "with a limit of paths a month");
-
-    // The source contains no other calls, except those that only cfadmin makes.
-    let room = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cloudfront");
-    let mut code = fs::read_to_string(room.with_extension("rs")).expect("a source");
-    code.push_str(&fs::read_to_string(room.join("distributions.rs")).expect("a source"));
-    let calls =
-        [".read::<", ".pages::<", "api.call::<"].into_iter().flat_map(|call| code.split(call).skip(1));
-    let calls = calls.filter_map(|call| call.split_once(", _>")).map(|(operation, _)| operation);
-    // Generic code passes an operation on, so a type parameter stands in the place of its name.
-    let calls = calls.filter(|operation| operation.len() > 1 && operation.chars().all(char::is_alphanumeric));
-    let mut calls: BTreeSet<String> = calls.map(|operation| format!("cloudfront:{operation}")).collect();
-    for operation in ["GetInvalidation", "ListInvalidations"] {
-        for of_cfadmin in [operation.to_owned(), format!("{operation}ForDistributionTenant")] {
-            assert!(calls.remove(&format!("cloudfront:{of_cfadmin}")), "{of_cfadmin}");
-        }
-    }
-    assert_eq!(calls, called);
 }
 
 #[test]
