@@ -168,6 +168,10 @@ fn rules_refuse_contradictory_parameters() {
     assert_eq!(refused(&[("OriginPath", "/live")]), ["OriginPathIsOfGivenDistributions"]);
     let other = [("CreateBucket", "true"), ("EventAccount", "210987654321")];
     assert_eq!(refused(&other), ["NewBucketsAreOfThisAccount"]);
+    for (ids, is_valid) in [("", true), ("E1", true), ("E1,E2", true), ("E1,", false), ("E1,,E2", false)] {
+        let expected = if is_valid { vec![] } else { vec!["DistributionIdsAreNotEmpty".to_owned()] };
+        assert_eq!(refused(&[("DistributionIds", ids)]), expected, "{ids}");
+    }
 }
 
 #[test]

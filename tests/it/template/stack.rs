@@ -152,6 +152,10 @@ impl Stack {
             "Fn::Contains" => {
                 self.value(&all()[0]).as_array().expect("a list").contains(&self.value(&all()[1]))
             }
+            "Fn::EachMemberEquals" => {
+                let expected = self.value(&all()[1]);
+                self.value(&all()[0]).as_array().expect("a list").iter().all(|one| *one == expected)
+            }
             other => panic!("{other} is not a condition"),
         }
     }
