@@ -119,7 +119,18 @@ impl Peer {
     /// unpacks files to `folder`, which must be its own: in a shared folder, one instance would run
     /// files that another is still writing.
     pub(crate) fn ministack_with(services: &str, folder: &Path) -> Self {
+        Self::ministack_that(services, folder, "false")
+    }
+
+    /// Starts ministack with the services for a deployment of the template, so that it allows a call only if
+    /// the caller's policies do. The caller of `run` may do everything.
+    pub(crate) fn ministack_with_policies(folder: &Path) -> Self {
+        Self::ministack_that(SERVICES, folder, "true")
+    }
+
+    fn ministack_that(services: &str, folder: &Path, enforces: &str) -> Self {
         let variables = [
+            ("AUTH", enforces),
             ("BIND_HOST", "127.0.0.1"),
             ("GATEWAY_PORT", "PORT"),
             ("AWS_ENDPOINT_URL", "http://127.0.0.1:PORT"),

@@ -20,6 +20,13 @@ use serde_json::{Value, json};
 use role::{metrics_statement, statements};
 use stack::{Stack, template};
 
+/// Returns the first block of commands in docs/deploy.md that contains `word`.
+fn commands(word: &str) -> &'static str {
+    let blocks = include_str!("../../docs/deploy.md").split("```sh\n").skip(1);
+    let mut blocks = blocks.filter_map(|block| block.split_once("```")).map(|(block, _)| block);
+    blocks.find(|block| block.contains(word)).unwrap_or_else(|| panic!("no command with {word}"))
+}
+
 /// The only parameter without a default, with a value for the tests.
 const REQUIRED: (&str, &str) = ("BucketNames", "site");
 
@@ -172,6 +179,10 @@ fn rules_refuse_contradictory_parameters() {
         let expected = if is_valid { vec![] } else { vec!["DistributionIdsAreNotEmpty".to_owned()] };
         assert_eq!(refused(&[("DistributionIds", ids)]), expected, "{ids}");
     }
+    for (partition, expected) in [("aws", &[][..]), ("aws-cn", &["TracesAreNotInChina"]), ("aws-eusc", &[])] {
+        let traced = Stack::of(&[REQUIRED, ("Tracing", "Active")], partition);
+        assert_eq!(traced.violations(), expected, "{partition}");
+    }
 }
 
 #[test]
@@ -250,7 +261,7 @@ fn dashboard_and_alarms_name_metrics_that_exist() {
 }
 
 #[test]
-fn parameters_and_metadata_are_complete() {
+fn parameters_are_complete() {
     let template = template();
     let parameters = template["Parameters"].as_object().expect("parameters");
     let groups = &template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"];
@@ -266,14 +277,5 @@ fn parameters_and_metadata_are_complete() {
         assert!(grouped.contains(&&**name), "{name} is in no group");
         assert!(parameter["Description"].as_str().is_some_and(|text| text.len() > 10), "{name}");
         assert!(parameter.get("Default").is_some() || name == REQUIRED.0, "{name} has no default");
-    }
-    // <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-template-publishing-applications-metadata-properties.html>
-    let about = &template["Metadata"]["AWS::ServerlessRepo::Application"];
-    let text = |field: &str| about[field].as_str().unwrap_or_else(|| panic!("{field}"));
-    assert_eq!(text("SemanticVersion"), env!("CARGO_PKG_VERSION"));
-    assert!(text("Name").len() <= 140 && text("Description").len() <= 256 && text("Author").len() <= 127);
-    assert!(about["Labels"].as_array().is_some_and(|labels| labels.len() <= 10));
-    for file in ["LicenseUrl", "ReadmeUrl"] {
-        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(text(file)).is_file(), "{file}");
     }
 }

@@ -10,8 +10,8 @@ use std::{fs, path::Path};
 use serde_json::{Value, json};
 
 use super::{
-    stack,
-    stack::{Stack, forwarding, template},
+    commands, stack,
+    stack::{Stack, forwarding, region, template},
 };
 use crate::peers::{Peer, SERVICES, send};
 
@@ -32,8 +32,9 @@ fn forwards(parameters: &[(&str, &str)], partition: &str) -> Stack {
 #[test]
 fn only_the_other_account_may_send_and_only_the_rule_does() {
     for partition in ["aws", "aws-cn"] {
+        let region = region(partition);
         let sender = forwards(&[], partition);
-        let bus = format!("arn:{partition}:events:eu-central-1:210987654321:event-bus/default");
+        let bus = format!("arn:{partition}:events:{region}:210987654321:event-bus/default");
         let target = &sender.properties("Rule")["Targets"][0];
         assert_eq!((&target["Arn"], &target["RoleArn"]), (&json!(bus), &json!("Role.Arn")));
         assert_eq!(target["DeadLetterConfig"]["Arn"], "DeadLetters.Arn");
@@ -52,7 +53,7 @@ fn only_the_other_account_may_send_and_only_the_rule_does() {
             "Effect": "Allow",
             "Principal": {"AWS": format!("arn:{partition}:iam::210987654321:root")},
             "Action": "events:PutEvents",
-            "Resource": format!("arn:{partition}:events:eu-central-1:{OWN}:event-bus/default"),
+            "Resource": format!("arn:{partition}:events:{region}:{OWN}:event-bus/default"),
         });
         let policy = Stack::of(&parameters, partition).properties("BusPolicy");
         assert_eq!(policy, json!({"StatementId": "invalidator-id", "Statement": statement}));
@@ -100,13 +101,6 @@ fn the_command_that_turns_on_events_is_an_output_in_the_account_of_the_buckets()
 /// Returns the project's folder, in which the commands of the documentation run.
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Returns the first block of commands in docs/deploy.md that contains `word`.
-fn commands(word: &str) -> &'static str {
-    let blocks = include_str!("../../../docs/deploy.md").split("```sh\n").skip(1);
-    let mut blocks = blocks.filter_map(|block| block.split_once("```")).map(|(block, _)| block);
-    blocks.find(|block| block.contains(word)).unwrap_or_else(|| panic!("no command with {word}"))
 }
 
 /// A caller of moto or ministack, in an account of its own.

@@ -46,6 +46,15 @@ fn spelled_out(yaml: Yaml) -> Value {
     }
 }
 
+/// Returns the region in which `Stack` evaluates templates of this partition.
+pub(super) fn region(partition: &str) -> &'static str {
+    match partition {
+        "aws-cn" => "cn-north-1",
+        "aws-eusc" => "eusc-de-east-1",
+        _ => "eu-central-1",
+    }
+}
+
 /// Placeholder for `AWS::NoValue`.
 const NO_VALUE: &str = "\0no value";
 
@@ -234,7 +243,7 @@ impl Stack {
             "AWS::NoValue" => json!(NO_VALUE),
             "AWS::Partition" => json!(self.partition),
             "AWS::AccountId" => json!("123456789012"),
-            "AWS::Region" => json!("eu-central-1"),
+            "AWS::Region" => json!(region(&self.partition)),
             "AWS::StackId" => json!("arn:aws:cloudformation:eu-central-1:123456789012:stack/name/id"),
             name => self.parameters.get(name).cloned().unwrap_or_else(|| {
                 assert!(self.template["Resources"][name].is_object(), "there is no {name}");

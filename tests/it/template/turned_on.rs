@@ -1,4 +1,4 @@
-//! Runs the command that turns on versions on moto and ministack.
+//! Runs commands that change the settings of buckets on moto and ministack.
 
 use std::{
     fs,
@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::stack::Stack;
+use super::{commands, stack::Stack};
 use crate::peers::{Peer, SERVICES};
 
 /// The region of the evaluated template.
@@ -81,4 +81,45 @@ fn lifecycle_rules_that_cannot_be_read_are_not_replaced() {
     assert_eq!(said.matches("AccessDenied").count(), 2, "{said}");
     let calls = fs::read_to_string(folder.join("calls")).expect("the calls");
     assert_eq!(calls, "put-bucket-versioning\nput-bucket-versioning\n");
+}
+
+#[test]
+#[ignore = "needs moto_server and ministack: make test"]
+fn only_the_notifications_to_a_queue_that_is_gone_are_removed() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("turned-off");
+    fs::create_dir_all(&folder).expect("a folder");
+    let command = commands("QueueConfigurations");
+    for peer in [Peer::moto(), Peer::ministack_with(SERVICES, &folder)] {
+        peer.run(&folder, &[], "aws s3api create-bucket --bucket my-bucket");
+        let sqs = "aws sqs --endpoint-url $AWS_ENDPOINT_URL";
+        let kept = peer.run(&folder, &[], &format!("{sqs} create-queue --queue-name kept"));
+        let arn = format!(
+            "{sqs} get-queue-attributes --attribute-names QueueArn --queue-url {}",
+            kept["QueueUrl"].as_str().expect("a URL")
+        );
+        let kept =
+            peer.run(&folder, &[], &arn)["Attributes"]["QueueArn"].as_str().expect("an ARN").to_owned();
+        let gone = kept.replace(":kept", ":cloudfront-invalidator-Queue-AbCdEf");
+        let to = |id: &str, queue: &str| json!({"Id": id, "QueueArn": queue, "Events": [format!("s3:Object{id}:*")]});
+        let before = json!({
+            "QueueConfigurations": [to("Created", &gone), to("Removed", &kept)],
+            "EventBridgeConfiguration": {},
+        });
+        let put = format!(
+            "aws s3api put-bucket-notification-configuration --bucket my-bucket --skip-destination-validation \
+             --notification-configuration '{before}'"
+        );
+        peer.run(&folder, &[], &put);
+        let get = "aws s3api get-bucket-notification-configuration --bucket my-bucket";
+        // moto does not return EventBridgeConfiguration.
+        let mut expected = peer.run(&folder, &[], get);
+        let queues = expected["QueueConfigurations"].as_array_mut().expect("a list");
+        queues.retain(|one| one["QueueArn"] == *kept);
+        assert_eq!(queues.len(), 1);
+        // Running the command again changes nothing.
+        for _ in 0..2 {
+            peer.run(&folder, &[], command);
+            assert_eq!(peer.run(&folder, &[], get), expected, "{}", peer.endpoint());
+        }
+    }
 }
