@@ -8,13 +8,13 @@ export INSTA_UPDATE := no
 export RUSTDOCFLAGS := -D warnings
 
 .DEFAULT_GOAL := help
-.PHONY: help test format lint units docs template package bench chaos venv clean
+.PHONY: help test format lint units docs template package release bench chaos venv clean
 
 ## help: print the targets
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
 
-## test: run all checks and tests (CI runs this and `package`)
+## test: run all checks and tests (CI runs this, `package` and `release`)
 test: format lint units docs template
 
 ## format: check the formatting
@@ -46,6 +46,12 @@ package: venv
 		--parameter-overrides Architecture=$(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 	BOOTSTRAP="$(CURDIR)/.aws-sam/build/Function/bootstrap" cargo test --locked --test it -- --include-ignored
 
+## release: build the function, cfadmin, the templates and their checksums into dist/, and test them
+release: venv
+	rm -rf dist
+	PATH="$(VENV)/bin:$$PATH" $(VENV)/bin/python scripts/release.py function cfadmin checksums
+	DIST="$(CURDIR)/dist" cargo test --locked --test it -- --include-ignored template::released
+
 ## bench: measure start, answers, CPU and memory; options ROUNDS=21 ONLY=<part of a name>
 bench: venv
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement benches/start/requirements.txt
@@ -71,4 +77,4 @@ $(VENV)/installed $(VENV_MINISTACK)/installed:
 ## clean: remove everything that was built
 clean:
 	cargo clean
-	rm -rf $(VENV) $(VENV_MINISTACK) .aws-sam
+	rm -rf $(VENV) $(VENV_MINISTACK) .aws-sam dist

@@ -2,6 +2,7 @@
 
 mod deployed;
 mod forwarded;
+mod released;
 mod role;
 mod stack;
 mod turned_on;

@@ -18,7 +18,7 @@ use super::stack::template;
 use crate::{peers::Peer, support::binary};
 
 /// An account on ministack with a distribution, and a folder for files.
-struct Account {
+pub(super) struct Account {
     aws: Peer,
     folder: PathBuf,
     distribution: String,
@@ -41,7 +41,8 @@ const DISTRIBUTION: &str = r#"{
 const CODE: &str = "code";
 
 impl Account {
-    fn new(name: &str) -> Self {
+    /// Starts ministack with a distribution and the function's code, in a folder with this name.
+    pub(super) fn new(name: &str) -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(&folder).expect("a folder");
         let aws = Peer::ministack_with_policies(&folder);
@@ -63,7 +64,7 @@ impl Account {
 
     /// Runs a shell command in the account's folder, as `Peer::run` does.
     #[track_caller]
-    fn run(&self, command: &str) -> Value {
+    pub(super) fn run(&self, command: &str) -> Value {
         self.aws.run(&self.folder, &[], command)
     }
 
@@ -117,7 +118,7 @@ impl Account {
 
     /// Puts objects and deletes one. Waits until those that the distribution serves are purged, and
     /// checks that nothing else is.
-    fn purges_changes(&self) {
+    pub(super) fn purges_changes(&self) {
         self.file("object", "content");
         for key in
             ["live/a b+c.html", "live/ü/index.html", "other/x.html", "live/index.html", "live/gone.html"]

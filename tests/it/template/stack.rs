@@ -15,7 +15,8 @@ pub(super) fn forwarding() -> Value {
     parsed(include_str!("../../../templates/forward-events.yaml"))
 }
 
-fn parsed(template: &str) -> Value {
+/// Returns a template in YAML in the same form.
+pub(super) fn parsed(template: &str) -> Value {
     spelled_out(yaml_serde::from_str(template).expect("YAML"))
 }
 

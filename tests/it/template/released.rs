@@ -1,0 +1,141 @@
+//! The files of a release: those in the folder `DIST`, which `make release` has built, or else those
+//! that its script makes from this build.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::json;
+
+use super::{
+    deployed::Account,
+    stack::{parsed, template},
+};
+use crate::{peers::Peer, support::binary};
+
+/// Runs a command in `folder`, with the programs of the virtual environment. Returns its output.
+#[track_caller]
+fn run(folder: &Path, command: &str) -> String {
+    let path = format!("{}:{}", Peer::programs().display(), env::var("PATH").unwrap_or_default());
+    let output = Command::new("sh")
+        .args(["-c", command])
+        .current_dir(folder)
+        .env("PATH", path)
+        .env("SAM_CLI_TELEMETRY", "0")
+        .output()
+        .expect("a shell");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{command}: {}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Makes the files of a release in a folder with this name, from these binaries.
+fn made(name: &str, function: &Path, cfadmin: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&folder);
+    let command = format!(
+        "python3 scripts/release.py --output '{}' --function '{}' --cfadmin '{cfadmin}' function cfadmin checksums",
+        folder.display(),
+        function.display(),
+    );
+    run(Path::new(env!("CARGO_MANIFEST_DIR")), &command);
+    folder
+}
+
+/// Returns the folder with the files of a release.
+fn dist(name: &str) -> PathBuf {
+    let make = || made(name, &binary(), env!("CARGO_BIN_EXE_cfadmin"));
+    env::var_os("DIST").map_or_else(make, PathBuf::from)
+}
+
+/// Returns the names of the files in a folder that begin with `prefix`, sorted.
+fn names(folder: &Path, prefix: &str) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+    let mut names: Vec<String> = entries.map(|name| name.into_string().expect("text")).collect();
+    names.retain(|name| name.starts_with(prefix));
+    names.sort_unstable();
+    names
+}
+
+#[test]
+#[ignore = "needs Python: make test"]
+fn the_archives_hold_programs_and_the_checksums_are_right() {
+    let dist = dist("release");
+    run(&dist, "sha256sum --check --strict SHA256SUMS");
+    let sums = fs::read_to_string(dist.join("SHA256SUMS")).expect("checksums");
+    let mut summed: Vec<&str> = sums.lines().filter_map(|line| line.split("  ").nth(1)).collect();
+    summed.push("SHA256SUMS");
+    summed.sort_unstable();
+    assert_eq!(names(&dist, ""), summed);
+
+    let functions = names(&dist, "invalidator-");
+    assert!(!functions.is_empty());
+    for function in functions {
+        let list = "import sys, zipfile; [print(oct(one.external_attr >> 16), one.filename) \
+                    for one in zipfile.ZipFile(sys.argv[1]).infolist()]";
+        let listed = run(&dist, &format!("python3 -c '{list}' {function}"));
+        assert_eq!(listed, "0o100755 bootstrap\n0o100644 LICENSE-APACHE\n0o100644 LICENSE-MIT\n");
+    }
+    let [archive] = &names(&dist, "cfadmin-")[..] else { panic!("cfadmin for this machine") };
+    let unpacked = Path::new(env!("CARGO_TARGET_TMPDIR")).join("unpacked");
+    let _ = fs::remove_dir_all(&unpacked);
+    fs::create_dir_all(&unpacked).expect("a folder");
+    run(&unpacked, &format!("tar -xzf '{}'", dist.join(archive).display()));
+    let folder = unpacked.join(archive.trim_end_matches(".tar.gz"));
+    assert_eq!(names(&folder, ""), ["LICENSE-APACHE", "LICENSE-MIT", "cfadmin"]);
+    assert_eq!(run(&folder, "./cfadmin --version"), concat!("cfadmin ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+#[ignore = "needs Python: make test"]
+fn the_same_binaries_make_the_same_release() {
+    let license = Path::new(env!("CARGO_MANIFEST_DIR")).join("LICENSE-MIT");
+    let sums = |name| {
+        let folder = made(name, &license, "LICENSE-APACHE");
+        fs::read_to_string(folder.join("SHA256SUMS")).expect("checksums")
+    };
+    assert_eq!(sums("release-again"), sums("release-once"));
+}
+
+#[test]
+#[ignore = "needs the SAM CLI: make test"]
+fn the_packaged_templates_differ_from_the_template_only_in_what_is_built() {
+    let dist = dist("release-templates");
+    let templates = names(&dist, "template-");
+    assert_eq!(templates.len(), names(&dist, "invalidator-").len());
+    for name in templates {
+        let text = fs::read_to_string(dist.join(&name)).expect("a template");
+        let architecture = name.trim_start_matches("template-").trim_end_matches(".yaml");
+        let mut expected = template();
+        let parameter = &mut expected["Parameters"]["Architecture"];
+        parameter["AllowedValues"] = json!([architecture]);
+        parameter["Default"] = json!(architecture);
+        parameter["Description"] =
+            json!("The function's processor architecture. This template has a function for no other");
+        let function = expected["Resources"]["Function"].as_object_mut().expect("the function");
+        function.remove("Metadata");
+        function["Properties"]["CodeUri"] = json!(format!("invalidator-{architecture}.zip"));
+        expected["Metadata"].as_object_mut().expect("metadata").remove("AWS::ServerlessRepo::Application");
+        assert_eq!(parsed(&text), expected);
+        run(&dist, &format!("sam validate --lint --template {name}"));
+    }
+    let forwarding = fs::read_to_string(dist.join("forward-events.yaml")).expect("a template");
+    assert_eq!(forwarding, include_str!("../../../templates/forward-events.yaml"));
+}
+
+#[test]
+#[ignore = "needs ministack: make test"]
+fn a_packaged_template_deploys_without_a_build() {
+    let dist = dist("release-deployed");
+    let account = Account::new("released");
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+    account.run(&format!(
+        "SAM_CLI_TELEMETRY=0 sam deploy --template '{}/template-{architecture}.yaml' --no-confirm-changeset \
+         --parameter-overrides BucketNames=site CreateBucket=true Trigger=Notifications BatchingWindow=1 \
+         PathsPerMonth=100000",
+        dist.display()
+    ));
+    account.purges_changes();
+}
