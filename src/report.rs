@@ -22,6 +22,8 @@ pub use self::{
     metrics::metrics,
     price::{FREE_PATHS, dollars, thousands, used},
 };
+#[cfg(feature = "function")]
+use crate::text::{Plain, joined};
 use crate::{
     bucket,
     cloudfront::Error,
@@ -33,7 +35,6 @@ use crate::{
     plan::{Ignored, Invalidation, Known, Plan, Purge, sorted},
     spending::Grant,
     submit::{Outcome, Part, Sent},
-    text::{Plain, joined},
     usage::{Month, Source},
     versions::Findings,
 };
