@@ -1,6 +1,7 @@
 //! Integration tests. They send events to the function and check the requests that CloudFront
 //! receives, and call the library and `cfadmin` as their users do.
 
+mod action;
 mod allowance;
 mod bucket;
 mod bucket_peers;
