@@ -3,12 +3,14 @@
 VENV := $(CURDIR)/.venv
 VENV_MINISTACK := $(CURDIR)/.venv-ministack
 export VENV VENV_MINISTACK
+# The CDK, for its example.
+CDK := $(CURDIR)/examples/cdk/node_modules/installed
 export SAM_CLI_TELEMETRY := 0
 export INSTA_UPDATE := no
 export RUSTDOCFLAGS := -D warnings
 
 .DEFAULT_GOAL := help
-.PHONY: help test format lint units docs template package release bench chaos venv clean
+.PHONY: help test format lint units docs template package release bench chaos venv cdk clean
 
 ## help: print the targets
 help:
@@ -27,7 +29,7 @@ lint:
 	cargo clippy --locked --bin invalidator --no-default-features --features function -- -D warnings
 
 ## units: run all tests, including those against moto and ministack, and the doc examples
-units: venv
+units: venv cdk
 	cargo test --locked --lib --bins --tests -- --include-ignored
 	cargo test --locked --doc
 
@@ -41,7 +43,7 @@ template: venv
 	$(VENV)/bin/cfn-lint template.yaml templates/forward-events.yaml
 
 ## package: build the function with SAM for this machine and run all tests again with it
-package: venv
+package: venv cdk
 	PATH="$(VENV)/bin:$$PATH" CARGO_LAMBDA_COMPILER=cargo $(VENV)/bin/sam build --region us-east-1 \
 		--parameter-overrides Architecture=$(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 	BOOTSTRAP="$(CURDIR)/.aws-sam/build/Function/bootstrap" cargo test --locked --test it -- --include-ignored
@@ -74,7 +76,16 @@ $(VENV)/installed $(VENV_MINISTACK)/installed:
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
+## cdk: install the CDK
+cdk: $(CDK)
+
+$(CDK): examples/cdk/package-lock.json
+	@command -v npm > /dev/null || { echo "npm is missing: the test of examples/cdk needs Node.js" >&2; exit 1; }
+	cd examples/cdk && npm ci --no-audit --no-fund
+	touch $@
+
 ## clean: remove everything that was built
 clean:
 	cargo clean
 	rm -rf $(VENV) $(VENV_MINISTACK) .aws-sam dist
+	rm -rf examples/cdk/build examples/cdk/node_modules

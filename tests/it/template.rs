@@ -2,6 +2,7 @@
 
 mod deployed;
 mod forwarded;
+mod included;
 mod released;
 mod role;
 mod stack;

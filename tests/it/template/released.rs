@@ -15,9 +15,12 @@ use super::{
 };
 use crate::{peers::Peer, support::binary};
 
+/// The name of this machine's architecture in the names of files.
+pub(super) const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+
 /// Runs a command in `folder`, with the programs of the virtual environment. Returns its output.
 #[track_caller]
-fn run(folder: &Path, command: &str) -> String {
+pub(super) fn run(folder: &Path, command: &str) -> String {
     let path = format!("{}:{}", Peer::programs().display(), env::var("PATH").unwrap_or_default());
     let output = Command::new("sh")
         .args(["-c", command])
@@ -32,7 +35,7 @@ fn run(folder: &Path, command: &str) -> String {
 }
 
 /// Makes the files of a release in a folder with this name, from these binaries.
-fn made(name: &str, function: &Path, cfadmin: &str) -> PathBuf {
+pub(super) fn made(name: &str, function: &Path, cfadmin: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
     let command = format!(
@@ -130,12 +133,28 @@ fn the_packaged_templates_differ_from_the_template_only_in_what_is_built() {
 fn a_packaged_template_deploys_without_a_build() {
     let dist = dist("release-deployed");
     let account = Account::new("released");
-    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
     account.run(&format!(
-        "SAM_CLI_TELEMETRY=0 sam deploy --template '{}/template-{architecture}.yaml' --no-confirm-changeset \
+        "SAM_CLI_TELEMETRY=0 sam deploy --template '{}/template-{ARCHITECTURE}.yaml' --no-confirm-changeset \
          --parameter-overrides BucketNames=site CreateBucket=true Trigger=Notifications BatchingWindow=1 \
          PathsPerMonth=100000",
         dist.display()
     ));
     account.purges_changes();
+}
+
+#[test]
+#[ignore = "needs ministack: make test"]
+fn the_aws_command_line_deploys_a_packaged_template_as_documented() {
+    let page = include_str!("../../../docs/deploy.md");
+    let blocks = page.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap_or_default());
+    let mut blocks = blocks.filter(|block| block.contains("aws cloudformation package"));
+    let commands = blocks.next().expect("the commands").replace("arm64", ARCHITECTURE);
+    let license = Path::new(env!("CARGO_MANIFEST_DIR")).join("LICENSE-MIT");
+    let dist = made("release-cli", &license, "LICENSE-MIT");
+    let account = Account::new("released-cli");
+    account.run("aws s3 mb s3://my-artifacts && aws s3 mb s3://my-bucket");
+    account.run(&format!("ln -sfn '{}' dist\n{commands}", dist.display()));
+    let outputs = account
+        .run("aws cloudformation describe-stacks --query 'Stacks[0].Outputs[].OutputKey' --output json");
+    assert!(outputs.as_array().is_some_and(|names| names.contains(&json!("TurnOnEvents"))), "{outputs}");
 }
