@@ -113,9 +113,7 @@ def packaged(template, architecture, archive):
     template = replaced(template, r"^    Default: arm64$", f"    Default: {architecture}")
     template = replaced(template, r" Pass the same value to sam build$", " This template has a function for no other")
     # There is nothing to build.
-    template = replaced(template, r"^    Metadata:\n      BuildMethod: .*\n      BuildProperties:\n        Binary: .*\n", "")
-    # `sam deploy` would upload the files that this names.
-    return replaced(template, r"^  AWS::ServerlessRepo::Application:\n(?:    .*\n)+", "")
+    return replaced(template, r"^    Metadata:\n      BuildMethod: .*\n      BuildProperties:\n        Binary: .*\n", "")
 
 
 def function(options):
