@@ -55,7 +55,7 @@
 //! - [`submit`] sends the invalidations
 //! - [`usage`] reads how many paths were sent this month
 //! - `rpc` calls services in AWS's JSON protocol
-//! - [`queue`] sends messages to the queue that a batch came from
+//! - [`queue`] sends messages to the queue that a batch came from, and reads the settings of queues
 //! - [`narrow`] writes messages for what is left of a batch
 //! - [`spending`] decides how many paths a batch gets, and what has to wait
 //! - [`request`] is an invalidation of paths that the caller names
@@ -65,7 +65,7 @@
 //! - `order` sorts lists with little code
 //! - `time` parses times as AWS writes them, and finds the month of a time
 //! - `coverage` decides which paths were purged since they changed (feature `cli`)
-//! - `lambda` reads the settings of a function (feature `cli`)
+//! - `lambda` reads the settings of functions (feature `cli`)
 //! - `verify` compares what viewers get with what the bucket holds (feature `cli`)
 //! - `local` is a CloudFront on loopback (feature `local`)
 
