@@ -73,6 +73,13 @@ impl Account {
     fn deploy(&self, parameters: &[(&str, &str)]) -> Outputs {
         let mut template = template();
         template["Resources"]["Function"]["Properties"]["CodeUri"] = json!(format!("s3://{CODE}/code.zip"));
+        // ministack wants an action for SendMessageBatch that IAM does not have.
+        let policy =
+            &mut template["Resources"]["FunctionRole"]["Properties"]["Policies"][0]["PolicyDocument"];
+        let statements = policy["Statement"].as_array_mut().expect("statements").iter_mut();
+        let mut actions = statements.filter_map(|statement| statement["Action"].as_array_mut());
+        let actions = actions.find(|all| all.iter().any(|action| *action == "sqs:ReceiveMessage"));
+        actions.expect("the queue's statement").push(json!("sqs:SendMessageBatch"));
         // ministack knows no Fn::Join in conditions, and has the list as text.
         template["Conditions"]["LooksUp"] = json!({"Fn::Equals": [{"Ref": "DistributionIds"}, ""]});
         self.file("template.json", &template.to_string());
@@ -158,14 +165,19 @@ impl Account {
         paths
     }
 
-    /// Waits until the function has processed all messages of a queue.
-    fn wait_until_empty(&self, queue: &str) {
-        let attributes = format!(
+    /// Returns the attributes of a queue.
+    fn attributes(&self, queue: &str) -> Value {
+        let command = format!(
             "aws sqs --endpoint-url $AWS_ENDPOINT_URL get-queue-attributes --queue-url {queue} \
              --attribute-names All"
         );
+        self.run(&command)["Attributes"].clone()
+    }
+
+    /// Waits until the function has processed all messages of a queue.
+    fn wait_until_empty(&self, queue: &str) {
         self.wait("empty queue", || {
-            let attributes = self.run(&attributes)["Attributes"].clone();
+            let attributes = self.attributes(queue);
             let is_zero = |state: &str| attributes[format!("ApproximateNumberOfMessages{state}")] == "0";
             ["", "NotVisible", "Delayed"].into_iter().all(is_zero).then_some(())
         });
@@ -253,7 +265,8 @@ fn few_paths_are_sent_once_the_month_has_no_more() {
     account.run(
         "aws cloudwatch put-metric-data --namespace CloudFrontInvalidator --metric-name Paths --value 5000",
     );
-    account.deploy(&[("CreateBucket", "true"), ("Trigger", "Notifications"), ("PathsPerMonth", "1000")]);
+    let given = [("CreateBucket", "true"), ("Trigger", "Notifications"), ("PathsPerMonth", "1000")];
+    let outputs = account.deploy(&given);
     account.run("rm -rf checkout && mkdir -p checkout");
     for number in 0..30 {
         account.file(&format!("checkout/{number}.html"), "content");
@@ -264,6 +277,8 @@ fn few_paths_are_sent_once_the_month_has_no_more() {
     // Each environment sends one path, and the other changes wait for ten minutes.
     let purged = account.purged();
     assert!(purged.len() <= 2, "{purged:?}");
+    let delayed = account.attributes(outputs.get("Queue"))["ApproximateNumberOfMessagesDelayed"].clone();
+    assert_ne!(delayed, "0", "what is left waits in the queue");
 }
 
 #[test]
