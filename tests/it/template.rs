@@ -1,5 +1,6 @@
 //! The SAM template: its text, evaluated as CloudFormation does, and its deployment on an emulator.
 
+mod dashboard;
 mod deployed;
 mod forwarded;
 mod included;
@@ -8,18 +9,9 @@ mod role;
 mod stack;
 mod turned_on;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
-
-use cloudfront_invalidator::{
-    config::{Config, VARIABLES},
-    report::metrics,
-};
+use cloudfront_invalidator::config::{Config, VARIABLES};
 use serde_json::{Value, json};
 
-use role::{metrics_statement, statements};
 use stack::{Stack, template};
 
 /// Returns the first block of commands in docs/deploy.md that contains `word`.
@@ -97,43 +89,6 @@ fn the_template_sets_every_variable_with_the_functions_defaults() {
 }
 
 #[test]
-fn a_limit_of_paths_a_month_needs_metrics_and_is_shown() {
-    let limit = |stack: &Stack| {
-        let variables = stack.environment();
-        let limit = variables.into_iter().find(|(name, _)| name == "INVALIDATOR_MONTHLY_PATHS");
-        limit.expect("the variable").1
-    };
-    let widgets = |stack: &Stack| {
-        let body = stack.properties("Dashboard")["DashboardBody"].clone();
-        let body: Value = serde_json::from_str(body.as_str().expect("text")).expect("a dashboard in JSON");
-        body["widgets"].as_array().expect("widgets").clone()
-    };
-    for (metrics, paths, expected) in
-        [("true", "1000", "1000"), ("true", "50", "50"), ("true", "0", "0"), ("false", "1000", "0")]
-    {
-        let stack = stack(&[("Metrics", metrics), ("PathsPerMonth", paths)]);
-        assert_eq!(limit(&stack), expected);
-        let is_limited = expected != "0";
-        assert_eq!(statements(&stack).contains(&metrics_statement()), is_limited, "{metrics} {paths}");
-        assert_eq!(stack.has("ForecastAlarm"), is_limited, "{metrics} {paths}");
-        if is_limited {
-            assert_eq!(stack.properties("ForecastAlarm")["Threshold"], expected);
-        }
-        if metrics == "true" {
-            let widgets = widgets(&stack);
-            let lines = widgets.iter().filter_map(|one| one["properties"].get("annotations"));
-            let lines: Vec<String> = lines.map(|one| one["horizontal"][0]["value"].to_string()).collect();
-            let expected = if is_limited { vec![expected] } else { vec![] };
-            assert_eq!(lines, expected, "{paths}");
-            let place = |one: &Value, field: &str| number(&one[field]);
-            let end = widgets.iter().map(|one| place(one, "y") + place(one, "height")).max();
-            let area: u64 = widgets.iter().map(|one| place(one, "width") * place(one, "height")).sum();
-            assert_eq!(end.map(|rows| rows * 24), Some(area), "the widgets fill all rows");
-        }
-    }
-}
-
-#[test]
 fn a_new_bucket_keeps_replaced_versions_only_if_they_are_asked_for() {
     let skipping =
         stack(&[("CreateBucket", "true"), ("SkipUnchangedSince", "2026-11-25")]).properties("Bucket");
@@ -205,61 +160,6 @@ fn existing_buckets_change_only_by_the_command_in_the_outputs() {
         json!({"bucket": {"name": ["one", "two"]}, "object": {"key": [{"prefix": "live/"}]}})
     );
     assert_eq!(pattern["account"], json!(["123456789012"]));
-}
-
-/// Returns whether a metric with this namespace, name and dimension exists.
-fn is_known(namespace: &str, name: &str, dimension: &str) -> bool {
-    match (namespace, dimension) {
-        ("CloudFrontInvalidator", "FunctionName") => metrics().any(|(known, _)| known == name),
-        ("AWS/Lambda", "FunctionName") => ["Errors", "Throttles", "Duration"].contains(&name),
-        ("AWS/Events", "RuleName") => ["FailedInvocations", "InvocationsFailedToBeSentToDlq"].contains(&name),
-        ("AWS/SQS", "QueueName") => {
-            ["ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"].contains(&name)
-        }
-        _ => false,
-    }
-}
-
-#[test]
-fn dashboard_and_alarms_name_metrics_that_exist() {
-    let topic = "arn:aws:sns:eu-central-1:123456789012:alarms";
-    let stack = stack(&[("AlarmTopic", topic)]);
-    let body = stack.properties("Dashboard")["DashboardBody"].clone();
-    let body: Value = serde_json::from_str(body.as_str().expect("text")).expect("a dashboard in JSON");
-    let mut shown = BTreeSet::new();
-    for widget in body["widgets"].as_array().expect("widgets") {
-        for metric in widget["properties"]["metrics"].as_array().into_iter().flatten() {
-            let part = |index: usize| metric[index].as_str().expect("text");
-            assert!(is_known(part(0), part(1), part(2)), "{metric}");
-            shown.insert(part(1).to_owned());
-        }
-    }
-    for (name, _) in metrics() {
-        assert!(shown.contains(name), "{name} is not on the dashboard");
-    }
-    let alarms = |stack: &Stack| -> BTreeMap<String, Value> {
-        let all = stack.resources().into_iter();
-        let alarms = all.filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm");
-        alarms.map(|(name, resource)| (name, resource["Properties"].clone())).collect()
-    };
-    let with_topic = alarms(&stack);
-    for (name, alarm) in &with_topic {
-        let text = |field: &str| alarm[field].as_str().expect("text");
-        let dimension = alarm["Dimensions"][0]["Name"].as_str().expect("a name");
-        assert!(is_known(text("Namespace"), text("MetricName"), dimension), "{name}");
-        assert_eq!(alarm["AlarmActions"], json!([topic]), "{name}");
-    }
-    assert_eq!(with_topic.len(), 12);
-    // Without a topic, the stack has the same alarms without actions. The console shows them.
-    let without = alarms(&self::stack(&[]));
-    assert_eq!(without.keys().collect::<Vec<_>>(), with_topic.keys().collect::<Vec<_>>());
-    assert!(without.values().all(|alarm| alarm.get("AlarmActions").is_none()));
-    let failed = &without["FailedAlarm"];
-    assert_eq!(failed["Period"].as_u64().zip(failed["EvaluationPeriods"].as_u64()), Some((300, 3)));
-    let silent = self::stack(&[("Metrics", "false")]);
-    assert!(!silent.has("Dashboard"));
-    let own = |alarm: &Value| alarm["Namespace"] == "CloudFrontInvalidator";
-    assert!(alarms(&silent).len() == 5 && !alarms(&silent).values().any(own));
 }
 
 #[test]

@@ -245,6 +245,7 @@ impl Stack {
             "AWS::Partition" => json!(self.partition),
             "AWS::AccountId" => json!("123456789012"),
             "AWS::Region" => json!(region(&self.partition)),
+            "AWS::StackName" => json!("name"),
             "AWS::StackId" => json!("arn:aws:cloudformation:eu-central-1:123456789012:stack/name/id"),
             name => self.parameters.get(name).cloned().unwrap_or_else(|| {
                 assert!(self.template["Resources"][name].is_object(), "there is no {name}");
