@@ -131,12 +131,26 @@ fn the_packaged_templates_differ_from_the_template_only_in_what_is_built() {
 #[ignore = "needs ministack: make test"]
 fn a_packaged_template_deploys_without_a_build() {
     let dist = dist("release-deployed");
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("release-copied");
+    fs::create_dir_all(&copy).expect("a folder");
+    for name in names(&dist, "") {
+        fs::copy(dist.join(&name), copy.join(&name)).expect("a copy");
+    }
+    let template = copy.join(format!("template-{ARCHITECTURE}.yaml"));
+    // ministack knows no Fn::Join in conditions, and has the list as text.
+    let text = fs::read_to_string(&template).expect("a template");
+    let known = text.replace(
+        "!Equals [!Join [\"\", !Ref DistributionIds], \"\"]",
+        "!Equals [!Ref DistributionIds, \"\"]",
+    );
+    assert_ne!(known, text);
+    fs::write(&template, known).expect("a template");
     let account = Account::new("released");
     account.run(&format!(
-        "SAM_CLI_TELEMETRY=0 sam deploy --template '{}/template-{ARCHITECTURE}.yaml' --no-confirm-changeset \
+        "SAM_CLI_TELEMETRY=0 sam deploy --template '{}' --no-confirm-changeset \
          --parameter-overrides BucketNames=site CreateBucket=true Trigger=Notifications BatchingWindow=1 \
          PathsPerMonth=100000",
-        dist.display()
+        template.display()
     ));
     account.purges_changes();
 }
