@@ -30,6 +30,7 @@ lint:
 
 ## units: run all tests, including those against moto and ministack, and the doc examples
 units: venv cdk
+	cargo build --locked --examples
 	cargo test --locked --lib --bins --tests -- --include-ignored
 	cargo test --locked --doc
 
@@ -46,6 +47,7 @@ template: venv
 package: venv cdk
 	PATH="$(VENV)/bin:$$PATH" CARGO_LAMBDA_COMPILER=cargo $(VENV)/bin/sam build --region us-east-1 \
 		--parameter-overrides Architecture=$(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
+	cargo build --locked --examples
 	BOOTSTRAP="$(CURDIR)/.aws-sam/build/Function/bootstrap" cargo test --locked --test it -- --include-ignored
 
 ## release: build the function, cfadmin, the templates and their checksums into dist/, and test them

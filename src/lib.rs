@@ -24,6 +24,10 @@
 //!
 //! [`InvalidationRequest`] sends paths that you name yourself.
 //!
+//! The folder `examples` has three programs: `purge` purges paths and waits until CloudFront has done it, `paths` prints
+//! the paths under which a distribution serves objects, and `lambda` is a Lambda function of your own around
+//! [`Invalidator`].
+//!
 //! Only [`Invalidator`] and the types that this page re-exports follow semantic versioning. The modules are public for
 //! the function, for cfadmin and for the tests, and change without notice.
 //!

@@ -17,6 +17,7 @@ mod doctor;
 mod documented;
 mod edges;
 mod event;
+mod examples;
 mod failures;
 mod fanout;
 mod fixtures;

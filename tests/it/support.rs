@@ -97,14 +97,24 @@ impl Function {
 
     /// Starts the binary as the last argument of the command `words`, such as a profiler.
     pub(crate) async fn start_under(words: &[&str], cloudfront: &str, variables: &[(&str, &str)]) -> Self {
+        let binary = binary();
+        let words = words.iter().map(|word| OsStr::new(*word)).chain([binary.as_os_str()]);
+        Self::start_command(words, cloudfront, variables).await
+    }
+
+    /// Starts the command `words` as a function.
+    pub(crate) async fn start_command(
+        words: impl IntoIterator<Item = &OsStr>,
+        cloudfront: &str,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address").to_string();
         let (sender, answers) = mpsc::unbounded_channel();
         let api = Arc::new(Api { pending: Mutex::default(), arrived: Notify::new(), answers: sender });
         tokio::spawn(serve(listener, Arc::clone(&api)));
 
-        let binary = binary();
-        let mut words = words.iter().map(|word| OsStr::new(*word)).chain([binary.as_os_str()]);
+        let mut words = words.into_iter();
         let mut child = Command::new(words.next().expect("a program"))
             .args(words)
             .env_clear()
