@@ -16,6 +16,12 @@ mod pollers;
 #[path = "../deploys/recorded.rs"]
 mod recorded;
 
+#[path = "../picture/chart.rs"]
+mod chart;
+
+#[path = "../picture/svg.rs"]
+mod svg;
+
 mod account;
 mod content;
 mod history;
@@ -146,7 +152,6 @@ fn main() {
         tables::print_rules();
     } else {
         let lines = tables::print();
-        picture::draw(PICTURE, &lines);
-        println!("\nwrote {PICTURE}");
+        picture::draw(PICTURE, lines);
     }
 }

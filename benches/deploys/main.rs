@@ -7,6 +7,11 @@
 //! A deploy counts if it changes more keys than the budget has items, at most 10,000, and less than
 //! nine tenths of the bucket.
 
+#[path = "../picture/chart.rs"]
+mod chart;
+#[path = "../picture/svg.rs"]
+mod svg;
+
 mod history;
 mod picture;
 mod recorded;
@@ -20,9 +25,6 @@ use rules::{PAGE, Rule, asking, real};
 
 /// The budgets of the tables: the number of items, and of wildcards among them.
 const BUDGETS: [(usize, usize); 4] = [(15, 10), (50, 15), (150, 5), (150, 15)];
-
-/// The numbers of items in the picture, each with 15 wildcards or as many as there are items.
-const PICTURED: [usize; 8] = [8, 15, 25, 50, 100, 150, 300, 600];
 
 /// The numbers of keys in an answer of S3: the real one, and fewer, as if the buckets were larger.
 const PAGES: [usize; 4] = [PAGE, 100, 30, 10];
@@ -60,10 +62,15 @@ impl Total {
         total
     }
 
+    /// Returns the share of the unchanged objects that a deploy purges on average, in percent.
+    fn percent(&self) -> f64 {
+        100.0 * self.share / real(self.deploys)
+    }
+
     /// Returns the row of the table, with the collateral as a multiple of the best possible one.
     fn row(&self, name: &str, best: &Self) -> String {
         let dollars = real(self.items) * 0.005;
-        let share = 100.0 * self.share / real(self.deploys);
+        let share = self.percent();
         let ratio = real(self.collateral) / real(best.collateral);
         let sites: Vec<String> = self.by_site.iter().map(usize::to_string).collect();
         format!(
@@ -101,14 +108,6 @@ fn main() {
             println!("Asking for {page} keys a call: {sum} calls, at most {most}; {ratio:.2} × the best.");
         }
     }
-    let lines = Rule::ALL.map(|rule| {
-        let collateral = |items: usize| {
-            let total = Total::of(rule, &sites, items, items.min(15));
-            (items, real(total.collateral) / real(total.deploys))
-        };
-        (rule.name(), PICTURED.map(collateral).to_vec())
-    });
-    picture::draw(PICTURE, &lines);
-    println!("\nwrote {PICTURE}");
+    picture::draw(PICTURE, |rule, items, wildcards| Total::of(rule, &sites, items, wildcards));
     reupload::print();
 }

@@ -12,13 +12,16 @@
 //! Some scenarios also limit the CPU to the share that Lambda grants at 128 MB after init. They
 //! need a machine that allows cgroups.
 //!
-//! docs/performance.md has the figures and explains them.
+//! docs/performance.md has the figures and explains them. `cargo bench --bench start -- picture` measures nothing
+//! and draws the picture from the table there.
 
 mod lambda;
 mod peers;
 mod picture;
 #[path = "../lambda/share.rs"]
 mod share;
+#[path = "../picture/svg.rs"]
+mod svg;
 
 use std::{
     collections::BTreeMap,
@@ -181,10 +184,18 @@ fn percentile(mut values: Vec<f64>, percent: usize) -> f64 {
 }
 
 fn main() {
+    if env::args().any(|argument| argument == "picture") {
+        picture::draw();
+    } else {
+        measure();
+    }
+}
+
+/// Measures every function in every scenario, and prints the tables.
+fn measure() {
     let authority = Authority::new();
     let contenders = contenders();
     let mut order: Vec<usize> = (0..contenders.len()).collect();
-    let mut bars = Vec::new();
     let only = env::var("ONLY").unwrap_or_default();
     for scenario in scenarios().into_iter().filter(|scenario| scenario.name.contains(&only)) {
         let group = if scenario.throttled { Share::of(128) } else { None };
@@ -237,9 +248,6 @@ fn main() {
                 of(|run| run.cpu),
                 of(|run| run.peak),
             );
-            if scenario.throttled {
-                bars.push((contenders[*index].name, of(|run| run.first)));
-            }
         }
     }
     println!("\n| binary | bytes | as a zip |\n|---|---|---|");
@@ -249,8 +257,5 @@ fn main() {
         std::io::Write::write_all(&mut zipped, &bytes).expect("memory");
         let zipped = zipped.finish().expect("memory").len();
         println!("| {} | {} | {zipped} |", contender.name, bytes.len());
-    }
-    if !bars.is_empty() {
-        picture::draw(&bars);
     }
 }
