@@ -13,7 +13,10 @@ use super::{
     deployed::Account,
     stack::{parsed, template},
 };
-use crate::{peers::Peer, support::binary};
+use crate::{
+    peers::{Peer, SERVICES},
+    support::binary,
+};
 
 /// The name of this machine's architecture in the names of files.
 pub(super) const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
@@ -170,4 +173,33 @@ fn the_aws_command_line_deploys_a_packaged_template_as_documented() {
     let outputs = account
         .run("aws cloudformation describe-stacks --query 'Stacks[0].Outputs[].OutputKey' --output json");
     assert!(outputs.as_array().is_some_and(|names| names.contains(&json!("TurnOnEvents"))), "{outputs}");
+}
+
+#[test]
+#[ignore = "needs ministack: make test"]
+fn the_trial_without_an_account_ends_with_a_purge() {
+    let page = include_str!("../../../docs/deploy.md");
+    let section = page.split("## Try it without an AWS account").nth(1).expect("the section");
+    let commands =
+        section.split("```sh\n").nth(2).and_then(|rest| rest.split("```").next()).expect("commands");
+    let dist = made("release-trial", &binary(), "LICENSE-MIT");
+    let folder = dist.parent().expect("a folder").join("trial");
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(folder.join("README.md"), "content").expect("a file");
+    let ministack = Peer::ministack_with(SERVICES, &folder);
+    // The function is built already, and the emulator has another port.
+    let build = "sam build --parameter-overrides Architecture=x86_64\n";
+    assert!(commands.contains(build), "{commands}");
+    let commands = commands
+        .replace(build, "")
+        .replace("x86_64", ARCHITECTURE)
+        .replace("http://127.0.0.1:4566", ministack.endpoint())
+        .replace(
+            "sam deploy",
+            &format!("sam deploy --template '{}/template-{ARCHITECTURE}.yaml'", dist.display()),
+        );
+    let cfadmin = Path::new(env!("CARGO_BIN_EXE_cfadmin")).parent().expect("a folder");
+    let shown = run(&folder, &format!("set -e; PATH='{}':\"$PATH\"\n{commands}", cfadmin.display()));
+    let history = shown.lines().last().expect("a line");
+    assert!(history.ends_with("  /docs/README.md  exact  function"), "{shown}");
 }
