@@ -14,6 +14,8 @@ const TOP: f64 = 76.0;
 const HEIGHT: f64 = 320.0;
 /// The height of a line of text.
 const TEXT: f64 = 19.0;
+/// The space between two names.
+const GAP: f64 = 3.0;
 
 /// A chart of percentages.
 pub(crate) struct Chart<'a> {
@@ -107,12 +109,12 @@ impl Chart<'_> {
         for line in &lines {
             let first = free.max(end(line) - below_first(line) / 2.0);
             firsts.push(first);
-            free = first + below_first(line) + TEXT;
+            free = first + below_first(line) + TEXT + GAP;
         }
         let mut lowest = TOP + HEIGHT;
         for (first, line) in firsts.iter_mut().zip(&lines).rev() {
             *first = first.min(lowest - below_first(line));
-            lowest = *first - TEXT;
+            lowest = *first - TEXT - GAP;
         }
         let right = WIDTH - RIGHT;
         for (line, first) in lines.into_iter().zip(firsts) {
