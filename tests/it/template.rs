@@ -163,6 +163,14 @@ fn existing_buckets_change_only_by_the_command_in_the_outputs() {
 }
 
 #[test]
+fn the_page_names_the_version_of_the_sam_cli_that_the_tests_use() {
+    let packages = include_str!("../../requirements.txt");
+    let version = packages.lines().find_map(|line| line.strip_prefix("aws-sam-cli=="));
+    let sentence = format!("The tests use {}.", version.expect("a version"));
+    assert!(include_str!("../../docs/deploy.md").contains(&sentence), "{sentence}");
+}
+
+#[test]
 fn parameters_are_complete() {
     let template = template();
     let parameters = template["Parameters"].as_object().expect("parameters");

@@ -2,8 +2,8 @@
 //! what the main template does with `EventAccount`.
 //!
 //! moto forwards events to the bus of another account, but drops the account that they come from.
-//! ministack does not forward, but tells whether a pattern matches an event. Neither checks
-//! policies.
+//! ministack does not forward, but tells whether a pattern matches an event. Neither knows the
+//! policies of buses.
 
 use std::{fs, path::Path};
 
