@@ -236,7 +236,7 @@ fn both_rules_match_the_changes_of_the_account_that_owns_the_bucket_and_of_no_ot
     owner.run("aws s3api create-bucket --bucket my-bucket");
     owner.listen();
     owner.run(commands("templates/forward-events.yaml"));
-    owner.run(commands("TurnOnEvents"));
+    owner.run(commands("--stack-name forward-events-222222222222"));
     owner.change("my-bucket");
     let mut events = owner.heard();
     assert_eq!(events.len(), 4, "{events:?}");
