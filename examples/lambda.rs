@@ -1,5 +1,5 @@
 //! A Lambda function around [`Invalidator`] with an additional step: if a post below `blog/` changes, it also purges
-//! `/feed.xml`, which an API makes from the posts.
+//! `/feed.xml`, which an API makes from the posts. A batch of which nothing is purged leaves the feed alone.
 //!
 //! Its variables are those of the function itself, and `FEED_DISTRIBUTION` for the distribution that serves the feed.
 //! To build it, run `cargo lambda build --release --example lambda`. It logs text for people, so alarms and metrics of

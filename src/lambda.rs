@@ -8,9 +8,12 @@ use std::{
 
 use http::{Request, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 use crate::cloudfront::{Client, Received, Scope, lambda, waits};
+
+/// Number of parts of a function's ARN without a version or an alias.
+const PARTS_OF_ARN: usize = 7;
 
 /// Time limit for all attempts.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -61,10 +64,16 @@ impl Error {
     }
 }
 
-/// A function, as far as it is needed.
+/// A function, as far as it is needed. Lambda writes `null` for what a function does not have.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Function {
+    /// The name or the ARN by which the caller named it.
+    #[serde(skip)]
+    asked: String,
+    /// The function's region.
+    #[serde(skip)]
+    region: String,
     /// The name.
     #[serde(rename = "FunctionName")]
     pub name: String,
@@ -77,8 +86,10 @@ pub struct Function {
     pub state_reason: Option<String>,
     /// The result of the last update, such as `Successful`. `None` in a list.
     pub last_update_status: Option<String>,
+    /// The reason for that result. `None` if there is none.
+    pub last_update_status_reason: Option<String>,
     /// The timeout in seconds.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub timeout: u64,
     environment: Option<Environment>,
 }
@@ -86,15 +97,33 @@ pub struct Function {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Environment {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     variables: BTreeMap<String, String>,
+    /// The reason why the caller may not read the variables. `None` if the caller may.
+    error: Option<serde::de::IgnoredAny>,
 }
 
 impl Function {
-    /// Returns the environment variables. Empty if the caller may not decrypt them.
+    /// Returns the environment variables. `None` if the caller may not decrypt them.
     #[must_use]
-    pub fn variables(&self) -> BTreeMap<String, String> {
-        self.environment.as_ref().map(|environment| environment.variables.clone()).unwrap_or_default()
+    pub fn variables(&self) -> Option<BTreeMap<String, String>> {
+        match &self.environment {
+            Some(Environment { error: Some(_), .. }) => None,
+            Some(Environment { variables, .. }) => Some(variables.clone()),
+            None => Some(BTreeMap::new()),
+        }
+    }
+
+    /// Returns the name or the ARN without a version or an alias.
+    fn unqualified(&self) -> String {
+        let parts = if self.asked.starts_with("arn:") { PARTS_OF_ARN } else { 1 };
+        self.asked.split(':').take(parts).collect::<Vec<_>>().join(":")
+    }
+
+    /// Returns the region.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.region
     }
 }
 
@@ -103,17 +132,17 @@ impl Function {
 #[serde(rename_all = "PascalCase")]
 pub struct Mapping {
     /// The id.
-    #[serde(rename = "UUID", default)]
+    #[serde(rename = "UUID", default, deserialize_with = "or_default")]
     pub id: String,
     /// The ARN of the queue or stream. `None` for sources without one.
     pub event_source_arn: Option<String>,
     /// The state, such as `Enabled`.
     pub state: Option<String>,
     /// The number of seconds for which Lambda collects messages.
-    #[serde(rename = "MaximumBatchingWindowInSeconds", default)]
+    #[serde(rename = "MaximumBatchingWindowInSeconds", default, deserialize_with = "or_default")]
     pub window: u64,
     /// The extensions of the function's answer, such as `ReportBatchItemFailures`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub function_response_types: Vec<String>,
 }
 
@@ -147,7 +176,15 @@ struct Problem {
     message: String,
 }
 
-/// Returns a function, which `name` names by its name or its ARN. Without an ARN, it is one in the region of `client`.
+/// Reads a value, or the default for `null`.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Returns a function, which `name` names by its name or its ARN, with or without a version or an alias. Without an ARN,
+/// it is one in `region`.
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html>
 ///
@@ -155,10 +192,12 @@ struct Problem {
 ///
 /// This and the other functions retry transient errors. They return the error that Lambda answers, or the reason why
 /// there is no valid answer.
-pub async fn function(client: &Client, name: &str) -> Result<Function, Error> {
-    let region = region(name).unwrap_or(&client.settings().region);
+pub async fn function(client: &Client, name: &str, region: &str) -> Result<Function, Error> {
+    let region = region_of(name).unwrap_or(region);
     let path = format!("2015-03-31/functions/{}/configuration", encoded(name));
-    Call { client, operation: "GetFunctionConfiguration", subject: name, region }.answer(&path).await
+    let call = Call { client, operation: "GetFunctionConfiguration", subject: name, region };
+    let function: Function = call.answer(&path).await?;
+    Ok(Function { asked: name.to_owned(), region: region.to_owned(), ..function })
 }
 
 /// Returns all functions of a region.
@@ -175,7 +214,11 @@ pub async fn functions(client: &Client, region: &str) -> Result<Vec<Function>, E
     loop {
         let marker = next.map_or(String::new(), |marker| format!("?Marker={}", encoded(&marker)));
         let page: Functions = call.answer(&format!("2015-03-31/functions{marker}")).await?;
-        found.extend(page.functions);
+        found.extend(page.functions.into_iter().map(|function| Function {
+            asked: function.name.clone(),
+            region: region.to_owned(),
+            ..function
+        }));
         next = page.next_marker.filter(|marker| !marker.is_empty());
         if next.is_none() {
             return Ok(found);
@@ -196,7 +239,7 @@ pub async fn mappings(client: &Client, function: &Function) -> Result<Vec<Mappin
     let mut next: Option<String> = None;
     loop {
         let marker = next.map_or(String::new(), |marker| format!("&Marker={}", encoded(&marker)));
-        let name = encoded(&function.name);
+        let name = encoded(&function.asked);
         let page: Mappings =
             call.answer(&format!("2015-03-31/event-source-mappings?FunctionName={name}{marker}")).await?;
         found.extend(page.event_source_mappings);
@@ -207,8 +250,8 @@ pub async fn mappings(client: &Client, function: &Function) -> Result<Vec<Mappin
     }
 }
 
-/// Returns the number of environments that are reserved for a function. `None` if none are. `Some(0)` turns the function
-/// off.
+/// Returns the number of environments that are reserved for a function. `None` if none are. `Some(0)` turns the
+/// function off.
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConcurrency.html>
 ///
@@ -216,7 +259,7 @@ pub async fn mappings(client: &Client, function: &Function) -> Result<Vec<Mappin
 ///
 /// As [`function`].
 pub async fn reserved_concurrency(client: &Client, function: &Function) -> Result<Option<u64>, Error> {
-    let path = format!("2019-09-30/functions/{}/concurrency", encoded(&function.name));
+    let path = format!("2019-09-30/functions/{}/concurrency", encoded(&function.unqualified()));
     let call = Call::of(client, "GetFunctionConcurrency", function);
     let answer: Concurrency = call.answer(&path).await?;
     Ok(answer.reserved_concurrent_executions)
@@ -234,8 +277,7 @@ struct Call<'a> {
 
 impl<'a> Call<'a> {
     fn of(client: &'a Client, operation: &'static str, function: &'a Function) -> Self {
-        let region = region(&function.arn).unwrap_or(&client.settings().region);
-        Self { client, operation, subject: &function.name, region }
+        Self { client, operation, subject: &function.asked, region: &function.region }
     }
 
     /// Makes the call, with retries, and parses the answer.
@@ -282,7 +324,7 @@ fn encoded(text: &str) -> impl Display {
 }
 
 /// Returns the region in a function's ARN. `None` if the text is none.
-fn region(function: &str) -> Option<&str> {
+fn region_of(function: &str) -> Option<&str> {
     let region = function.strip_prefix("arn:")?.split(':').nth(2)?;
     // A request with credentials must not go to any other host.
     let is_region = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
@@ -295,10 +337,42 @@ mod tests {
 
     #[test]
     fn an_arn_says_where_the_function_is() {
-        assert_eq!(region("arn:aws:lambda:eu-west-1:123456789012:function:invalidator"), Some("eu-west-1"));
-        assert_eq!(region("arn:aws:lambda:evil.example/:123456789012:function:x"), None);
-        assert_eq!(region("arn:aws:lambda::1:function:x"), None);
-        assert_eq!(region("invalidator"), None);
-        assert_eq!(region("123456789012:function:invalidator"), None);
+        assert_eq!(
+            region_of("arn:aws:lambda:eu-west-1:123456789012:function:invalidator"),
+            Some("eu-west-1")
+        );
+        assert_eq!(region_of("arn:aws:lambda:evil.example/:123456789012:function:x"), None);
+        assert_eq!(region_of("arn:aws:lambda::1:function:x"), None);
+        assert_eq!(region_of("invalidator"), None);
+        assert_eq!(region_of("123456789012:function:invalidator"), None);
+    }
+
+    #[test]
+    fn null_stands_for_what_a_function_does_not_have() {
+        let function = r#"{"FunctionName": "f", "FunctionArn": "a", "State": null, "StateReason": null,
+            "LastUpdateStatus": null, "Timeout": null, "Environment": null}"#;
+        let function: Function = serde_json::from_str(function).expect("a function");
+        assert_eq!(function.variables(), Some(BTreeMap::new()));
+        let hidden = r#"{"FunctionName": "f", "FunctionArn": "a", "Timeout": 3,
+            "Environment": {"Variables": null, "Error": {"ErrorCode": "AccessDeniedException", "Message": "no"}}}"#;
+        let hidden: Function = serde_json::from_str(hidden).expect("a function");
+        assert_eq!(hidden.variables(), None);
+        let mapping = r#"{"UUID": "u", "EventSourceArn": null, "State": null,
+            "MaximumBatchingWindowInSeconds": null, "FunctionResponseTypes": null}"#;
+        let mapping: Mapping = serde_json::from_str(mapping).expect("a mapping");
+        assert_eq!((mapping.window, mapping.function_response_types.len()), (0, 0));
+    }
+
+    #[test]
+    fn versions_and_aliases_are_cut_off() {
+        let unqualified = |asked: &str| {
+            let function = r#"{"FunctionName": "f", "FunctionArn": "a"}"#;
+            let function: Function = serde_json::from_str(function).expect("a function");
+            Function { asked: asked.to_owned(), ..function }.unqualified()
+        };
+        let arn = "arn:aws:lambda:eu-west-1:123456789012:function:f";
+        assert_eq!(unqualified(&format!("{arn}:live")), arn);
+        assert_eq!(unqualified(arn), arn);
+        assert_eq!([unqualified("f"), unqualified("f:3")], ["f", "f"]);
     }
 }

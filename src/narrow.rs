@@ -235,8 +235,8 @@ struct Order {
 }
 
 impl Order {
-    /// Writes the messages, each for up to `names` distributions. Returns none if the content cannot be
-    /// divided into messages.
+    /// Writes the messages, each for up to `names` distributions. Returns none if the content does not
+    /// fit into messages.
     fn messages(&self, batch: &Batch, names: usize) -> Vec<Outgoing> {
         let bytes = |content: &Content| content.bytes() + OVERHEAD;
         let Some(contents) = self.contents(batch, MOST_BYTES - OVERHEAD - MOST_NAMES * ID_BYTES) else {
@@ -282,7 +282,7 @@ impl Order {
     }
 }
 
-/// What happened to a message.
+/// The result for a message.
 #[derive(Clone, Copy, Debug, Default)]
 struct Fate {
     /// Whether a part of it is done.
@@ -345,7 +345,7 @@ fn fates(batch: &Batch, plan: &Plan, left: &[Left]) -> Vec<Fate> {
     fates
 }
 
-/// What a narrowed message says, and where its content is.
+/// A narrowed message of the batch, and the place of its content.
 #[derive(Clone, Copy, Debug)]
 struct Said {
     part: usize,
@@ -366,7 +366,7 @@ fn narrowed(batch: &Batch) -> BTreeMap<usize, Said> {
 /// Plans what to write in place of these messages. Also returns the number of distributions that wait for
 /// their turn.
 ///
-/// What was put off and certainly has no invalidation yet is united for each distribution. Otherwise,
+/// Unites, for each distribution, the changes that were put off and certainly have no invalidation yet. Otherwise,
 /// distributions that get changes faster than CloudFront accepts invalidations would have more and
 /// more messages. Everything else keeps its content: a part of it may exist already, and CloudFront
 /// recognizes only the same paths for the same changes.
@@ -378,9 +378,9 @@ fn orders(
     narrowed: &BTreeMap<usize, Said>,
     moment: Moment<'_>,
 ) -> (Vec<Order>, u32) {
-    // What is left of each distribution. The second part of the key tells apart what must not be united.
+    // The rest of each distribution. The second part of the key keeps parts separate that must not be united.
     type Alone = Option<(Option<usize>, Why)>;
-    // What messages with the same content have in common: the messages that they replace, what is left of them,
+    // The properties that messages with the same content share: the messages that they replace, the rest of those,
     // and whether they are pinned and planned anew.
     type Same<'a> = (Vec<usize>, Option<&'a Causes>, bool, bool);
     let mut wanted: BTreeMap<(&DistributionId, Alone), Vec<&Left>> = BTreeMap::new();
@@ -417,7 +417,7 @@ fn orders(
         let turn = (distribution.clone(), whole_seconds(delay));
         let since = said().map(|said| said.since).min().unwrap_or(moment.now);
         let only = if let [Left { only: Some(only), .. }] = &left[..] { Some(only) } else { None };
-        // What was certainly not sent is planned anew, with the budget that is there by then.
+        // Changes that were certainly not sent are planned anew, with the budget of that time.
         let is_anew = alone.is_none();
         let index = *known.entry((messages.clone(), only, pinned, is_anew)).or_insert(orders.len());
         if index == orders.len() {

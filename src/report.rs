@@ -55,7 +55,7 @@ pub struct Report {
     pub outcome: Option<Outcome>,
     /// The time at which the work ended, in milliseconds since 1970.
     pub ended: u64,
-    /// What became of the messages that are not done.
+    /// The narrowed messages that replace messages which are not done.
     pub narrowing: Narrowing,
     /// The differences that S3 knows of.
     pub findings: Findings,
@@ -63,7 +63,7 @@ pub struct Report {
     pub listing: Option<Listed<bucket::Error>>,
     /// The paths that were sent this month. `None` without a limit, and for a batch that needed nothing.
     pub month: Option<Month>,
-    /// What the batch was allowed to spend. `None` as above.
+    /// The paths that the batch was allowed to spend. `None` as above.
     pub grant: Option<Grant>,
     /// The items that CloudFront refused or never received, and what needs them.
     behind: Vec<Behind>,
@@ -390,7 +390,7 @@ impl Report {
     }
 }
 
-/// What is known of the month.
+/// The figures of the month.
 #[derive(Serialize)]
 struct MonthJson {
     sent: usize,

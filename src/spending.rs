@@ -43,7 +43,7 @@ pub struct Spending {
     recent: Mutex<Recent>,
 }
 
-/// What this environment did in the last [`WINDOW`].
+/// The actions of this environment in the last [`WINDOW`].
 #[derive(Debug, Default)]
 struct Recent {
     /// The numbers of paths that were sent, each with the beginning of its interval.
@@ -65,7 +65,7 @@ struct Purged {
     is_awaited: bool,
 }
 
-/// What a batch may spend.
+/// The paths that a batch may spend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// The budget of each invalidation.

@@ -183,7 +183,7 @@ impl Bucket<'_> {
 
     /// Returns whether S3 says that the bucket is not in `region`, and remembers the region that it
     /// names. It may do so only once.
-    fn is_elsewhere(&self, answer: &Received, region: &str) -> bool {
+    pub(super) fn is_elsewhere(&self, answer: &Received, region: &str) -> bool {
         let named = answer.headers.get("x-amz-bucket-region");
         match (answer.status, named) {
             (300..=400, Some(named)) if named != region && is_region(named) => {

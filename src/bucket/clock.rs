@@ -28,6 +28,8 @@ impl Bucket<'_> {
         loop {
             match self.attempt(&call, self.region(), deadline).await {
                 Ok(answer) => {
+                    // Remembers the region that S3 names.
+                    self.is_elsewhere(&answer, self.region());
                     let date = answer.headers.get(DATE).and_then(http_milliseconds);
                     return date.ok_or_else(|| self.invalid(&call, &Invalid::Missing(DATE)));
                 }

@@ -37,7 +37,7 @@ pub struct Notifications {
 /// A topic, queue or function that receives events of a bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Destination {
-    /// Its ARN.
+    /// The ARN.
     pub arn: String,
     /// The types of events that it receives, such as `s3:ObjectCreated:*`.
     pub events: Vec<String>,
@@ -78,9 +78,13 @@ impl Bucket<'_> {
         deadline: Instant,
     ) -> Result<(), Error> {
         let headers = &[("x-amz-skip-destination-validation", "true"), ("content-type", "application/xml")];
-        let body = present.with_event_bridge();
-        let call = Call::that_puts("PutBucketNotificationConfiguration", headers, body);
-        self.call(&call.with("notification", b""), deadline).await.map(drop)
+        let put = |body| {
+            Call::that_puts("PutBucketNotificationConfiguration", headers, body).with("notification", b"")
+        };
+        match present.with_event_bridge() {
+            Some(body) => self.call(&put(body), deadline).await.map(drop),
+            None => Err(self.invalid(&put(String::new()), &Invalid::Missing(ROOT))),
+        }
     }
 }
 
@@ -110,19 +114,20 @@ impl Notifications {
         Ok(found)
     }
 
-    /// Returns the configuration with EventBridge in it, and everything else as it is.
-    fn with_event_bridge(&self) -> String {
+    /// Returns the configuration with EventBridge in it, and everything else as it is. `None` if the document is not
+    /// written as S3 writes it, so that something might get lost.
+    fn with_event_bridge(&self) -> Option<String> {
         if self.event_bridge {
-            return self.document.clone();
+            return Some(self.document.clone());
         }
         let end = format!("</{ROOT}>");
-        match self.document.rfind(&end) {
-            Some(at) => format!("{}<{EVENT_BRIDGE}/>{}", &self.document[..at], &self.document[at..]),
-            // A root without content has no end tag.
-            None => {
-                format!("<{ROOT} xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><{EVENT_BRIDGE}/>{end}")
-            }
+        if let Some(at) = self.document.rfind(&end) {
+            return Some(format!("{}<{EVENT_BRIDGE}/>{}", &self.document[..at], &self.document[at..]));
         }
+        // A root without content has no end tag.
+        let is_empty = self.destinations.is_empty() && self.document.trim_end().ends_with("/>");
+        let start = format!("<{ROOT} xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+        is_empty.then(|| format!("{start}<{EVENT_BRIDGE}/>{end}"))
     }
 }
 
@@ -166,14 +171,18 @@ mod tests {
     #[test]
     fn event_bridge_is_added_and_everything_else_stays() {
         let present = Notifications::of(OTHERS.as_bytes()).expect("a configuration");
-        let document = present.with_event_bridge();
+        let document = present.with_event_bridge().expect("a configuration");
         assert_eq!(document.replace("<EventBridgeConfiguration/>", ""), OTHERS);
         let changed = Notifications::of(document.as_bytes()).expect("a configuration");
         assert!(changed.event_bridge);
         assert_eq!(changed.destinations, present.destinations);
-        assert_eq!(changed.with_event_bridge(), document, "twice changes nothing");
+        assert_eq!(changed.with_event_bridge(), Some(document), "twice changes nothing");
+        let prefixed = OTHERS.replace("<Notif", "<s3:Notif").replace("</Notif", "</s3:Notif");
+        let prefixed = Notifications::of(prefixed.as_bytes()).expect("a configuration");
+        assert_eq!(prefixed.with_event_bridge(), None, "what cannot be changed safely is not changed");
         for empty in ["<NotificationConfiguration/>", "<NotificationConfiguration xmlns=\"x\" />\n"] {
             let document = Notifications::of(empty.as_bytes()).expect("a configuration").with_event_bridge();
+            let document = document.expect("a configuration");
             let changed = Notifications::of(document.as_bytes()).expect("a configuration");
             assert!(changed.event_bridge && changed.destinations.is_empty(), "{document}");
         }

@@ -43,7 +43,7 @@ pub enum Versioning {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Replaced {
-    /// No expiration. Replaced versions stay, and cost money, until somebody deletes them.
+    /// Without an expiration. Replaced versions stay, and cost money, until somebody deletes them.
     Kept,
     /// The number of days after which they expire, counted from their replacement.
     ExpireAfterDays(u32),

@@ -15,7 +15,7 @@ use super::{Closed, Fault, Server, Store, happen, json::is_signed_for, lock, wir
 pub struct Function {
     /// The answer of GetFunctionConfiguration. Its `FunctionName` and `FunctionArn` are those by which callers name it.
     pub configuration: Value,
-    /// Its entries in the answer of ListEventSourceMappings.
+    /// The function's entries in the answer of ListEventSourceMappings.
     pub mappings: Vec<Value>,
     /// The number of environments that are reserved for it. `None` if none are.
     pub reserved: Option<u64>,
@@ -37,9 +37,13 @@ impl Server {
     }
 }
 
+/// Maximum number of functions on a page.
+const PAGE: usize = 50;
+
 /// A call of Lambda's API.
 enum Call {
-    ListFunctions,
+    /// A page of the functions, which begins with the one of this number.
+    ListFunctions(usize),
     GetFunctionConfiguration(String),
     GetFunctionConcurrency(String),
     ListEventSourceMappings(String),
@@ -48,10 +52,14 @@ enum Call {
 impl Call {
     /// Reads a request. `None` if it is not about Lambda.
     fn of(request: &Parts) -> Option<Self> {
+        let query = request.uri.query().unwrap_or_default();
         let path: Vec<&str> = request.uri.path().trim_matches('/').split('/').collect();
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         match (&request.method, &path[..]) {
-            (&Method::GET, ["2015-03-31", "functions"]) => Some(Self::ListFunctions),
+            (&Method::GET, ["2015-03-31", "functions"]) => {
+                let marker = query.split('&').find_map(|pair| pair.strip_prefix("Marker="));
+                Some(Self::ListFunctions(marker.and_then(|marker| marker.parse().ok()).unwrap_or_default()))
+            }
             (&Method::GET, ["2015-03-31", "functions", name, "configuration"]) => {
                 Some(Self::GetFunctionConfiguration(decoded(name)))
             }
@@ -59,7 +67,6 @@ impl Call {
                 Some(Self::GetFunctionConcurrency(decoded(name)))
             }
             (&Method::GET, ["2015-03-31", "event-source-mappings"]) => {
-                let query = request.uri.query().unwrap_or_default();
                 let name = query.split('&').find_map(|pair| pair.strip_prefix("FunctionName="));
                 Some(Self::ListEventSourceMappings(decoded(name.unwrap_or_default())))
             }
@@ -69,7 +76,7 @@ impl Call {
 
     const fn operation(&self) -> &'static str {
         match self {
-            Self::ListFunctions => "ListFunctions",
+            Self::ListFunctions(_) => "ListFunctions",
             Self::GetFunctionConfiguration(_) => "GetFunctionConfiguration",
             Self::GetFunctionConcurrency(_) => "GetFunctionConcurrency",
             Self::ListEventSourceMappings(_) => "ListEventSourceMappings",
@@ -84,9 +91,11 @@ impl Call {
             })
         };
         Ok(match self {
-            Self::ListFunctions => {
-                let all: Vec<&Value> = functions.iter().map(|function| &function.configuration).collect();
-                json!({"Functions": all, "NextMarker": null})
+            Self::ListFunctions(start) => {
+                let page = functions.iter().skip(*start).take(PAGE);
+                let page: Vec<&Value> = page.map(|function| &function.configuration).collect();
+                let end = start + page.len();
+                json!({"Functions": page, "NextMarker": (end < functions.len()).then(|| end.to_string())})
             }
             Self::GetFunctionConfiguration(name) => find(name)?.configuration.clone(),
             Self::GetFunctionConcurrency(name) => match find(name)?.reserved {

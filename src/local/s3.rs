@@ -143,7 +143,7 @@ pub struct DeleteResult {
 /// The change that deleting an object or a version made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deleted {
-    /// No deletion, since there was no such object or version.
+    /// An object or a version that does not exist was not deleted.
     Nothing,
     /// A version or a delete marker is gone for good.
     Permanently {

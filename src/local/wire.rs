@@ -88,7 +88,7 @@ pub(super) struct TenantsRequest {
     pub(super) max_items: Option<usize>,
 }
 
-/// What the tenants have in common. `None` if it does not matter.
+/// The filter for tenants. A field is `None` if it does not matter.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct AssociationFilter {

@@ -73,7 +73,7 @@ pub(super) struct Group<'a> {
     requests: Vec<usize>,
 }
 
-/// How a distribution serves objects, as far as a plan depends on it.
+/// The part of a distribution's configuration on which a plan depends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Served<'a> {
     serving: &'a Serving,

@@ -20,7 +20,7 @@ pub struct Reason<'a> {
     pub covering: usize,
     /// The change or request that needs the item.
     pub cause: Cause<'a>,
-    /// Its index among the changes or the requests of the batch.
+    /// The cause's index among the changes or the requests of the batch.
     pub index: usize,
     /// The item that the cause itself needs. It may have been folded into the item that is sent.
     pub item: Item,

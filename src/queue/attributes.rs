@@ -35,7 +35,8 @@ pub struct Attributes {
     /// The dead-letter queue. `None` if there is none.
     #[serde(default, deserialize_with = "embedded")]
     pub redrive_policy: Option<Redrive>,
-    /// The services that the policy of the queue lets send messages, such as `events.amazonaws.com`.
+    /// The services and accounts that the policy of the queue lets send messages, such as `events.amazonaws.com`, or `*`
+    /// for everyone. Conditions of the policy may exclude some messages of theirs.
     #[serde(rename = "Policy", default, deserialize_with = "senders")]
     pub senders: Vec<String>,
 }
@@ -131,25 +132,34 @@ fn embedded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Redrive
     serde_json::from_str(&text).map(Some).map_err(D::Error::custom)
 }
 
-/// Returns the services that a policy allows to send messages.
+/// Returns the services and accounts that a policy allows to send messages.
 fn senders<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text.is_empty() {
         return Ok(Vec::new());
     }
     let Policy { statement } = serde_json::from_str(&text).map_err(D::Error::custom)?;
-    let sends = |action: &String| {
-        ["*", "sqs:*", "sqs:sendmessage", "sqs:send*"].contains(&&*action.to_ascii_lowercase())
+    // A statement may name the actions that it does not concern instead.
+    let sends = |one: &Statement| {
+        one.action.as_ref().is_none_or(|all| all.slice().iter().any(|action| allows_sending(action)))
     };
-    let allowing = statement.list().into_iter().filter(|one| {
-        one.effect == "Allow" && one.action.as_ref().is_some_and(|actions| actions.slice().iter().any(sends))
-    });
-    let services = allowing.flat_map(|one| match one.principal {
-        Some(Principal::Named(mut kinds)) => kinds.remove("Service").map_or_else(Vec::new, OneOrMore::list),
+    let allowing = statement.list().into_iter().filter(|one| one.effect == "Allow" && sends(one));
+    let names = allowing.flat_map(|one| match one.principal {
+        Some(Principal::Named(kinds)) => kinds.into_values().flat_map(OneOrMore::list).collect(),
         Some(Principal::Any(name)) => vec![name],
         None => Vec::new(),
     });
-    Ok(services.collect())
+    Ok(names.collect())
+}
+
+/// Returns whether an action, which may end in a wildcard, includes sending messages.
+fn allows_sending(action: &str) -> bool {
+    const SENDS: &str = "sqs:sendmessage";
+    let action = action.to_ascii_lowercase();
+    match action.strip_suffix('*') {
+        Some(beginning) => SENDS.starts_with(beginning),
+        None => action == SENDS,
+    }
 }
 
 /// The policy of a queue, as far as it is needed.
@@ -222,8 +232,9 @@ mod tests {
             statement(json!({"Service": "events.amazonaws.com"}), json!("sqs:SendMessage")),
             statement(json!({"Service": ["s3.amazonaws.com", "sns.amazonaws.com"]}), json!(["SQS:SendMessage"])),
             statement(json!({"Service": "other.amazonaws.com"}), json!("sqs:ReceiveMessage")),
-            statement(json!({"AWS": "123456789012"}), json!("sqs:*")),
-            statement(json!("*"), json!("sqs:*")),
+            statement(json!({"AWS": "123456789012"}), json!("sqs:Send*")),
+            statement(json!({"AWS": "*"}), json!("*")),
+            statement(json!("*"), json!("sqs:Receive*")),
             {"Effect": "Deny", "Principal": {"Service": "denied.amazonaws.com"}, "Action": "sqs:*"},
         ]});
         let redrive = r#"{"deadLetterTargetArn": "arn:aws:sqs:eu-west-1:1:dead", "maxReceiveCount": "240"}"#;
@@ -233,7 +244,8 @@ mod tests {
         assert_eq!((waiting, in_flight, delayed, visibility_timeout), (3, 2, 1, 190));
         let queue = "arn:aws:sqs:eu-west-1:1:dead".to_owned();
         assert_eq!(redrive_policy, Some(Redrive { queue, max_receive_count: 240 }));
-        assert_eq!(senders, ["events.amazonaws.com", "s3.amazonaws.com", "sns.amazonaws.com", "*"]);
+        let expected = ["events.amazonaws.com", "s3.amazonaws.com", "sns.amazonaws.com", "123456789012", "*"];
+        assert_eq!(senders, expected);
         let one = json!({"Statement": statement(json!({"Service": "x"}), json!("*"))});
         assert_eq!(read(&one.to_string(), "").map(|read| read.senders).expect("attributes"), ["x"]);
         assert!(read("", "{}").is_err());

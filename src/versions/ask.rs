@@ -45,7 +45,7 @@ struct Asked<'a> {
     unchanged_after: Option<u64>,
     /// The time in milliseconds since 1970 after which the uploads must have begun: see [`walk`].
     begun_after: u64,
-    /// Whether S3 failed, so that further questions would only take time.
+    /// Whether S3 has failed. Further calls would only take time.
     has_failed: AtomicBool,
 }
 

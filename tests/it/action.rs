@@ -105,7 +105,7 @@ fn the_script_passes_inputs_as_arguments_whatever_they_contain() {
     let folder = folder("action-arguments");
     assert_eq!(
         recorded(&folder, &[("target", "s3://site/live/"), ("since", "10m")]),
-        "<wait>\n<--timeout=600>\n<--since=10m>\n<-->\n<s3://site/live/>\n"
+        "<wait>\n<--timeout=900>\n<--since=10m>\n<-->\n<s3://site/live/>\n"
     );
     let all = [
         ("target", "s3://site"),
@@ -124,13 +124,13 @@ fn the_script_passes_inputs_as_arguments_whatever_they_contain() {
     assert_eq!(
         recorded(&folder, &purge),
         format!(
-            "<invalidate>\n<--wait>\n<--yes>\n<--timeout=600>\n<--changed={hostile}>\n<--all>\n<-->\n<--local>\n"
+            "<invalidate>\n<--wait>\n<--yes>\n<--timeout=900>\n<--changed={hostile}>\n<--all>\n<-->\n<--local>\n"
         )
     );
     let purge = [("command", "invalidate"), ("target", hostile), ("paths", hostile)];
     assert_eq!(
         recorded(&folder, &purge),
-        format!("<invalidate>\n<--wait>\n<--yes>\n<--timeout=600>\n<--file=->\n<-->\n<{hostile}>\n{hostile}")
+        format!("<invalidate>\n<--wait>\n<--yes>\n<--timeout=900>\n<--file=->\n<-->\n<{hostile}>\n{hostile}")
     );
     assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 0, "an input was run as a command");
 }
@@ -150,7 +150,7 @@ fn the_script_builds_cfadmin_if_it_gets_no_path() {
     let given = [("target", "s3://site"), ("since", "1h")];
     let expected = "<build>\n<--locked>\n<--release>\n<--bin>\n<cfadmin>\n<--no-default-features>\n<--features>\n\
                     <cli>\n<--target-dir>\n<target>\n\
-                    <wait>\n<--timeout=600>\n<--since=1h>\n<-->\n<s3://site>\n";
+                    <wait>\n<--timeout=900>\n<--since=1h>\n<-->\n<s3://site>\n";
     assert_eq!(run_script(&script, root(), &given, &[("PATH", &path)]), (0, expected.to_owned()));
 }
 
@@ -254,7 +254,7 @@ fn the_page_uses_the_actions_inputs_and_the_same_commands_everywhere() {
         assert!(step["with"]["target"].is_string());
     }
     let script = gitlab["deploy"]["script"].as_array().expect("a script");
-    assert_eq!(script[1], blocks("sh")[0]);
+    assert_eq!(script[1], blocks("sh")[1]);
 }
 
 #[test]
@@ -273,8 +273,8 @@ fn the_commands_of_the_page_upload_and_purge() {
          --function-name invalidator --runtime python3.12 --handler f.h --zip-file fileb://f.zip \
          --role arn:aws:iam::123456789012:role/r",
     );
-    let [wait, purge] = &blocks("sh")[..] else { panic!("two blocks of commands") };
-    let limited = wait.replace("--timeout 300", "--timeout 0");
+    let [_name, wait, purge] = &blocks("sh")[..] else { panic!("three blocks of commands") };
+    let limited = wait.replace("--timeout 900", "--timeout 0");
     assert_ne!(*wait, limited);
     // Nobody purges here, so the wait must fail.
     run(&format!("({}) && exit 1 || [ $? = 124 ]", limited.trim_end()));

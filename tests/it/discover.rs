@@ -253,7 +253,7 @@ async fn a_deleted_distribution_discards_the_list() {
     assert_eq!(function.invoke(puts("site", &["b"], "2")).await.handed_back(), [""; 0]);
     let line = function.logged(|line| line["error_type"] == "NoSuchDistribution").await;
     assert_eq!(line["distribution"], "E1");
-    // What is left for E1 comes again, and E1 is no longer listed.
+    // The message for E1 comes again, and E1 is no longer listed.
     assert_eq!(function.invoke(narrowed(&cloudfront)).await.handed_back(), [""; 0]);
     let line = function.logged(|line| line["distributions"].is_array()).await;
     assert_eq!(line["distributions"], json!(["E1"]));

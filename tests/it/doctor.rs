@@ -22,6 +22,9 @@ const OTHERS: &str = "<NotificationConfiguration xmlns=\"http://s3.amazonaws.com
     <Event>s3:ObjectCreated:*</Event><Filter><S3Key><FilterRule><Name>prefix</Name><Value>img/</Value></FilterRule>\
     </S3Key></Filter></QueueConfiguration></NotificationConfiguration>";
 
+/// The function.
+const FUNCTION: &str = "arn:aws:lambda:eu-central-1:123456789012:function:invalidator";
+
 /// The queue that feeds the function.
 const QUEUE: &str = "arn:aws:sqs:eu-central-1:123456789012:changes";
 
@@ -122,7 +125,7 @@ async fn a_bucket_that_cannot_be_changed_is_named() {
 async fn a_chain_without_gaps_is_good() {
     let variables =
         json!({"INVALIDATOR_BUCKETS": "other,site", "INVALIDATOR_SKIP_UNCHANGED_SINCE": "2026-11-25"});
-    let server = account(variables).await;
+    let server = account(variables.clone()).await;
     assert_eq!(run(&server, &["enable", "site", "--yes"]).status.code(), Some(0));
     // Other functions do not count.
     server.set_function(function("other", &json!({"INVALIDATOR_BUCKETS": "other"})));
@@ -136,7 +139,11 @@ async fn a_chain_without_gaps_is_good() {
         "cache tags note",
         "versions ok",
     ];
-    for arguments in [&[][..], &["--function", "invalidator"]] {
+    for number in 0..60 {
+        server.set_function(function(&format!("other-{number}"), &json!({"INVALIDATOR_BUCKETS": "other"})));
+    }
+    server.set_function(function("invalidator", &variables));
+    for arguments in [&[][..], &["--function", "invalidator"], &["--function", FUNCTION]] {
         let (checks, texts, code) = checked(&server, arguments);
         assert_eq!((&*checks, code), (&all.map(str::to_owned)[..], Some(0)), "{texts}");
     }
@@ -171,9 +178,14 @@ const BEFORE: &[Gap] = &[
     ),
     (|server| server.set_denied("site", true), "bucket unknown", "allow s3:GetBucketNotification"),
     (
-        |server| with(server, |one| one.configuration["State"] = json!("Failed")),
+        |server| {
+            with(server, |one| {
+                one.configuration["State"] = json!("Failed");
+                one.configuration["StateReason"] = json!("no disk");
+            });
+        },
         "function wrong",
-        "invalidator is failed",
+        "the state of invalidator is Failed: no disk / deploy the stack again",
     ),
     (
         |server| with(server, |one| one.configuration["LastUpdateStatus"] = json!("Failed")),
@@ -186,20 +198,91 @@ const BEFORE: &[Gap] = &[
     (|server| variable(server, "INVALIDATOR_DRY_RUN", "true"), "function wrong", "DryRun=false"),
 ];
 
+/// Findings that doctor cannot judge, or that may be on purpose.
+const OPEN: &[Gap] = &[
+    (
+        |server| {
+            with(server, |one| {
+                let error = json!({"ErrorCode": "AccessDeniedException", "Message": "no"});
+                one.configuration["Environment"] = json!({"Variables": null, "Error": error});
+            });
+        },
+        "function unknown",
+        "allow kms:Decrypt, or name the function with --function",
+    ),
+    (
+        |server| {
+            let bucket = OTHERS.replace("arn:aws:sqs:eu-central-1:123456789012:gone", FUNCTION);
+            let bucket = bucket.replace("QueueConfiguration", "CloudFunctionConfiguration");
+            server.set_notifications("site", &bucket.replace("Queue>", "CloudFunction>"));
+            with(server, |one| one.mappings.clear());
+        },
+        "queue note",
+        "S3 invokes invalidator without a queue",
+    ),
+    (
+        |server| {
+            server.set_notifications("site", OTHERS);
+            with(server, |one| one.mappings.clear());
+            server.inject_read("ListEventSourceMappings", 0, refusal(403, "AccessDeniedException", "no"));
+        },
+        "bucket unknown",
+        "and the rest could not be read",
+    ),
+    (
+        |server| {
+            server.set_notifications("site", OTHERS);
+            allow(server, "sns.amazonaws.com");
+        },
+        "bucket unknown",
+        "but to arn:aws:sqs:eu-central-1:123456789012:gone / if the events do not come from there, run cfadmin enable",
+    ),
+    (
+        |server| {
+            let all = "<Event>s3:ObjectCreated:*</Event><Event>s3:ObjectRemoved:Delete</Event>\
+                       <Event>s3:ObjectRemoved:DeleteMarkerCreated</Event><Event>s3:LifecycleExpiration:*</Event>";
+            let direct =
+                OTHERS.replace(":gone", ":changes").replace("<Event>s3:ObjectCreated:*</Event>", all);
+            server.set_notifications("site", &direct);
+        },
+        "bucket ok",
+        "s3://site notifies the queue, of keys img/* only",
+    ),
+    (|server| allow(server, "s3.amazonaws.com"), "bucket wrong", "from which the queue accepts none"),
+    (
+        |server| variable(server, "INVALIDATOR_DISTRIBUTIONS", "dt_a"),
+        "distribution note",
+        "the settings name dt_a, which may be a tenant",
+    ),
+];
+
+/// Lets only this service send messages to the queue.
+fn allow(server: &Server, service: &str) {
+    let policy = json!({"Statement": [{
+        "Effect": "Allow", "Principal": {"Service": service}, "Action": "sqs:SendMessage", "Resource": "*",
+    }]});
+    server.set_queue_attribute("changes", "Policy", &policy.to_string());
+}
+
 /// The gaps from the queue on.
 const BEHIND: &[Gap] = &[
     (
         |server| with(server, |one| one.mappings.clear()),
-        "queue wrong",
-        "no queue feeds invalidator / deploy the stack again",
+        "queue unknown",
+        "no queue feeds invalidator, so its events come in another way, or not at all / deploy the stack again",
     ),
     (
         |server| with(server, |one| one.mappings[0]["State"] = json!("Disabled")),
         "queue wrong",
-        "update-event-source-mapping --uuid u-1 --enabled",
+        "/ aws lambda update-event-source-mapping --uuid u-1 --enabled --region eu-west-1",
     ),
     (
-        |server| with(server, |one| one.mappings[0]["FunctionResponseTypes"] = json!([])),
+        |server| {
+            with(server, |one| {
+                one.mappings[0]["FunctionResponseTypes"] = json!(null);
+                one.mappings[0]["MaximumBatchingWindowInSeconds"] = json!(null);
+            });
+        },
         "queue wrong",
         "ReportBatchItemFailures is missing",
     ),
@@ -222,7 +305,7 @@ const BEHIND: &[Gap] = &[
         |server| server.set_queue_attribute("dead-letters", "ApproximateNumberOfMessages", "2"),
         "dead letters wrong",
         "has 2 messages, whose changes were not purged / fix what the function's log says, then run aws sqs \
-             start-message-move-task --source-arn arn:aws:sqs:eu-central-1:123456789012:dead-letters",
+             start-message-move-task --source-arn arn:aws:sqs:eu-central-1:123456789012:dead-letters --region eu-central-1",
     ),
     (
         |server| server.inject_read("GetQueueAttributes", 0, refusal(403, "AccessDenied", "no")),
@@ -235,7 +318,7 @@ const BEHIND: &[Gap] = &[
         "allow lambda:ListFunctions, or name the function with --function",
     ),
     (
-        |server| with(server, |one| one.configuration["Environment"]["Variables"] = json!({})),
+        |server| with(server, |one| one.configuration["Environment"] = json!(null)),
         "function wrong",
         "no function in eu-west-1 has s3://site in its settings",
     ),
@@ -273,7 +356,7 @@ const BEHIND: &[Gap] = &[
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_gap_is_named_with_what_to_do() {
-    for (make, check, text) in BEFORE.iter().chain(BEHIND) {
+    for (make, check, text) in [BEFORE, BEHIND, OPEN].concat() {
         let server = account(json!({"INVALIDATOR_BUCKETS": "site"})).await;
         assert_eq!(run(&server, &["enable", "site", "--yes"]).status.code(), Some(0));
         make(&server);
@@ -285,6 +368,9 @@ async fn every_gap_is_named_with_what_to_do() {
         let is_good = checks.iter().all(|one| one.ends_with(" ok") || one.ends_with(" note"));
         assert_eq!(code, Some(i32::from(!is_good)), "{checks:?}");
     }
+    let server = account(json!({"OTHER": "x"})).await;
+    let (_, texts, _) = checked(&server, &["--function", "invalidator"]);
+    assert!(texts.contains("invalidator is another program"), "{texts}");
     let server = account(json!({"INVALIDATOR_BUCKETS": "other"})).await;
     let (_, texts, _) = checked(&server, &["--function", "invalidator"]);
     assert!(

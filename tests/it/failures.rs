@@ -50,7 +50,7 @@ async fn each_cloudfront_error_has_its_error_type() {
             function = start(&cloudfront, &[("AWS_MAX_ATTEMPTS", "1")]).await;
         }
         let answer = function.invoke(batch(&sequencer)).await;
-        // What is throttled is put off, and what may have had an effect keeps its content.
+        // Throttled invalidations are put off. Those that may have had an effect keep their content.
         let is_narrowed = error_type == "CloudFrontBusy";
         let left: &[&str] = if is_narrowed { &[] } else { &["m0", "m1"] };
         assert_eq!(answer.handed_back(), left, "{code}");

@@ -105,7 +105,7 @@ struct Made {
     id: String,
 }
 
-/// What viewers get of an object: the content and the headers, sorted. `None` for an error.
+/// The content and the sorted headers that viewers get of an object. `None` for an error.
 type Seen = Option<(String, Vec<(String, String)>)>;
 
 struct Fresh {

@@ -1,4 +1,4 @@
-//! What is left of a batch goes back into the queue for the distributions that are left, and nothing is
+//! The rest of a batch goes back into the queue for the distributions that are left, and nothing is
 //! billed twice.
 
 use std::{

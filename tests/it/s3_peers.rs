@@ -76,7 +76,7 @@ fn described(xml: &str, ids: &[String]) -> Vec<String> {
 struct Answers {
     /// The whole list.
     whole: Vec<String>,
-    /// What follows each version.
+    /// The versions that follow each version.
     after: Vec<Vec<String>>,
     /// The keys in a list of objects.
     keys: Vec<String>,

@@ -18,7 +18,7 @@ pub(crate) enum Answer {
     Full(&'static str, &'static [&'static str], String),
     /// A connection that is closed before the answer is complete.
     Cut,
-    /// No answer.
+    /// A connection without an answer.
     Hang,
 }
 

@@ -58,6 +58,12 @@ async fn only_certain_parameters_are_proposed() {
     }
     let both = [serving("E1", &[(REST, "/live")]), serving("E2", &[(REST, "")])];
     assert_eq!(proposed(&both).await, ["BucketNames=site", "IndexDocument="]);
+    // An access point may lead to any bucket.
+    let both = [
+        serving("E1", &[(REST, "/live")]),
+        serving("E2", &[("x-abc-s3alias.s3.eu-central-1.amazonaws.com", "")]),
+    ];
+    assert_eq!(proposed(&both).await, ["BucketNames=site"]);
     let mut disabled = serving("E2", &[(REST, "")]);
     disabled["Distribution"]["DistributionConfig"]["Enabled"] = json!(false);
     let both = [serving("E1", &[(REST, "/live")]), disabled];

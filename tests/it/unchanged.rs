@@ -57,7 +57,7 @@ struct Site {
 }
 
 impl Site {
-    /// Starts one distribution, and the function with these variables besides [`SKIP`].
+    /// Starts one distribution, and the function with these variables and [`SKIP`].
     async fn start(variables: &[(&str, &str)]) -> Self {
         Self::with(&[distribution("E1", &[])], variables).await
     }

@@ -418,7 +418,7 @@ async fn errors_say_what_to_do() {
         (&["wait", "s3://none", "--since", "1h"], 1, "NoSuchBucket"),
         (
             &["wait", "s3://site", "--since", "1h", "--function", "x"],
-            1,
+            3,
             "GetFunctionConfiguration of \"x\" failed",
         ),
         (&["history", "docs"], 2, "write it as /docs/a.html"),

@@ -208,6 +208,11 @@ impl Connection {
         profile.map_or("the default profile".to_owned(), |name| format!("profile {name}"))
     }
 
+    /// Returns the option for the profile as a person types it after a command. Empty if there is none.
+    pub(crate) fn profile_option(&self) -> String {
+        self.profile.as_ref().map_or(String::new(), |name| format!(" --profile {}", quoted(name)))
+    }
+
     /// Returns the endpoint of the options or the environment. `None` if both name none.
     pub(crate) fn endpoint(&self) -> Option<String> {
         let variables = ["AWS_ENDPOINT_URL_CLOUDFRONT", "AWS_ENDPOINT_URL"];
@@ -237,7 +242,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// Quotes a word for a shell, if it needs that.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.to_owned();

@@ -10,6 +10,7 @@ use clap::Args;
 use cloudfront_invalidator::text::Plain;
 use serde::Serialize;
 
+use self::checks::Options;
 use crate::{
     Exit, Stop,
     account::Connection,
@@ -22,7 +23,7 @@ const EXAMPLES: &str = "Examples:
   cfadmin doctor s3://my-bucket
   cfadmin doctor s3://my-bucket --function cloudfront-invalidator-Function-1A2B3C4D5E6F";
 
-/// What the command cannot see.
+/// The limits of the checks.
 const UNSEEN: &str =
     "This reads settings only. It does not look at the EventBridge rule, the function's role, or its log.";
 
@@ -52,13 +53,13 @@ pub(crate) struct Arguments {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
-    /// Nothing is missing.
+    /// A part without a gap.
     Ok,
-    /// Something that is worth knowing, and may be on purpose.
+    /// A finding that may be on purpose.
     Note,
     /// A setting that could not be read.
     Unknown,
-    /// Something that prevents purges.
+    /// A gap that prevents purges.
     Wrong,
 }
 
@@ -69,14 +70,15 @@ struct Check {
     part: &'static str,
     verdict: Verdict,
     text: String,
-    /// What to do. `None` if there is nothing to do.
+    /// The next step for the caller. `None` if there is none.
     next: Option<String>,
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let (_service, client) = arguments.connection.client(None).await?;
     let chain = chain::read(&client, arguments).await?;
-    let checks = checks::of(&chain, &arguments.connection.options());
+    let (own, profile) = (arguments.connection.options(), arguments.connection.profile_option());
+    let checks = checks::of(&chain, Options { own: &own, profile: &profile });
     for check in &checks {
         arguments.output.print(check, |out| show(out, check))?;
     }

@@ -83,7 +83,7 @@ impl Output {
     }
 }
 
-/// Whether the process calls a CloudFront on this machine.
+/// The mark of a process that calls a CloudFront on this machine.
 static IS_SIMULATED: AtomicBool = AtomicBool::new(false);
 
 /// Marks all later output as that of a CloudFront on this machine.

@@ -4,6 +4,8 @@ use cloudfront_invalidator::site::{BucketAlias, Distribution, Origin};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
+use crate::account::quoted;
+
 /// A parameter with its value, and the reason for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Setting {
@@ -13,8 +15,14 @@ pub(crate) struct Setting {
 }
 
 /// Returns the parameters that differ from their defaults for certain, if `distributions` are all that have the bucket
-/// as an origin. Disabled ones do not count.
-pub(crate) fn certain(distributions: &[Distribution], bucket: &str, aliases: &[BucketAlias]) -> Vec<Setting> {
+/// as an origin. Disabled ones do not count. `has_access_points` says whether another distribution may reach the bucket
+/// through an access point.
+pub(crate) fn certain(
+    distributions: &[Distribution],
+    bucket: &str,
+    aliases: &[BucketAlias],
+    has_access_points: bool,
+) -> Vec<Setting> {
     let setting = |parameter, value, reason| Setting { parameter, value, reason };
     let mut settings = vec![setting("BucketNames", bucket.to_owned(), "the bucket")];
     let serving: Vec<&Distribution> = distributions.iter().filter(|one| one.enabled).collect();
@@ -26,7 +34,8 @@ pub(crate) fn certain(distributions: &[Distribution], bucket: &str, aliases: &[B
     // A function at the edge may request another object, even from another origin.
     let has_functions =
         serving.iter().flat_map(|one| &one.behaviors).any(|behavior| !behavior.edge_functions.is_empty());
-    if origins.is_empty() || has_functions || origins.iter().any(|origin| origin.has_placeholder()) {
+    let is_uncertain = origins.is_empty() || has_functions || has_access_points;
+    if is_uncertain || origins.iter().any(|origin| origin.has_placeholder()) {
         return settings;
     }
     if let Some(prefix) = common_directory(&origins) {
@@ -39,6 +48,19 @@ pub(crate) fn certain(distributions: &[Distribution], bucket: &str, aliases: &[B
         settings.push(setting("IndexDocument", String::new(), why));
     }
     settings
+}
+
+/// Returns whether an enabled distribution has an access point as an origin that no alias assigns to a bucket.
+///
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-points-naming.html>
+pub(crate) fn has_access_point(distribution: &Distribution, aliases: &[BucketAlias]) -> bool {
+    const MARKS: [&str; 3] = ["-s3alias", "--ol-s3", ".accesspoint.s3-global."];
+    let is_assigned = |domain: &str| aliases.iter().any(|one| domain.starts_with(&one.alias));
+    let domains = distribution.origins.iter().map(|origin| origin.domain_name.to_ascii_lowercase());
+    distribution.enabled
+        && domains
+            .into_iter()
+            .any(|domain| MARKS.iter().any(|mark| domain.contains(mark)) && !is_assigned(&domain))
 }
 
 /// Returns the directory below which all objects of these origins are, such as `site/`. `None` if that is the whole
@@ -63,11 +85,10 @@ fn common_directory(origins: &[&Origin]) -> Option<String> {
 
 /// Returns the settings as words of a command.
 pub(crate) fn overrides(settings: &[Setting]) -> String {
-    let word = |Setting { parameter, value, .. }: &Setting| match &**value {
+    let word = |Setting { parameter, value, .. }: &Setting| {
         // The SAM CLI refuses an empty value without quotation marks.
-        "" => format!("'{parameter}=\"\"'"),
-        value if value.contains(['\'', '!', '(', ')']) => format!("\"{parameter}={value}\""),
-        value => format!("{parameter}={value}"),
+        let value = if value.is_empty() { "\"\"" } else { value };
+        quoted(&format!("{parameter}={value}"))
     };
     settings.iter().map(word).collect::<Vec<_>>().join(" ")
 }

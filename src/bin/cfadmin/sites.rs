@@ -51,13 +51,14 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let client = &account.client;
     let bucket = arguments.bucket.as_deref();
     let aliases = &account.config.search.aliases;
-    let (mut found, mut region) = (Vec::new(), None);
+    let (mut found, mut region, mut has_access_points) = (Vec::new(), None, false);
     for distribution in client.distributions(LIMIT).await? {
         let serves = match bucket {
             Some(bucket) => distribution.has_bucket(bucket, aliases),
             None => distribution.origins.iter().any(may_be_bucket),
         };
         if !serves {
+            has_access_points |= settings::has_access_point(&distribution, aliases);
             continue;
         }
         region = region.or_else(|| region_of(&distribution, bucket?, aliases));
@@ -79,7 +80,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
             let bucket = S3::of(client).bucket(bucket, region.as_deref());
             Some(bucket.readiness(Instant::now() + LIMIT).await)
         };
-        let settings = settings::certain(&found, bucket, aliases);
+        let settings = settings::certain(&found, bucket, aliases, has_access_points);
         let document = BucketJson { bucket, region, readiness, settings };
         arguments.output.print(&document, |out| show_bucket(out, &document))?;
     }

@@ -31,7 +31,7 @@ pub(crate) struct Match {
     /// The distribution whose configuration a tenant uses. `None` for a distribution, or for a tenant
     /// that the target names by its id.
     pub(crate) parent: Option<DistributionId>,
-    /// Its host names, and a tenant's name.
+    /// The host names, and a tenant's name.
     names: Vec<String>,
 }
 

@@ -61,7 +61,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TIME|DURATION", conflicts_with = "id")]
     uploaded: Option<When>,
 
-    /// Use the settings of this Lambda function (name or ARN) [default: the INVALIDATOR_* variables]
+    /// Use the settings of this Lambda function: its ARN, or its name in the bucket's region [default: the INVALIDATOR_*
+    /// variables]
     #[arg(long, value_name = "NAME", conflicts_with = "id")]
     function: Option<String>,
 }
@@ -151,9 +152,14 @@ fn failed(error: &BucketError) -> Stop {
 }
 
 /// Reads the settings of a function.
-async fn settings(account: &Session, function: &str) -> Result<Config, Stop> {
-    match lambda::function(&account.client, function).await {
-        Ok(found) => Ok(Config::read(found.variables())?),
+async fn settings(account: &Session, function: &str, region: &str) -> Result<Config, Stop> {
+    match lambda::function(&account.client, function, region).await {
+        Ok(found) => match found.variables() {
+            Some(variables) => Ok(Config::read(variables)?),
+            None => Err(Stop::Service(format!(
+                "the variables of {function:?} are encrypted with a key that you may not use; allow kms:Decrypt"
+            ))),
+        },
         Err(error) if error.is_not_found() => Err(Stop::NotFound(error.to_string())),
         Err(error) if error.is_denied() => {
             Err(Stop::Service(format!("{error}; allow lambda:GetFunctionConfiguration")))
@@ -171,14 +177,16 @@ impl Options {
             return Err(Stop::Usage(why.to_owned()));
         }
         let named = self.changed.as_ref().map(|file| named(file, place)).transpose()?;
+        // The clone keeps the connections, and lets the settings be replaced.
+        let client = account.client.clone();
+        let bucket = S3::of(&client).bucket(place.bucket, None);
+        let begun = bucket.clock(Instant::now() + LIMIT).await.map_err(|error| failed(&error))?;
         if let Some(function) = &self.function {
-            account.config = settings(account, function).await?;
+            account.config = settings(account, function, bucket.region()).await?;
         }
         if account.config.dry_run {
             eprintln!("cfadmin: INVALIDATOR_DRY_RUN is set, so the function purges nothing");
         }
-        let bucket = S3::of(&account.client).bucket(place.bucket, None);
-        let begun = bucket.clock(Instant::now() + LIMIT).await.map_err(|error| failed(&error))?;
         let since = self.since.map(|since| since.time(begun) / SECOND * SECOND);
         let (objects, mut changes) = match named {
             Some(named) => look_up(&bucket, named).await,

@@ -162,6 +162,7 @@ json.dump(made, sys.stdout)";
     let given = json!({"template": template, "parameters": parameters}).to_string();
     python.stdin.take().expect("its input").write_all(given.as_bytes()).expect("a write");
     let output = python.wait_with_output().expect("its output");
+    assert!(output.status.success(), "SAM's translator failed: {}", output.status);
     serde_json::from_slice(&output.stdout).expect("a template in JSON")
 }
 
@@ -253,7 +254,7 @@ async fn the_role_allows_exactly_the_calls_of_the_function() {
     let mut called: BTreeSet<String> = called.map(action).collect();
     let mut allowed: BTreeSet<String> =
         statements(&stack(&[])).into_iter().flat_map(|(actions, _)| actions).collect();
-    // What is left of a batch goes into the queue.
+    // The rest of a batch goes into the queue.
     cloudfront.inject(Some("dt_a"), refusal(403, "AccessDenied", "no"));
     let batch = sqs([("m", s3("live/b.html", "2").to_string())]);
     assert_eq!(function.invoke(batch.to_string()).await.handed_back(), [""; 0]);

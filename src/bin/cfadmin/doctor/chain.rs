@@ -10,6 +10,7 @@ use cloudfront_invalidator::{
     lambda::{self, Function, Mapping},
     queue::{Attributes, Queue},
     site::Distribution,
+    text::counted,
 };
 
 use super::Arguments;
@@ -30,7 +31,7 @@ pub(super) struct Chain {
     /// The account's distributions. Those that have the bucket as an origin, or that a function names, have their
     /// details.
     pub(super) distributions: Read<Vec<Distribution>>,
-    /// Whether the bucket keeps replaced versions. `None` if no function needs that.
+    /// The bucket's settings for versions. `None` if no function needs them.
     pub(super) readiness: Option<Readiness>,
 }
 
@@ -38,8 +39,10 @@ pub(super) struct Chain {
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) function: Function,
-    /// The settings. `None` if the variables are empty or cannot be read.
+    /// The settings. `None` if the caller may not read the variables.
     pub(super) config: Option<Result<Config, Problems>>,
+    /// Whether the variables are those of this program.
+    pub(super) is_invalidator: bool,
     pub(super) reserved: Read<Option<u64>>,
     pub(super) mappings: Read<Vec<(Mapping, Option<Fed>)>>,
 }
@@ -131,34 +134,50 @@ async fn functions(client: &Client, arguments: &Arguments, region: &str) -> Resu
         let all = lambda::functions(client, region).await.map_err(|error| {
             Missing::of(error, "allow lambda:ListFunctions, or name the function with --function")
         })?;
-        let is_meant = |function: &&Function| serves(&function.variables(), &arguments.bucket);
-        all.iter().filter(is_meant).map(|function| function.arn.clone()).collect()
+        let is_meant = |function: &&Function| {
+            function.variables().is_some_and(|variables| serves(&variables, &arguments.bucket))
+        };
+        let names: Vec<String> = all.iter().filter(is_meant).map(|function| function.name.clone()).collect();
+        let hidden = all.iter().filter(|function| function.variables().is_none()).count();
+        if names.is_empty() && hidden > 0 {
+            return Err(Missing::Permission(format!(
+                "the settings of {} in {region} are encrypted with a key that you may not use; allow kms:Decrypt, or name \
+                 the function with --function",
+                counted(hidden, "function")
+            )));
+        }
+        names
     };
     let mut found = Vec::new();
     for name in names {
-        found.push(function(client, &name).await?);
+        found.push(function(client, &name, region).await?);
     }
     Ok(found)
 }
 
+/// Returns whether variables are those of this program.
+fn is_own(variables: &BTreeMap<String, String>) -> bool {
+    variables.keys().any(|name| name.starts_with("INVALIDATOR_"))
+}
+
 /// Returns whether variables are those of a function for this bucket.
 fn serves(variables: &BTreeMap<String, String>, bucket: &str) -> bool {
-    let own = variables.keys().any(|name| name.starts_with("INVALIDATOR_"));
     let buckets = variables.get(BUCKETS).map(String::as_str).unwrap_or_default();
-    own && (buckets.is_empty() || buckets.split(',').any(|one| one.trim() == bucket))
+    is_own(variables) && (buckets.is_empty() || buckets.split(',').any(|one| one.trim() == bucket))
 }
 
 /// Reads a function, and the queues that feed it.
-async fn function(client: &Client, name: &str) -> Result<Reading, Missing> {
+async fn function(client: &Client, name: &str, region: &str) -> Result<Reading, Missing> {
     let advised = |error: lambda::Error| {
         let advice = format!("allow lambda:{}", error.operation());
         with_advice(&error, error.is_denied(), &advice)
     };
-    let function = lambda::function(client, name)
+    let function = lambda::function(client, name, region)
         .await
         .map_err(|error| Missing::of(error, "allow lambda:GetFunctionConfiguration"))?;
     let variables = function.variables();
-    let config = (!variables.is_empty()).then(|| Config::read(variables));
+    let is_invalidator = variables.as_ref().is_none_or(is_own);
+    let config = variables.map(Config::read);
     let reserved = lambda::reserved_concurrency(client, &function).await.map_err(advised);
     let mappings = match lambda::mappings(client, &function).await {
         Ok(mappings) => {
@@ -174,7 +193,7 @@ async fn function(client: &Client, name: &str) -> Result<Reading, Missing> {
         }
         Err(error) => Err(advised(error)),
     };
-    Ok(Reading { function, config, reserved, mappings })
+    Ok(Reading { function, config, is_invalidator, reserved, mappings })
 }
 
 /// Reads a queue and its dead-letter queue. `None` if the ARN is not that of a queue.

@@ -1,12 +1,12 @@
 //! Judges the parts of the chain.
 
 use cloudfront_invalidator::{
-    bucket::{Readiness, Versioning},
+    bucket::{Destination, Notifications, Readiness, Versioning},
     discover::Target,
     event::Key,
-    lambda::Mapping,
+    lambda::{Function, Mapping},
     queue::Attributes,
-    site::Distribution,
+    site::{Distribution, Origin},
     text::counted,
     watch::Unwatched,
 };
@@ -26,9 +26,11 @@ const EVENTS: [(&str, &[&str]); 3] = [
     ("s3:LifecycleExpiration", &["Delete", "DeleteMarkerCreated"]),
 ];
 
-/// The services that send events to a queue.
+/// The service by which EventBridge sends to a queue, as policies name it.
 const EVENT_BRIDGE: &str = "events.amazonaws.com";
-const S3: &str = "s3.amazonaws.com";
+
+/// Everyone, as policies name it.
+const EVERYONE: &str = "*";
 
 /// The answer of a function that names the messages that failed.
 const PARTIAL_ANSWER: &str = "ReportBatchItemFailures";
@@ -38,8 +40,24 @@ const PARTIAL_ANSWER: &str = "ReportBatchItemFailures";
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>
 const FEWEST_RECEIVES: u64 = 5;
 
-/// Returns the checks of a chain, in its order. `options` are those of the connection, for commands to copy.
-pub(super) fn of(chain: &Chain, options: &str) -> Vec<Check> {
+/// The options of the caller's connection, for commands to copy.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Options<'a> {
+    /// The options of `cfadmin`.
+    pub(super) own: &'a str,
+    /// The profile, as an option of the AWS CLI.
+    pub(super) profile: &'a str,
+}
+
+impl Options<'_> {
+    /// Returns a command of the AWS CLI for something in a region.
+    fn aws(self, command: &str, region: &str) -> String {
+        format!("aws {command} --region {region}{}", self.profile)
+    }
+}
+
+/// Returns the checks of a chain, in its order.
+pub(super) fn of(chain: &Chain, options: Options<'_>) -> Vec<Check> {
     let mut checks = vec![of_bucket(chain, options)];
     match &chain.functions {
         Err(why) => checks.push(unknown("function", why)),
@@ -53,8 +71,8 @@ pub(super) fn of(chain: &Chain, options: &str) -> Vec<Check> {
         }
         Ok(functions) => {
             for reading in functions {
-                checks.extend(of_function(reading, &chain.bucket));
-                checks.extend(of_queues(reading));
+                checks.extend(of_function(reading, &chain.bucket, options));
+                checks.extend(of_queues(reading, chain, options));
                 checks.extend(of_distributions(reading, chain));
                 checks.extend(of_versions(reading, chain.readiness.as_ref()));
             }
@@ -83,41 +101,68 @@ fn wrong(part: &'static str, text: impl Into<String>, next: impl Into<String>) -
     Check { next: Some(next.into()), ..check(part, Verdict::Wrong, text) }
 }
 
-/// Checks whether the events of the bucket reach the queues.
-fn of_bucket(chain: &Chain, options: &str) -> Check {
+/// Checks whether the events of the bucket reach the queues or the functions.
+fn of_bucket(chain: &Chain, options: Options<'_>) -> Check {
     const PART: &str = "bucket";
     let name = format!("s3://{}", chain.bucket);
     let found = match &chain.notifications {
         Ok(found) => found,
         Err(why) => return unknown(PART, why),
     };
+    let readings: Vec<&Reading> = chain.functions.iter().flatten().collect();
     let queues: Vec<&Fed> =
-        chain.functions.iter().flatten().flat_map(Reading::queues).map(|(_, fed)| fed).collect();
-    let accepts = |service: &str| {
-        let senders = |fed: &&Fed| {
-            fed.attributes
-                .as_ref()
-                .is_ok_and(|one| one.senders.iter().any(|sender| sender == service || sender == "*"))
-        };
-        queues.iter().any(senders)
+        readings.iter().flat_map(|reading| reading.queues()).map(|(_, fed)| fed).collect();
+    let senders: Vec<&str> = queues
+        .iter()
+        .filter_map(|fed| fed.attributes.as_ref().ok())
+        .flat_map(|attributes| attributes.senders.iter().map(String::as_str))
+        .collect();
+    let accepts = |service: &str| senders.iter().any(|sender| [service, EVERYONE].contains(sender));
+    let is_ours = |destination: &&Destination| {
+        queues.iter().any(|fed| fed.arn == destination.arn)
+            || readings.iter().any(|reading| reading.function.arn == destination.arn)
     };
-    let direct: Vec<_> =
-        found.destinations.iter().filter(|one| queues.iter().any(|fed| fed.arn == one.arn)).collect();
-    if direct.is_empty() {
-        // Events may also come by way of a topic or a queue of somebody's own.
-        let by_another_way = !queues.is_empty() && !accepts(EVENT_BRIDGE) && !accepts(S3);
-        return match (found.event_bridge, by_another_way) {
-            (true, _) => ok(PART, format!("{name} sends its events to EventBridge")),
-            (false, true) => {
-                unknown(PART, format!("{name} does not send its events to EventBridge or to the queue"))
-            }
-            (false, false) => wrong(
-                PART,
-                format!("{name} does not send its events to EventBridge"),
-                format!("cfadmin enable {name}{options}"),
-            ),
-        };
+    let direct: Vec<&Destination> = found.destinations.iter().filter(is_ours).collect();
+    if !direct.is_empty() {
+        return of_direct(&name, &direct, found.event_bridge && accepts(EVENT_BRIDGE));
     }
+    let are_known = chain.functions.is_ok()
+        && readings.iter().all(|reading| reading.mappings.is_ok())
+        && queues.iter().all(|fed| fed.attributes.is_ok());
+    match found.event_bridge {
+        true if are_known && !queues.is_empty() && !accepts(EVENT_BRIDGE) => wrong(
+            PART,
+            format!("{name} sends its events to EventBridge, from which the queue accepts none"),
+            "deploy the stack with Trigger=EventBridge",
+        ),
+        true => ok(PART, format!("{name} sends its events to EventBridge")),
+        false if !are_known => {
+            let text =
+                format!("{name} does not send its events to EventBridge, and the rest could not be read");
+            unknown(PART, text)
+        }
+        false if !found.destinations.is_empty() && senders.iter().any(|one| *one != EVENT_BRIDGE) => {
+            let arns: Vec<&str> = found.destinations.iter().map(|one| &*one.arn).collect();
+            let text = format!("{name} does not send its events to EventBridge, but to {}", arns.join(", "));
+            Check {
+                next: Some(format!(
+                    "if the events do not come from there, run cfadmin enable {name}{}",
+                    options.own
+                )),
+                ..unknown(PART, text)
+            }
+        }
+        false => wrong(
+            PART,
+            format!("{name} does not send its events to EventBridge"),
+            format!("cfadmin enable {name}{}", options.own),
+        ),
+    }
+}
+
+/// Checks the notifications that come directly from the bucket. `come_twice` says whether EventBridge sends the same.
+fn of_direct(name: &str, direct: &[&Destination], come_twice: bool) -> Check {
+    const PART: &str = "bucket";
     let reports = |kind: &str, one: &str| {
         let event = format!("{kind}:{one}");
         direct.iter().any(|destination| destination.events.contains(&event))
@@ -127,38 +172,51 @@ fn of_bucket(chain: &Chain, options: &str) -> Check {
         .filter(|(kind, types)| !reports(kind, "*") && !types.iter().all(|one| reports(kind, one)))
         .map(|(kind, _)| format!("{kind}:*"))
         .collect();
-    if !missing.is_empty() && !found.event_bridge {
+    if come_twice {
+        return note(
+            PART,
+            format!("{name} sends its events to EventBridge and to the queue, so they come twice"),
+        );
+    }
+    if !missing.is_empty() {
         return wrong(
             PART,
             format!("{name} does not notify the queue of {}", missing.join(", ")),
             "add these events to its notification configuration",
         );
     }
-    if found.event_bridge && accepts(EVENT_BRIDGE) {
-        return note(
-            PART,
-            format!("{name} sends its events to EventBridge and to the queue, so they come twice"),
-        );
-    }
-    ok(PART, format!("{name} notifies the queue"))
+    let mut filters: Vec<String> = direct
+        .iter()
+        .filter(|one| !one.prefix.is_empty() || !one.suffix.is_empty())
+        .map(|one| format!("{}*{}", one.prefix, one.suffix))
+        .collect();
+    filters.dedup();
+    let only =
+        if filters.is_empty() { String::new() } else { format!(", of keys {} only", filters.join(", ")) };
+    ok(PART, format!("{name} notifies the queue{only}"))
 }
 
 /// Checks a function and its settings.
-fn of_function(reading: &Reading, bucket: &str) -> Vec<Check> {
+fn of_function(reading: &Reading, bucket: &str, options: Options<'_>) -> Vec<Check> {
     const PART: &str = "function";
     let function = &reading.function;
     let name = &function.name;
     let mut checks = Vec::new();
-    let reason = function.state_reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+    let because = |reason: &Option<String>| reason.as_ref().map_or(String::new(), |why| format!(": {why}"));
+    if !reading.is_invalidator {
+        let text = format!("{name} is another program: it has no INVALIDATOR_ variables");
+        return vec![wrong(PART, text, "name the function of the stack, which is in its output Function")];
+    }
     match (function.state.as_deref(), function.last_update_status.as_deref()) {
-        (Some("Failed" | "Deactivated" | "Deleting"), _) => {
-            let state = function.state.as_deref().unwrap_or_default().to_lowercase();
-            checks.push(wrong(PART, format!("{name} is {state}{reason}"), "deploy the stack again"));
+        // An inactive function starts with its next event.
+        (Some(state), _) if !["Active", "Inactive", "Pending"].contains(&state) => {
+            let text = format!("the state of {name} is {state}{}", because(&function.state_reason));
+            checks.push(wrong(PART, text, "deploy the stack again"));
         }
         (_, Some("Failed")) => {
             checks.push(wrong(
                 PART,
-                format!("the last update of {name} failed{reason}"),
+                format!("the last update of {name} failed{}", because(&function.last_update_status_reason)),
                 "deploy the stack again",
             ));
         }
@@ -168,7 +226,7 @@ fn of_function(reading: &Reading, bucket: &str) -> Vec<Check> {
         Ok(Some(0)) => checks.push(wrong(
             PART,
             format!("{name} is turned off: its reserved concurrency is 0"),
-            format!("aws lambda delete-function-concurrency --function-name {name}"),
+            options.aws(&format!("lambda delete-function-concurrency --function-name {name}"), function.region()),
         )),
         Ok(Some(1)) => checks.push(note(
             PART,
@@ -179,7 +237,12 @@ fn of_function(reading: &Reading, bucket: &str) -> Vec<Check> {
     }
     let redeploy = "correct the parameters, and deploy the stack again";
     match &reading.config {
-        None => checks.push(unknown(PART, format!("{name} has no variables, or you may not decrypt them"))),
+        None => {
+            let text = format!(
+                "the settings of {name} are encrypted with a key that you may not use; allow kms:Decrypt"
+            );
+            checks.push(unknown(PART, text));
+        }
         Some(Err(problems)) => {
             checks
                 .extend(problems.0.iter().map(|problem| wrong(PART, format!("{name}: {problem}"), redeploy)));
@@ -203,7 +266,7 @@ fn of_function(reading: &Reading, bucket: &str) -> Vec<Check> {
 }
 
 /// Checks the queues that feed a function, and their dead letters.
-fn of_queues(reading: &Reading) -> Vec<Check> {
+fn of_queues(reading: &Reading, chain: &Chain, options: Options<'_>) -> Vec<Check> {
     const PART: &str = "queue";
     let name = &reading.function.name;
     let mappings = match &reading.mappings {
@@ -211,19 +274,30 @@ fn of_queues(reading: &Reading) -> Vec<Check> {
         Err(why) => return vec![unknown(PART, why)],
     };
     if !mappings.iter().any(|(_, fed)| fed.is_some()) {
-        return vec![wrong(PART, format!("no queue feeds {name}"), "deploy the stack again")];
+        let is_invoked =
+            |found: &Notifications| found.destinations.iter().any(|one| one.arn == reading.function.arn);
+        if chain.notifications.as_ref().is_ok_and(is_invoked) {
+            let text =
+                format!("S3 invokes {name} without a queue, so each object is an invalidation of its own");
+            return vec![note(PART, text)];
+        }
+        let text = format!("no queue feeds {name}, so its events come in another way, or not at all");
+        return vec![Check {
+            next: Some("deploy the stack again, unless the function has another trigger".to_owned()),
+            ..unknown(PART, text)
+        }];
     }
     let mut checks = Vec::new();
     for (mapping, fed) in reading.queues() {
-        checks.extend(of_queue(mapping, fed, reading.function.timeout));
+        checks.extend(of_queue(mapping, fed, &reading.function, options));
         if let Some((arn, attributes)) = &fed.dead {
-            checks.push(of_dead_letters(arn, attributes));
+            checks.push(of_dead_letters(arn, attributes, options));
         }
     }
     checks
 }
 
-fn of_queue(mapping: &Mapping, fed: &Fed, timeout: u64) -> Vec<Check> {
+fn of_queue(mapping: &Mapping, fed: &Fed, function: &Function, options: Options<'_>) -> Vec<Check> {
     const PART: &str = "queue";
     let name = last(&fed.arn);
     let mut checks = Vec::new();
@@ -232,7 +306,10 @@ fn of_queue(mapping: &Mapping, fed: &Fed, timeout: u64) -> Vec<Check> {
         checks.push(wrong(
             PART,
             format!("Lambda does not poll {name}: the event source mapping is {}", state.to_lowercase()),
-            format!("aws lambda update-event-source-mapping --uuid {} --enabled", mapping.id),
+            options.aws(
+                &format!("lambda update-event-source-mapping --uuid {} --enabled", mapping.id),
+                function.region(),
+            ),
         ));
     }
     if !mapping.function_response_types.iter().any(|kind| kind == PARTIAL_ANSWER) {
@@ -247,7 +324,7 @@ fn of_queue(mapping: &Mapping, fed: &Fed, timeout: u64) -> Vec<Check> {
         }
     };
     let Attributes { waiting, in_flight, delayed, visibility_timeout, redrive_policy, senders } = attributes;
-    let advised = 6 * timeout + mapping.window;
+    let advised = 6 * function.timeout + mapping.window;
     if *visibility_timeout < advised {
         checks.push(note(
             PART,
@@ -281,7 +358,7 @@ fn of_queue(mapping: &Mapping, fed: &Fed, timeout: u64) -> Vec<Check> {
     checks
 }
 
-fn of_dead_letters(arn: &str, attributes: &Read<Attributes>) -> Check {
+fn of_dead_letters(arn: &str, attributes: &Read<Attributes>, options: Options<'_>) -> Check {
     const PART: &str = "dead letters";
     let name = last(arn);
     match attributes {
@@ -293,7 +370,8 @@ fn of_dead_letters(arn: &str, attributes: &Read<Attributes>) -> Check {
                 PART,
                 format!("{name} has {}, whose changes were not purged", counted(number, "message")),
                 format!(
-                    "fix what the function's log says, then run aws sqs start-message-move-task --source-arn {arn}"
+                    "fix what the function's log says, then run {}",
+                    options.aws(&format!("sqs start-message-move-task --source-arn {arn}"), region(arn))
                 ),
             )
         }
@@ -318,7 +396,16 @@ fn of_distributions(reading: &Reading, chain: &Chain) -> Vec<Check> {
             Target::Id(id) => id.is_tenant(),
             Target::Domain(_) => has_tenants,
         };
-        if !may_be_tenant && !listed.iter().any(|one| stands_for(target, one)) {
+        if listed.iter().any(|one| stands_for(target, one)) {
+            continue;
+        }
+        if may_be_tenant {
+            let text = format!(
+                "the settings name {}, which may be a tenant; this looks up no tenants",
+                shown(target)
+            );
+            checks.push(note(PART, text));
+        } else {
             let text =
                 format!("the settings name {}, which is no distribution of this account", shown(target));
             checks.push(wrong(PART, text, "correct DistributionIds, and deploy the stack again"));
@@ -331,21 +418,26 @@ fn of_distributions(reading: &Reading, chain: &Chain) -> Vec<Check> {
             continue;
         }
         let name = one.names().next().map_or(one.id.to_string(), |name| format!("{} ({name})", one.id));
-        let own = one.origins.iter().find(|origin| origin.is_bucket(&chain.bucket, &search.aliases));
-        checks.push(match own {
+        let mut own = one.origins.iter().filter(|origin| origin.is_bucket(&chain.bucket, &search.aliases));
+        let directory =
+            |origin: &Origin| origin.location().map_or("", |location| location.directory).to_owned();
+        let directories: Vec<String> = own.clone().map(directory).collect();
+        let has_path = |directory: &String| {
+            format!("/{}", directory.trim_matches('/')).parse() == Ok(search.origin_path.clone())
+        };
+        checks.push(match own.next() {
             _ if !one.enabled => note(PART, format!("{name} is disabled, so it is ignored")),
             None => note(
                 PART,
                 format!("{name} has no origin that is {bucket}, but is purged because the settings name it"),
             ),
-            Some(origin) if is_named && origin.path.parse() != Ok(search.origin_path.clone()) => {
-                let text = format!(
-                    "{name} serves {bucket}{}, but the settings have another origin path",
-                    origin.path
-                );
-                wrong(PART, text, format!("deploy the stack with OriginPath={}", origin.path))
+            Some(_) if is_named && !directories.iter().any(has_path) => {
+                let served = directories.join(" and ");
+                let text =
+                    format!("{name} serves {bucket}{served}, but the settings have another origin path");
+                wrong(PART, text, "deploy the stack with the OriginPath of the distribution")
             }
-            Some(origin) => ok(PART, format!("{name} serves {bucket}{}", origin.path)),
+            Some(_) => ok(PART, format!("{name} serves {bucket}{}", directories.join(" and "))),
         });
         checks.extend(of_edges(one));
     }
@@ -408,6 +500,11 @@ fn shown(target: &Target) -> &str {
         Target::Id(id) => id.as_str(),
         Target::Domain(domain) => domain,
     }
+}
+
+/// Returns the region in an ARN.
+fn region(arn: &str) -> &str {
+    arn.split(':').nth(3).unwrap_or_default()
 }
 
 /// Returns the last part of an ARN, which is a queue's name.
