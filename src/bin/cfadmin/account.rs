@@ -114,11 +114,11 @@ pub(crate) struct Connection {
     #[arg(short, long, global = true, value_name = "NAME")]
     profile: Option<String>,
 
-    /// Use the CloudFront endpoint of this region's partition
+    /// Look for buckets and functions in this region, and use the CloudFront endpoint of its partition
     #[arg(long, global = true)]
     region: Option<String>,
 
-    /// Use this CloudFront endpoint
+    /// Use this endpoint for every AWS service
     #[arg(long, global = true, value_name = "URL", value_parser = endpoint_url)]
     endpoint_url: Option<String>,
 }
