@@ -88,7 +88,7 @@ fn lifecycle_rules_that_cannot_be_read_are_not_replaced() {
 fn only_the_notifications_to_a_queue_that_is_gone_are_removed() {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("turned-off");
     fs::create_dir_all(&folder).expect("a folder");
-    let command = commands("QueueConfigurations");
+    let command = commands("QueueConfigurations[?");
     for peer in [Peer::moto(), Peer::ministack_with(SERVICES, &folder)] {
         peer.run(&folder, &[], "aws s3api create-bucket --bucket my-bucket");
         let sqs = "aws sqs --endpoint-url $AWS_ENDPOINT_URL";
@@ -121,5 +121,8 @@ fn only_the_notifications_to_a_queue_that_is_gone_are_removed() {
             peer.run(&folder, &[], command);
             assert_eq!(peer.run(&folder, &[], get), expected, "{}", peer.endpoint());
         }
+        peer.run(&folder, &[], commands("LambdaFunctionConfigurations"));
+        expected.as_object_mut().expect("an object").remove("EventBridgeConfiguration");
+        assert_eq!(peer.run(&folder, &[], get), expected, "{}: EventBridge is off", peer.endpoint());
     }
 }
