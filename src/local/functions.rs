@@ -2,13 +2,15 @@
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/api/API_Operations.html>
 
+use std::sync::Mutex;
+
 use http::{Method, Response, header::CONTENT_TYPE, request::Parts};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use super::{Closed, Fault, Server, Store, happen, json::is_signed_for, lock, wire::Refusal};
+use super::{Closed, Server, Store, json::is_signed_for, lock, read, wire::Refusal};
 
 /// A function, as Lambda describes it.
 #[derive(Clone, Debug, Default)]
@@ -111,26 +113,28 @@ impl Call {
 
 /// Answers a call of Lambda, after any fault that happens to it. Returns `None` for any other request.
 pub(super) async fn answer(
-    store: &std::sync::Mutex<Store>,
+    store: &Mutex<Store>,
     request: &Parts,
 ) -> Option<Result<Response<Full<Bytes>>, Closed>> {
     let call = Call::of(request)?;
-    let fault = lock(store).next_read_fault(call.operation());
-    let reply = match happen(fault.as_ref()).await {
-        Err(closed) => return Some(Err(closed)),
-        Ok(_) if fault == Some(Fault::LoseAnswer) => return Some(Err(Closed)),
-        Ok(Err(refusal)) => Err(refusal),
-        Ok(Ok(())) if !is_signed_for(request, "lambda") => {
-            Err(Refusal::new(403, "MissingAuthenticationTokenException", "Missing Authentication Token"))
+    let answer = |store: &Store| {
+        if !is_signed_for(request, "lambda") {
+            let why = "Missing Authentication Token";
+            return Err(Refusal::new(403, "MissingAuthenticationTokenException", why));
         }
-        Ok(Ok(())) => call.answer(&lock(store).functions),
+        call.answer(&store.functions).map(|answer| answer.to_string())
+    };
+    let reply = match read(store, call.operation(), answer).await {
+        Ok(reply) => reply,
+        Err(closed) => return Some(Err(closed)),
     };
     let response = Response::builder().header(CONTENT_TYPE, "application/json");
     let (response, body) = match reply {
-        Ok(body) => (response.status(200), body),
-        Err(Refusal { status, code, message }) => {
-            (response.status(status).header("x-amzn-errortype", code), json!({"message": message}))
-        }
+        Ok(answer) => (response.status(answer.status), answer.body),
+        Err(Refusal { status, code, message }) => (
+            response.status(status).header("x-amzn-errortype", code),
+            json!({"message": message}).to_string(),
+        ),
     };
-    Some(response.body(Full::new(Bytes::from(body.to_string()))).map_err(|_| Closed))
+    Some(response.body(Full::new(Bytes::from(body))).map_err(|_| Closed))
 }

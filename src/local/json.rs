@@ -56,17 +56,25 @@ fn header<'a>(request: &'a Parts, name: &str) -> &'a str {
 }
 
 /// The beginning of a signature.
-const ALGORITHM: &str = "AWS4-HMAC-SHA256 ";
+pub(super) const ALGORITHM: &str = "AWS4-HMAC-SHA256 ";
 
 /// Returns whether a request is signed, with the scope `DATE/REGION/SERVICE/aws4_request`.
 pub(super) fn is_signed_for(request: &Parts, service: &str) -> bool {
     let Some(authorization) = header(request, AUTHORIZATION.as_str()).strip_prefix(ALGORITHM) else {
         return false;
     };
-    let credential = authorization.split(',').find_map(|part| part.trim().strip_prefix("Credential="));
-    let scope: Vec<&str> = credential.unwrap_or_default().rsplit('/').take(4).collect();
-    let [end, own, region, date] = scope[..] else { return false };
-    end == "aws4_request" && own == service && !region.is_empty() && date.len() == 8
+    let scope = scope(authorization);
+    scope.is_some_and(|(own, region, date)| own == service && !region.is_empty() && date.len() == 8)
+}
+
+/// Returns the service, the region and the date of a signature's scope, `DATE/REGION/SERVICE/aws4_request`. `None` if it
+/// has another form. `authorization` is the header without the name of the algorithm.
+pub(super) fn scope(authorization: &str) -> Option<(&str, &str, &str)> {
+    let credential = authorization.split(',').find_map(|part| part.trim().strip_prefix("Credential="))?;
+    let mut parts = credential.rsplit('/');
+    let scope = (parts.next()? == "aws4_request").then(|| parts.next().zip(parts.next()))?;
+    let ((service, region), date) = scope.zip(parts.next())?;
+    Some((service, region, date))
 }
 
 impl Service {

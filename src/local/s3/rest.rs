@@ -2,6 +2,7 @@
 
 use http::{Method, header::AUTHORIZATION, request::Parts};
 
+use super::super::json::{ALGORITHM, scope};
 use super::{
     Buckets, Versioning,
     answer::{Answer, Error},
@@ -87,11 +88,9 @@ impl Operation {
 /// Checks that a request is signed for S3, and returns the region in the signature.
 fn authorize(request: &Parts) -> Result<String, Error> {
     let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
-    let authorization = header(AUTHORIZATION.as_str()).and_then(|it| it.strip_prefix("AWS4-HMAC-SHA256 "));
+    let authorization = header(AUTHORIZATION.as_str()).and_then(|it| it.strip_prefix(ALGORITHM));
     let authorization = authorization.ok_or_else(Error::access_denied)?;
-    let credential = authorization.split(',').find_map(|part| part.trim().strip_prefix("Credential="));
-    let scope: Vec<&str> = credential.unwrap_or_default().rsplit('/').take(4).collect();
-    let ["aws4_request", service, region, date] = *scope.as_slice() else {
+    let Some((service, region, date)) = scope(authorization) else {
         let why = "The authorization header is malformed; the Credential is mal-formed; expecting \
                    \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".";
         return Err(Error::new(400, "AuthorizationHeaderMalformed", why));
