@@ -35,6 +35,8 @@ use aws_smithy_runtime_api::client::{
 use aws_smithy_types::body::SdkBody;
 use serde::Serialize;
 
+#[cfg(feature = "cli")]
+pub(crate) use self::{api::retry, endpoint::lambda, http::MOST_ELSEWHERE};
 pub(crate) use self::{
     api::waits,
     endpoint::{domain, domain_of, monitoring},
@@ -52,8 +54,6 @@ use self::{
     endpoint::Resolver,
     pace::Turns,
 };
-#[cfg(feature = "cli")]
-pub(crate) use self::{endpoint::lambda, http::MOST_ELSEWHERE};
 pub use self::{error::Error, pace::Pace, settings::Settings};
 #[cfg(feature = "cli")]
 pub use self::{profile::Profile, recent::RecentPage};

@@ -10,7 +10,7 @@ use http::{Request, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
-use crate::cloudfront::{Client, Received, Scope, lambda, waits};
+use crate::cloudfront::{Client, Received, Scope, lambda, retry, waits};
 
 /// Number of parts of a function's ARN without a version or an alias.
 const PARTS_OF_ARN: usize = 7;
@@ -91,10 +91,11 @@ pub struct Function {
     /// The timeout in seconds.
     #[serde(default, deserialize_with = "or_default")]
     pub timeout: u64,
-    environment: Option<Environment>,
+    #[serde(default, deserialize_with = "or_default")]
+    environment: Environment,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Environment {
     #[serde(default, deserialize_with = "or_default")]
@@ -106,12 +107,9 @@ struct Environment {
 impl Function {
     /// Returns the environment variables. `None` if the caller may not decrypt them.
     #[must_use]
-    pub fn variables(&self) -> Option<BTreeMap<String, String>> {
-        match &self.environment {
-            Some(Environment { error: Some(_), .. }) => None,
-            Some(Environment { variables, .. }) => Some(variables.clone()),
-            None => Some(BTreeMap::new()),
-        }
+    pub fn variables(&self) -> Option<&BTreeMap<String, String>> {
+        let Environment { variables, error } = &self.environment;
+        error.is_none().then_some(variables)
     }
 
     /// Returns the name or the ARN without a version or an alias.
@@ -146,19 +144,12 @@ pub struct Mapping {
     pub function_response_types: Vec<String>,
 }
 
-/// An answer of ListFunctions.
+/// A page of a list.
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Functions {
-    functions: Vec<Function>,
-    next_marker: Option<String>,
-}
-
-/// An answer of ListEventSourceMappings.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Mappings {
-    event_source_mappings: Vec<Mapping>,
+struct Page<T> {
+    #[serde(alias = "Functions", alias = "EventSourceMappings")]
+    entries: Vec<T>,
+    #[serde(rename = "NextMarker")]
     next_marker: Option<String>,
 }
 
@@ -209,21 +200,10 @@ pub async fn function(client: &Client, name: &str, region: &str) -> Result<Funct
 /// As [`function`].
 pub async fn functions(client: &Client, region: &str) -> Result<Vec<Function>, Error> {
     let call = Call { client, operation: "ListFunctions", subject: region, region };
-    let mut found = Vec::new();
-    let mut next: Option<String> = None;
-    loop {
-        let marker = next.map_or(String::new(), |marker| format!("?Marker={}", encoded(&marker)));
-        let page: Functions = call.answer(&format!("2015-03-31/functions{marker}")).await?;
-        found.extend(page.functions.into_iter().map(|function| Function {
-            asked: function.name.clone(),
-            region: region.to_owned(),
-            ..function
-        }));
-        next = page.next_marker.filter(|marker| !marker.is_empty());
-        if next.is_none() {
-            return Ok(found);
-        }
-    }
+    let found: Vec<Function> = call.list("2015-03-31/functions", '?').await?;
+    let named =
+        |function: Function| Function { asked: function.name.clone(), region: region.to_owned(), ..function };
+    Ok(found.into_iter().map(named).collect())
 }
 
 /// Returns the event source mappings of a function.
@@ -235,19 +215,8 @@ pub async fn functions(client: &Client, region: &str) -> Result<Vec<Function>, E
 /// As [`function`].
 pub async fn mappings(client: &Client, function: &Function) -> Result<Vec<Mapping>, Error> {
     let call = Call::of(client, "ListEventSourceMappings", function);
-    let mut found = Vec::new();
-    let mut next: Option<String> = None;
-    loop {
-        let marker = next.map_or(String::new(), |marker| format!("&Marker={}", encoded(&marker)));
-        let name = encoded(&function.asked);
-        let page: Mappings =
-            call.answer(&format!("2015-03-31/event-source-mappings?FunctionName={name}{marker}")).await?;
-        found.extend(page.event_source_mappings);
-        next = page.next_marker.filter(|marker| !marker.is_empty());
-        if next.is_none() {
-            return Ok(found);
-        }
-    }
+    let name = encoded(&function.asked);
+    call.list(&format!("2015-03-31/event-source-mappings?FunctionName={name}"), '&').await
 }
 
 /// Returns the number of environments that are reserved for a function. `None` if none are. `Some(0)` turns the
@@ -280,21 +249,23 @@ impl<'a> Call<'a> {
         Self { client, operation, subject: &function.asked, region: &function.region }
     }
 
+    /// Makes the call for each page of a list. `separator` stands between the path and the marker.
+    async fn list<T: DeserializeOwned>(self, path: &str, separator: char) -> Result<Vec<T>, Error> {
+        let mut found = Vec::new();
+        let mut marker = String::new();
+        loop {
+            let page: Page<T> = self.answer(&format!("{path}{marker}")).await?;
+            found.extend(page.entries);
+            match page.next_marker.filter(|next| !next.is_empty()) {
+                Some(next) => marker = format!("{separator}Marker={}", encoded(&next)),
+                None => return Ok(found),
+            }
+        }
+    }
+
     /// Makes the call, with retries, and parses the answer.
     async fn answer<A: DeserializeOwned>(self, path: &str) -> Result<A, Error> {
-        let deadline = Instant::now() + LIMIT;
-        let mut waits = waits(FIRST_WAIT);
-        loop {
-            let error = match self.attempt(path).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            let wait = waits.next().unwrap_or_default();
-            if !error.is_transient() || Instant::now() + wait >= deadline {
-                return Err(error);
-            }
-            tokio::time::sleep(wait).await;
-        }
+        retry(waits(FIRST_WAIT), Instant::now() + LIMIT, Error::is_transient, || self.attempt(path)).await
     }
 
     async fn attempt<A: DeserializeOwned>(self, path: &str) -> Result<A, Error> {
@@ -352,7 +323,7 @@ mod tests {
         let function = r#"{"FunctionName": "f", "FunctionArn": "a", "State": null, "StateReason": null,
             "LastUpdateStatus": null, "Timeout": null, "Environment": null}"#;
         let function: Function = serde_json::from_str(function).expect("a function");
-        assert_eq!(function.variables(), Some(BTreeMap::new()));
+        assert_eq!(function.variables(), Some(&BTreeMap::new()));
         let hidden = r#"{"FunctionName": "f", "FunctionArn": "a", "Timeout": 3,
             "Environment": {"Variables": null, "Error": {"ErrorCode": "AccessDeniedException", "Message": "no"}}}"#;
         let hidden: Function = serde_json::from_str(hidden).expect("a function");

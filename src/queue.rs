@@ -166,6 +166,12 @@ impl Queue {
         Err(last)
     }
 
+    /// Creates an operation of SQS, in the queue's region.
+    fn operation(&self, target: &'static str) -> Operation<'_> {
+        let scope = Scope { service: "sqs", region: &self.region };
+        Operation { service: "SQS", target, scope, endpoint: &self.endpoint }
+    }
+
     /// Makes one call and returns the messages that SQS did not take.
     async fn call(
         &self,
@@ -173,12 +179,7 @@ impl Queue {
         entries: &[Entry],
         limit: Duration,
     ) -> Result<Vec<Failed>, Failure> {
-        let operation = Operation {
-            service: "SQS",
-            target: "AmazonSQS.SendMessageBatch",
-            scope: Scope { service: "sqs", region: &self.region },
-            endpoint: &self.endpoint,
-        };
+        let operation = self.operation("AmazonSQS.SendMessageBatch");
         let request = serde_json::to_string(&Request { queue_url: &self.url, entries });
         let request = request
             .map_err(|error| Failure { error: Error::other(error.to_string()), is_transient: false })?;

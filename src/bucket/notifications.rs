@@ -4,6 +4,8 @@
 
 use std::time::Instant;
 
+use serde::Serialize;
+
 use super::{
     Bucket, Error,
     call::Call,
@@ -35,7 +37,7 @@ pub struct Notifications {
 }
 
 /// A topic, queue or function that receives events of a bucket.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Destination {
     /// The ARN.
     pub arn: String,
@@ -45,6 +47,15 @@ pub struct Destination {
     pub prefix: String,
     /// The end of the keys whose events it receives. Empty for all keys.
     pub suffix: String,
+}
+
+impl Destination {
+    /// Returns the pattern of the keys whose events it receives, such as `docs/*.html`. `None` for all keys.
+    #[must_use]
+    pub fn filter(&self) -> Option<String> {
+        let is_set = !self.prefix.is_empty() || !self.suffix.is_empty();
+        is_set.then(|| format!("{}*{}", self.prefix, self.suffix))
+    }
 }
 
 impl Bucket<'_> {

@@ -301,6 +301,29 @@ pub(crate) fn waits(first: Duration) -> impl Iterator<Item = Duration> {
     })
 }
 
+/// Makes attempts until one succeeds or fails for good. Waits before each further one. Ends with the last error when the
+/// waits end, or when the next one would reach `deadline`.
+#[cfg(feature = "cli")]
+pub(crate) async fn retry<T, E>(
+    mut waits: impl Iterator<Item = Duration>,
+    deadline: Instant,
+    is_transient: impl Fn(&E) -> bool,
+    mut attempt: impl AsyncFnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    loop {
+        let error = match attempt().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        match waits.next() {
+            Some(wait) if is_transient(&error) && Instant::now() + wait < deadline => {
+                tokio::time::sleep(wait).await;
+            }
+            _ => return Err(error),
+        }
+    }
+}
+
 /// An operation, with the types of its input, output and error, which the SDK erases.
 pub(super) trait Operation: RuntimePlugin + Default + 'static {
     const NAME: &'static str;

@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{ATTEMPTS, Queue, WAIT};
 use crate::{
-    cloudfront::{Client, Scope},
-    rpc::{Failure, Operation},
+    cloudfront::{Client, retry},
+    rpc::Failure,
 };
 
 /// The settings of a queue, and the numbers of its messages, which SQS only estimates.
@@ -73,35 +73,17 @@ impl Queue {
     ///
     /// Returns the error that SQS answers, or the reason why there is no valid answer, in one line.
     pub async fn attributes(&self, client: &Client, deadline: Instant) -> Result<Attributes, String> {
-        let operation = Operation {
-            service: "SQS",
-            target: "AmazonSQS.GetQueueAttributes",
-            scope: Scope { service: "sqs", region: &self.region },
-            endpoint: &self.endpoint,
-        };
+        let operation = self.operation("AmazonSQS.GetQueueAttributes");
         let request = Request { queue_url: &self.url, attribute_names: ["All"] };
         let request = serde_json::to_string(&request).map_err(|error| error.to_string())?;
-        let mut last = "no time left to call SQS".to_owned();
-        for attempt in 0..ATTEMPTS {
-            if attempt > 0 {
-                tokio::time::sleep(WAIT).await;
-            }
+        let waits = std::iter::repeat_n(WAIT, ATTEMPTS as usize - 1);
+        let attempt = async || {
             let limit = deadline.saturating_duration_since(Instant::now()).min(ATTEMPT_LIMIT);
-            if limit.is_zero() {
-                break;
-            }
-            let answer = operation.call(client, request.clone(), limit).await;
-            match answer.and_then(|body| operation.parse::<Answer>(&body)) {
-                Ok(answer) => return Ok(answer.attributes),
-                Err(Failure { error, is_transient }) => {
-                    last = error.to_string();
-                    if !is_transient {
-                        break;
-                    }
-                }
-            }
-        }
-        Err(last)
+            let answer = operation.call(client, request.clone(), limit).await?;
+            operation.parse::<Answer>(&answer)
+        };
+        let answer = retry(waits, deadline, |failure: &Failure| failure.is_transient, attempt).await;
+        answer.map(|answer| answer.attributes).map_err(|failure| failure.error.to_string())
     }
 }
 

@@ -347,7 +347,8 @@ impl Origin {
     }
 
     /// Returns the directory that the origin serves.
-    pub(super) fn directory(&self) -> OriginPath {
+    #[must_use]
+    pub fn directory(&self) -> OriginPath {
         OriginPath::of_configuration(self.location().map_or(&*self.path, |location| location.directory))
     }
 

@@ -43,7 +43,8 @@ impl OriginPath {
 
     /// Returns the prefix of the keys below this directory: decoded, with a slash at the end. Empty for
     /// the bucket's root.
-    pub(super) fn prefix(&self) -> &[u8] {
+    #[must_use]
+    pub fn prefix(&self) -> &[u8] {
         &self.prefix
     }
 

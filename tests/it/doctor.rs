@@ -381,6 +381,31 @@ async fn every_gap_is_named_with_what_to_do() {
     assert_eq!(run(&server, &["doctor", "nosuch"]).status.code(), Some(3));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn named_distributions_have_the_origin_path_of_the_settings() {
+    let rest = "site.s3.eu-central-1.amazonaws.com";
+    let in_path = "s3.eu-central-1.amazonaws.com";
+    for (domain, path, origin_path, served, verdict) in [
+        (rest, "", "", "s3://site/", "ok"),
+        (rest, "/live", "/live", "s3://site/live/", "ok"),
+        (rest, "/live/", "/live", "s3://site/live/", "ok"),
+        (in_path, "/site", "", "s3://site/", "ok"),
+        (in_path, "/site/live", "/live", "s3://site/live/", "ok"),
+        (rest, "/live", "", "s3://site/live/", "wrong"),
+        (rest, "", "/live", "s3://site/", "wrong"),
+    ] {
+        let settings = json!({"INVALIDATOR_DISTRIBUTIONS": "E1", "INVALIDATOR_ORIGIN_PATH": origin_path});
+        let server = account(settings).await;
+        let distribution = sites::changed("E1", domain, |config| {
+            config["Origins"]["Items"][0]["OriginPath"] = json!(path);
+        });
+        server.change(sites::account(&[distribution]));
+        let (checks, texts, _) = checked(&server, &["--function", "invalidator"]);
+        assert!(checks.contains(&format!("distribution {verdict}")), "{domain} {path}: {checks:?}\n{texts}");
+        assert!(texts.contains(&format!("E1 (e1.example.com) serves {served}")), "{domain} {path}: {texts}");
+    }
+}
+
 /// Runs a shell command on a peer, with `$SQS` for the AWS command line's queues, which ignore the endpoint's variable.
 #[track_caller]
 fn at(peer: &Peer, folder: &Path, command: &str) -> Value {

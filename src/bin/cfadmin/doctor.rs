@@ -1,7 +1,12 @@
 //! `cfadmin doctor`: checks the chain from a bucket to its distributions.
 
+mod bucket;
 mod chain;
 mod checks;
+mod distributions;
+mod function;
+mod kept;
+mod queues;
 
 use std::io::{self, Write};
 

@@ -59,16 +59,8 @@ struct BucketJson<'a> {
     was_on: bool,
     /// Whether it sends them there now.
     is_on: bool,
-    others: Vec<OtherJson<'a>>,
-}
-
-/// The JSON of a notification that stays as it is.
-#[derive(Serialize)]
-struct OtherJson<'a> {
-    arn: &'a str,
-    events: &'a [String],
-    prefix: &'a str,
-    suffix: &'a str,
+    /// The notifications that stay as they are.
+    others: &'a [Destination],
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
@@ -81,8 +73,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         let bucket = S3::of(&client).bucket(name, None);
         let present = bucket.notifications(Instant::now() + LIMIT).await.map_err(|error| failed(&error))?;
         let show = |is_on| {
-            let others = present.destinations.iter().map(OtherJson::of).collect();
-            let document = BucketJson { bucket: name, was_on: present.event_bridge, is_on, others };
+            let (was_on, others) = (present.event_bridge, &*present.destinations);
+            let document = BucketJson { bucket: name, was_on, is_on, others };
             arguments.output.print(&document, |out| write_bucket(out, &document))
         };
         if present.event_bridge || arguments.dry_run {
@@ -106,19 +98,20 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
 
 /// Converts an error of S3.
 fn failed(error: &Error) -> Stop {
-    if error.is_no_such_bucket() {
-        return Stop::NotFound(error.to_string());
+    let text = explain(error);
+    if error.is_no_such_bucket() { Stop::NotFound(text) } else { Stop::Service(text) }
+}
+
+/// Formats an error of a call about notifications, with the permission to allow if it is missing.
+pub(crate) fn explain(error: &Error) -> String {
+    if !error.is_denied() {
+        return error.to_string();
     }
     let action = match error.operation() {
         "PutBucketNotificationConfiguration" => "s3:PutBucketNotification",
         _ => "s3:GetBucketNotification",
     };
-    let advice = if error.is_denied() {
-        format!("; allow {action}, or use the credentials of the bucket's owner")
-    } else {
-        String::new()
-    };
-    Stop::Service(format!("{error}{advice}"))
+    format!("{error}; allow {action}, or use the credentials of the bucket's owner")
 }
 
 /// Prints the present notifications of a bucket, before the question.
@@ -126,23 +119,14 @@ fn preview(name: &str, present: &Notifications) {
     let kept = if present.destinations.is_empty() { "it has no notifications" } else { "it keeps" };
     eprintln!("s3://{name} does not send its events to EventBridge; {kept}");
     for destination in &present.destinations {
-        eprintln!("  {}", shown(&OtherJson::of(destination)));
-    }
-}
-
-impl<'a> OtherJson<'a> {
-    fn of(destination: &'a Destination) -> Self {
-        let Destination { arn, events, prefix, suffix } = destination;
-        Self { arn, events, prefix, suffix }
+        eprintln!("  {}", shown(destination));
     }
 }
 
 /// Formats a notification, such as `arn:…:queue  s3:ObjectCreated:*  docs/*.html`.
-fn shown(other: &OtherJson<'_>) -> String {
-    let OtherJson { arn, events, prefix, suffix } = other;
-    let filter =
-        if prefix.is_empty() && suffix.is_empty() { String::new() } else { format!("  {prefix}*{suffix}") };
-    Plain(&format!("{arn}  {}{filter}", events.join(" "))).to_string()
+fn shown(destination: &Destination) -> String {
+    let filter = destination.filter().map_or(String::new(), |filter| format!("  {filter}"));
+    Plain(&format!("{}  {}{filter}", destination.arn, destination.events.join(" "))).to_string()
 }
 
 fn write_bucket(out: &mut dyn Write, document: &BucketJson<'_>) -> io::Result<()> {

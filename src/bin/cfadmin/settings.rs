@@ -1,7 +1,6 @@
 //! The parameters of the template that the configuration of a bucket's distributions makes certain.
 
 use cloudfront_invalidator::site::{BucketAlias, Distribution, Origin};
-use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use crate::account::quoted;
@@ -56,31 +55,30 @@ pub(crate) fn certain(
 pub(crate) fn has_access_point(distribution: &Distribution, aliases: &[BucketAlias]) -> bool {
     const MARKS: [&str; 3] = ["-s3alias", "--ol-s3", ".accesspoint.s3-global."];
     let is_assigned = |domain: &str| aliases.iter().any(|one| domain.starts_with(&one.alias));
-    let domains = distribution.origins.iter().map(|origin| origin.domain_name.to_ascii_lowercase());
+    let mut domains = distribution.origins.iter().map(|origin| origin.domain_name.to_ascii_lowercase());
     distribution.enabled
-        && domains
-            .into_iter()
-            .any(|domain| MARKS.iter().any(|mark| domain.contains(mark)) && !is_assigned(&domain))
+        && domains.any(|domain| MARKS.iter().any(|mark| domain.contains(mark)) && !is_assigned(&domain))
 }
 
 /// Returns the directory below which all objects of these origins are, such as `site/`. `None` if that is the whole
 /// bucket, or if it is not known or not a valid `KeyPrefix`.
 fn common_directory(origins: &[&Origin]) -> Option<String> {
-    let mut common: Option<Vec<String>> = None;
+    let mut common: Option<String> = None;
     for origin in origins {
-        let location = origin.location().filter(|location| location.bucket.is_some())?;
-        let directory = percent_decode_str(location.directory).decode_utf8().ok()?;
-        let segments = directory.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned);
+        // Without a bucket, viewers name it.
+        origin.location().filter(|location| location.bucket.is_some())?;
+        let prefix = String::from_utf8(origin.directory().prefix().to_vec()).ok()?;
+        let segments = |prefix: &str| prefix.split_inclusive('/').map(str::to_owned).collect::<Vec<_>>();
         common = Some(match common {
-            None => segments.collect(),
+            None => prefix,
             Some(common) => {
-                common.into_iter().zip(segments).take_while(|(a, b)| a == b).map(|(a, _)| a).collect()
+                let pairs = segments(&common).into_iter().zip(segments(&prefix));
+                pairs.take_while(|(a, b)| a == b).map(|(a, _)| a).collect()
             }
         });
     }
-    let common = common.filter(|common| !common.is_empty())?;
-    let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"!_.'()-".contains(&byte);
-    common.iter().all(|segment| segment.bytes().all(is_valid)).then(|| common.join("/") + "/")
+    let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"/!_.'()-".contains(&byte);
+    common.filter(|common| !common.is_empty() && !common.starts_with('/') && common.bytes().all(is_valid))
 }
 
 /// Returns the settings as words of a command.

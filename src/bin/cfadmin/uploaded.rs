@@ -155,7 +155,7 @@ fn failed(error: &BucketError) -> Stop {
 async fn settings(account: &Session, function: &str, region: &str) -> Result<Config, Stop> {
     match lambda::function(&account.client, function, region).await {
         Ok(found) => match found.variables() {
-            Some(variables) => Ok(Config::read(variables)?),
+            Some(variables) => Ok(Config::read(variables.clone())?),
             None => Err(Stop::Service(format!(
                 "the variables of {function:?} are encrypted with a key that you may not use; allow kms:Decrypt"
             ))),

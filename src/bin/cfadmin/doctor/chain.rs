@@ -14,7 +14,7 @@ use cloudfront_invalidator::{
 };
 
 use super::Arguments;
-use crate::{LIMIT, Stop, errors};
+use crate::{LIMIT, Stop, enable, errors};
 
 /// A value, or the reason why it could not be read, with the permission to allow.
 pub(super) type Read<T> = Result<T, String>;
@@ -41,8 +41,6 @@ pub(super) struct Reading {
     pub(super) function: Function,
     /// The settings. `None` if the caller may not read the variables.
     pub(super) config: Option<Result<Config, Problems>>,
-    /// Whether the variables are those of this program.
-    pub(super) is_invalidator: bool,
     pub(super) reserved: Read<Option<u64>>,
     pub(super) mappings: Read<Vec<(Mapping, Option<Fed>)>>,
 }
@@ -66,18 +64,14 @@ pub(super) async fn read(client: &Client, arguments: &Arguments) -> Result<Chain
     let bucket = S3::of(client).bucket(&arguments.bucket, None);
     let notifications = match bucket.notifications(Instant::now() + LIMIT).await {
         Err(error) if error.is_no_such_bucket() => return Err(Stop::NotFound(error.to_string())),
-        found => found.map_err(|error| {
-            let advice = "allow s3:GetBucketNotification, or use the credentials of the bucket's owner";
-            with_advice(&error, error.is_denied(), advice)
-        }),
+        found => found.map_err(|error| enable::explain(&error)),
     };
     let functions = match functions(client, arguments, bucket.region()).await {
         Err(Missing::Function(error)) => return Err(Stop::NotFound(error.to_string())),
         Err(Missing::Permission(why)) => Err(why),
         Ok(found) => Ok(found),
     };
-    let skips = |reading: &Reading| reading.settings().is_some_and(|config| !config.policy.skip.is_off());
-    let readiness = if functions.iter().flatten().any(skips) {
+    let readiness = if functions.iter().flatten().any(Reading::needs_versions) {
         Some(bucket.readiness(Instant::now() + LIMIT).await)
     } else {
         None
@@ -94,6 +88,16 @@ impl Reading {
     /// Returns the valid settings. `None` if there are none.
     pub(super) fn settings(&self) -> Option<&Config> {
         self.config.as_ref()?.as_ref().ok()
+    }
+
+    /// Returns whether the variables are those of this program, or cannot be read.
+    pub(super) fn may_be_invalidator(&self) -> bool {
+        self.function.variables().is_none_or(is_own)
+    }
+
+    /// Returns whether the settings need a bucket that keeps replaced versions.
+    pub(super) fn needs_versions(&self) -> bool {
+        self.settings().is_some_and(|config| !config.policy.skip.is_off())
     }
 
     /// Returns whether the settings name a distribution.
@@ -135,7 +139,7 @@ async fn functions(client: &Client, arguments: &Arguments, region: &str) -> Resu
             Missing::of(error, "allow lambda:ListFunctions, or name the function with --function")
         })?;
         let is_meant = |function: &&Function| {
-            function.variables().is_some_and(|variables| serves(&variables, &arguments.bucket))
+            function.variables().is_some_and(|variables| serves(variables, &arguments.bucket))
         };
         let names: Vec<String> = all.iter().filter(is_meant).map(|function| function.name.clone()).collect();
         let hidden = all.iter().filter(|function| function.variables().is_none()).count();
@@ -175,9 +179,7 @@ async fn function(client: &Client, name: &str, region: &str) -> Result<Reading, 
     let function = lambda::function(client, name, region)
         .await
         .map_err(|error| Missing::of(error, "allow lambda:GetFunctionConfiguration"))?;
-    let variables = function.variables();
-    let is_invalidator = variables.as_ref().is_none_or(is_own);
-    let config = variables.map(Config::read);
+    let config = function.variables().map(|variables| Config::read(variables.clone()));
     let reserved = lambda::reserved_concurrency(client, &function).await.map_err(advised);
     let mappings = match lambda::mappings(client, &function).await {
         Ok(mappings) => {
@@ -193,7 +195,7 @@ async fn function(client: &Client, name: &str, region: &str) -> Result<Reading, 
         }
         Err(error) => Err(advised(error)),
     };
-    Ok(Reading { function, config, is_invalidator, reserved, mappings })
+    Ok(Reading { function, config, reserved, mappings })
 }
 
 /// Reads a queue and its dead-letter queue. `None` if the ARN is not that of a queue.
