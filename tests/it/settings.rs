@@ -64,6 +64,8 @@ async fn only_certain_parameters_are_proposed() {
         serving("E2", &[("x-abc-s3alias.s3.eu-central-1.amazonaws.com", "")]),
     ];
     assert_eq!(proposed(&both).await, ["BucketNames=site"]);
+    let one = serving("E1", &[(REST, "/live"), ("x-abc-s3alias.s3.eu-central-1.amazonaws.com", "")]);
+    assert_eq!(proposed(&[one]).await, ["BucketNames=site"]);
     let mut disabled = serving("E2", &[(REST, "")]);
     disabled["Distribution"]["DistributionConfig"]["Enabled"] = json!(false);
     let both = [serving("E1", &[(REST, "/live")]), disabled];

@@ -14,7 +14,7 @@ pub(crate) struct Setting {
 }
 
 /// Returns the parameters that differ from their defaults for certain, if `distributions` are all that have the bucket
-/// as an origin. Disabled ones do not count. `has_access_points` says whether another distribution may reach the bucket
+/// as an origin. Disabled ones do not count. `has_access_points` says whether a distribution may also reach the bucket
 /// through an access point.
 pub(crate) fn certain(
     distributions: &[Distribution],

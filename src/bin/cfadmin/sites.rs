@@ -57,8 +57,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit, Stop> {
             Some(bucket) => distribution.has_bucket(bucket, aliases),
             None => distribution.origins.iter().any(may_be_bucket),
         };
+        has_access_points |= settings::has_access_point(&distribution, aliases);
         if !serves {
-            has_access_points |= settings::has_access_point(&distribution, aliases);
             continue;
         }
         region = region.or_else(|| region_of(&distribution, bucket?, aliases));
